@@ -1,0 +1,1 @@
+"""Data protection service: plans in, proven checkpoints out."""

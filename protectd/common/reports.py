@@ -1,0 +1,87 @@
+"""What the vault reports of its work: plain values that plug-ins, tasks and views share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One entry of a tree that could not be handled as wished; the operation went on.
+
+    `path` is text for people: bytes that are no UTF-8 are shown as backslash escapes.
+    `kind` is one of vanished, changed, unreadable, socket, metadata, refused, damaged.
+    """
+
+    path: str
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveReport:
+    """One saved tree. Sizes in bytes; `added` is new plain data, `stored` the same as it lies in the bank."""
+
+    snapshot_id: str
+    tree_id: str
+    files: int
+    directories: int
+    others: int
+    files_unmodified: int
+    logical_bytes: int
+    read_bytes: int
+    added_bytes: int
+    stored_bytes: int
+    issues: tuple[Issue, ...] = ()
+    issue_count: int = 0
+    """All issues, also those beyond the first 1,000 that `issues` keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReport:
+    files: int
+    directories: int
+    others: int
+    written_bytes: int
+    issues: tuple[Issue, ...] = ()
+    issue_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a check looked at and what it found damaged. `errors` name objects and what to do."""
+
+    snapshots: int = 0
+    packs: int = 0
+    blobs: int = 0
+    read_bytes: int = 0
+    errors: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return not self.errors
+
+
+@dataclass(frozen=True, slots=True)
+class PruneReport:
+    removed_packs: int = 0
+    repacked_packs: int = 0
+    freed_bytes: int = 0
+    kept_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreOptions:
+    """How a tree is written back.
+
+    :ivar overwrite: existing entries may be replaced; without it a non-empty target is refused.
+    :ivar trusted: set-id bits, device nodes and foreign owners are restored (administrators only).
+    :ivar verify: hash each blob again; without it the authentication tag alone stands for it.
+
+    Entries of the target that the tree does not have are kept.
+    """
+
+    overwrite: bool = False
+    trusted: bool = False
+    verify: bool = True

@@ -1,0 +1,428 @@
+"""Contracts for plug-in authors: bank, protectable, protection, secret store, authentication.
+
+A plug-in is a class named by an entry point and made once a provider by `from_options`. It imports
+`protectd.common`, `protectd.conf`, this module and `protectd.vault`; it never sees the database. Values
+come in, values go out. Every failure leaves as one of the contract's errors; no exception of the library
+in use gets out. Methods may be called from several threads at once unless they say otherwise.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, Self
+
+from protectd.common.context import RequestContext
+from protectd.common.errors import Forbidden, InvalidField, NotFound, ProtectdError, Unavailable
+from protectd.common.progress import Progress
+from protectd.common.reports import CheckReport, RestoreOptions, RestoreReport, SaveReport
+
+Schema = dict[str, Any]
+Buffer = bytes | bytearray | memoryview
+
+
+# --- banks ---
+
+
+class BankObjectNotFound(NotFound):
+    code = "bank.object_not_found"
+    message = "the bank has no object {key}"
+
+
+class BankUnavailable(Unavailable):
+    """The bank did not answer, or not in time. Tasks try again later."""
+
+    code = "bank.unavailable"
+    message = "the bank is not available: {reason}"
+
+
+class BankRefused(ProtectdError):
+    """The bank answered no: full, read-only, forbidden. Trying again does not help."""
+
+    status = 503
+    code = "bank.refused"
+    message = "the bank refused {key}: {reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class BankObject:
+    key: str
+    size: int
+    """Bytes."""
+
+
+class BankPlugin(ABC):
+    """Stores immutable objects by key.
+
+    A key is segments of `[A-Za-z0-9._-]+` joined by `/`, none of them `.` or `..`; callers check keys before
+    they come here. A bank is safe for concurrent use from threads. When `shared` is true it is also
+    picklable, and each copy, in whatever process of this host, reaches the same objects.
+    """
+
+    shared: ClassVar[bool] = True
+    options_schema: ClassVar[Schema] = {"type": "object"}
+    """JSON Schema of the options in the provider's file."""
+
+    @classmethod
+    @abstractmethod
+    def from_options(cls, options: Mapping[str, str]) -> Self:
+        """Make the bank of a provider. Touches nothing outside; may be called often."""
+
+    @abstractmethod
+    def section(self, prefix: str) -> Self:
+        """The same bank, seen below `prefix`."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make the place ready for writing. Safe to repeat."""
+
+    @abstractmethod
+    def put(self, key: str, data: Buffer) -> None:
+        """Store an object. When this returns it is durable and visible whole to every reader; when it raises,
+        or the process dies in it, the key has either nothing, the former object or the whole new one."""
+
+    @abstractmethod
+    def get(self, key: str, offset: int = 0, length: int = -1) -> bytes:
+        """Bytes `offset` to `offset + length` (-1: to the end); fewer when the object ends before.
+
+        :raises BankObjectNotFound: there is none.
+        """
+
+    @abstractmethod
+    def read_into(self, key: str, buffer: memoryview, offset: int = 0, *, fresh: bool = False) -> int:
+        """Fill `buffer` from `offset` on; the number of bytes read, less than asked only at the object's end.
+
+        :param fresh: past any cache of this host: what is read has come from the medium.
+        """
+
+    @abstractmethod
+    def size(self, key: str) -> int:
+        """Length of an object in bytes.
+
+        :raises BankObjectNotFound: there is none.
+        """
+
+    @abstractmethod
+    def list(self, prefix: str) -> Iterator[BankObject]:
+        """Complete objects below `prefix` (a whole segment such as `index`, or "" for all), in any order.
+        A prefix that has none is empty, not an error. Half-written objects never show."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove an object. Safe to repeat: a missing one is no error."""
+
+
+# --- resources ---
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A thing that can be protected. `id` is a UUID, `extra_info` what its plug-in needs to find it."""
+
+    id: str
+    type: str
+    name: str
+    extra_info: Mapping[str, Any] | None = None
+
+    @property
+    def key(self) -> str:
+        """`type#id`: how parameters and results name one resource."""
+        return f"{self.type}#{self.id}"
+
+
+class PathNotAllowed(Forbidden):
+    code = "path.not_allowed"
+    message = "{path} is outside the places this project may use"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Which places of a host a project may touch.
+
+    :ivar roots: absolute directories; None means any (administrators).
+    :ivar forbidden: absolute paths that are never a source or a target for anyone: neither they, nor
+        anything below them, nor, for a target, anything above them.
+    """
+
+    roots: tuple[str, ...] | None = ()
+    forbidden: tuple[str, ...] = ()
+
+
+class InvalidResource(InvalidField):
+    code = "resource.invalid"
+
+
+class ResourceUnavailable(ProtectdError):
+    """The resource cannot be protected as it is: it is not there or not readable. Not tried again."""
+
+    status = 409
+    code = "resource.unavailable"
+    message = "{resource}: {reason}"
+
+
+class ProtectablePlugin(ABC):
+    """Knows what there is to protect: types, instances, dependencies. Reads only."""
+
+    @classmethod
+    @abstractmethod
+    def from_options(cls, options: Mapping[str, str]) -> Self: ...
+
+    @abstractmethod
+    def resource_type(self) -> str: ...
+
+    def dependent_types(self) -> Sequence[str]:
+        """Types of resources that may hang below one of this type."""
+        return ()
+
+    @abstractmethod
+    def properties_schema(self) -> Schema:
+        """JSON Schema (object, additionalProperties false) of the properties an instance is registered with.
+        The same properties may stand in a plan resource's `extra_info`."""
+
+    @abstractmethod
+    def check_properties(self, properties: Mapping[str, Any], access: Access) -> dict[str, Any]:
+        """Normalize properties that fit the schema. Runs in the API: it does not touch the resource.
+
+        :raises InvalidResource: with `field` relative to the properties.
+        :raises PathNotAllowed: outside what the project may use.
+        """
+
+    def identity(self, properties: Mapping[str, Any]) -> str | None:
+        """Text that is equal for properties that mean the same thing on a host; None when they do not say.
+        An instance with an identity is registered once for each project and host."""
+        return None
+
+    def list_instances(self, context: RequestContext, parameters: Mapping[str, Any]) -> Iterable[Resource]:
+        """Instances that were never registered but can be discovered."""
+        return ()
+
+    def dependents(self, resource: Resource) -> Iterable[Resource]:
+        """Direct children of a resource, found now."""
+        return ()
+
+
+# --- protection ---
+
+
+class VaultSession(Protocol):
+    """An open vault as protections see it. Paths are absolute host paths."""
+
+    def save_tree(
+        self,
+        path: str,
+        *,
+        tags: Sequence[str],
+        parent: str | None = None,
+        excludes: Sequence[str] = (),
+        progress: Progress | None = None,
+    ) -> SaveReport:
+        """Save a directory tree as a snapshot; durable when this returns.
+
+        :param parent: id of a snapshot of the same path; unchanged files are taken from it unread. None: the
+            newest snapshot of that path is looked up.
+        :param excludes: absolute paths left out, with all below them.
+        :raises ResourceUnavailable: the path is not a readable directory.
+        """
+
+    def restore_tree(
+        self,
+        snapshot_id: str,
+        tree_id: str,
+        source: str,
+        target: str,
+        options: RestoreOptions,
+        progress: Progress | None = None,
+    ) -> RestoreReport:
+        """Write what was saved from `source` to `target`; the snapshot must hold root tree `tree_id`.
+
+        :raises vault.errors.VaultError: damaged or foreign data, or an unusable target; nothing outside
+            the target was written.
+        """
+
+    def check(
+        self, snapshot_ids: Sequence[str] | None, *, read_data: bool, progress: Progress | None = None
+    ) -> CheckReport:
+        """Check structure, and with `read_data` every byte (fresh from the bank) that the named snapshots
+        (None: all) need."""
+
+
+@dataclass
+class HookContext:
+    """What every hook of one resource may use. One object for each (operation, resource).
+
+    `parameters` is the type-level object overlaid by the `type#id` one, already checked against the
+    plug-in's schema.
+    """
+
+    request: RequestContext
+    resource: Resource
+    parameters: Mapping[str, Any]
+    access: Access
+    progress: Progress
+    vault: VaultSession
+    checkpoint_id: str
+
+
+@dataclass
+class ProtectContext(HookContext):
+    previous_snapshot_id: str | None = None
+    """Snapshot of the same resource in the newest earlier checkpoint of the plan."""
+
+    report: SaveReport | None = None
+    """Set by the plug-in: what was saved. Without it the resource ends in error."""
+
+    saved_info: dict[str, Any] = field(default_factory=dict)
+    """Small JSON the plug-in needs at restore; fits `saved_info_schema`."""
+
+
+@dataclass
+class RestoreContext(HookContext):
+    snapshot_id: str = ""
+    tree_id: str = ""
+    saved_info: Mapping[str, Any] = field(default_factory=dict)
+    target_name: str | None = None
+    """When several resources go under one type-level path: the name of the directory for this one."""
+
+    report: RestoreReport | None = None
+
+
+@dataclass
+class VerifyContext(HookContext):
+    snapshot_id: str = ""
+    tree_id: str = ""
+    read_data: bool = False
+    report: CheckReport | None = None
+
+
+class Operation:
+    """One operation on one resource: up to four hooks, each called at most once a run, in this order.
+
+    On the graph of resources: parent's prepare_begin before its children's; children's prepare_finish before
+    the parent's; then main (mains of different resources may run side by side); children's complete before the
+    parent's. Meant use: quiesce in prepare_begin, snapshot or open in prepare_finish, move data in main,
+    close in complete. A hook that raises ends the run; `undo` is then called for each resource whose
+    prepare_begin was called, last first. A whole run may be repeated from the start.
+    """
+
+    def prepare_begin(self) -> None: ...
+
+    def prepare_finish(self) -> None: ...
+
+    def main(self) -> None: ...
+
+    def complete(self) -> None: ...
+
+    def undo(self) -> None:
+        """Release what the hooks took. Must not raise."""
+
+
+class ProtectionPlugin(ABC):
+    """Moves one type's data between its home and the vault."""
+
+    @classmethod
+    @abstractmethod
+    def from_options(cls, options: Mapping[str, str]) -> Self: ...
+
+    @abstractmethod
+    def supported_types(self) -> Sequence[str]: ...
+
+    @abstractmethod
+    def options_schema(self, resource_type: str) -> Schema:
+        """Parameters of a plan for this type: JSON Schema, object, additionalProperties false."""
+
+    @abstractmethod
+    def restore_schema(self, resource_type: str) -> Schema:
+        """Parameters of a restore."""
+
+    @abstractmethod
+    def saved_info_schema(self, resource_type: str) -> Schema: ...
+
+    @abstractmethod
+    def verify_schema(self, resource_type: str) -> Schema: ...
+
+    @abstractmethod
+    def check_restore_parameters(self, parameters: Mapping[str, Any], access: Access) -> None:
+        """Refuse, in the request already, a target that can never be used.
+
+        :raises InvalidResource: with `field` relative to the parameters.
+        :raises PathNotAllowed: outside what the project may use.
+        """
+
+    @abstractmethod
+    def protect(self, context: ProtectContext) -> Operation: ...
+
+    @abstractmethod
+    def restore(self, context: RestoreContext) -> Operation: ...
+
+    @abstractmethod
+    def verify(self, context: VerifyContext) -> Operation: ...
+
+
+# --- secret stores ---
+
+
+class SecretDamaged(ProtectdError):
+    """A sealed secret does not open: another master key, another row, or a changed byte."""
+
+    code = "secret.damaged"
+    message = "secret {secret_id} does not open with master key {key_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSecret:
+    """What a store gives back to be kept in the row. `cipher_text` opens nowhere else than in its row."""
+
+    cipher_text: bytes
+    key_id: str
+    """Which master key sealed it: an opaque name, not a secret."""
+
+
+class SecretStorePlugin(ABC):
+    """Seals and opens small secrets. The row's identity is bound to the sealed bytes."""
+
+    @classmethod
+    @abstractmethod
+    def from_options(cls, options: Mapping[str, str]) -> Self:
+        """May read the master key file. :raises ConfigurationError: it is missing, short or world-readable."""
+
+    @abstractmethod
+    def seal(self, plain: bytes, *, secret_id: str, project_id: str) -> SealedSecret: ...
+
+    @abstractmethod
+    def open(self, sealed: SealedSecret, *, secret_id: str, project_id: str) -> bytes:
+        """:raises SecretDamaged: it is not what `seal` gave for these ids."""
+
+
+# --- authentication ---
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    user_id: str
+    project_id: str
+    roles: tuple[str, ...]
+
+
+class IdentityLookup(Protocol):
+    """What the service offers an authentication plug-in."""
+
+    def by_digest(self, digest: str) -> Identity | None:
+        """Identity of the live token (neither expired nor revoked) with this digest."""
+
+
+class AuthPlugin(ABC):
+    """Turns the headers of a request into an identity. Called once a request."""
+
+    loopback_only: ClassVar[bool] = False
+    """True where anyone who reaches the port is believed."""
+
+    @classmethod
+    @abstractmethod
+    def from_options(cls, options: Mapping[str, str], lookup: IdentityLookup) -> Self: ...
+
+    @abstractmethod
+    def authenticate(self, headers: Mapping[str, str]) -> Identity:
+        """:param headers: by lower-case name.
+        :raises Unauthorized: no, unknown, expired or revoked credentials, indistinguishably.
+        """
