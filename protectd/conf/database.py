@@ -1,0 +1,39 @@
+"""[database]: where rows are kept."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+GROUP = cfg.OptGroup("database", title="Database")
+
+OPTS = [
+    cfg.StrOpt(
+        "connection",
+        default="sqlite:///$state_dir/protectd.db",
+        secret=True,
+        help="""
+SQLAlchemy URL: `postgresql+psycopg://user:password@host/name`,
+`mysql+pymysql://user:password@host/name`, or a SQLite file for a single host. `protectd-manage db
+upgrade` brings its tables up to date.
+""",
+    ),
+    cfg.IntOpt(
+        "pool_size",
+        default=5,
+        min=1,
+        max=1000,
+        help="Connections each process keeps open.",
+    ),
+    cfg.IntOpt(
+        "max_overflow",
+        default=10,
+        min=0,
+        max=1000,
+        help="Connections each process may open beyond `pool_size` for a short time.",
+    ),
+]
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    conf.register_group(GROUP)
+    conf.register_opts(OPTS, group=GROUP)

@@ -1,0 +1,29 @@
+"""[engine]: relay and reconciler."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+GROUP = cfg.OptGroup("engine", title="Engine: sends what was not sent, recovers what was lost")
+
+OPTS = [
+    cfg.FloatOpt(
+        "poll_interval_s",
+        default=5,
+        min=0.1,
+        max=3600,
+        help="Seconds between two looks at the table of tasks.",
+    ),
+    cfg.FloatOpt(
+        "resend_grace_s",
+        default=60,
+        min=0.1,
+        max=86400,
+        help="Seconds after which a task that was sent, but that nobody took, is sent again.",
+    ),
+]
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    conf.register_group(GROUP)
+    conf.register_opts(OPTS, group=GROUP)

@@ -1,0 +1,28 @@
+"""[plugins]: what may be loaded. An installed package alone changes nothing."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+GROUP = cfg.OptGroup("plugins", title="Plug-ins that may be loaded")
+
+OPTS = [
+    cfg.ListOpt("allowed_banks", default=["filesystem", "memory"], help="Banks that providers may name."),
+    cfg.ListOpt(
+        "allowed_protections", default=["directory"], help="Protection plug-ins that providers may name."
+    ),
+    cfg.ListOpt(
+        "allowed_protectables",
+        default=["directory"],
+        help="Protectables that `[protectables] enabled` may name.",
+    ),
+    cfg.ListOpt("allowed_secret_stores", default=["crypto"], help="Stores that `[secrets] store` may name."),
+    cfg.ListOpt(
+        "allowed_auth", default=["token", "noauth"], help="Authentication that the paste file may name."
+    ),
+]
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    conf.register_group(GROUP)
+    conf.register_opts(OPTS, group=GROUP)

@@ -1,0 +1,16 @@
+"""[protectables]: which types of resources there are."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+GROUP = cfg.OptGroup("protectables", title="Types of resources")
+
+OPTS = [
+    cfg.ListOpt("enabled", default=["directory"], help="Types that plans may contain."),
+]
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    conf.register_group(GROUP)
+    conf.register_opts(OPTS, group=GROUP)

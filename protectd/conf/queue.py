@@ -1,0 +1,19 @@
+"""[queue]: names on the message bus. The bus itself is `transport_url` of oslo.messaging."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+GROUP = cfg.OptGroup("queue", title="Message bus; its address is transport_url in [DEFAULT]")
+
+OPTS = [
+    cfg.StrOpt("topic", default="protectd-worker", help="Topic that workers listen on."),
+    cfg.StrOpt(
+        "exchange", default="protectd", help="Exchange that keeps two installations on one broker apart."
+    ),
+]
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    conf.register_group(GROUP)
+    conf.register_opts(OPTS, group=GROUP)

@@ -1,0 +1,53 @@
+"""[tasks]: leases, retries and how much a worker does at once."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+GROUP = cfg.OptGroup("tasks", title="Operations in workers")
+
+OPTS = [
+    cfg.IntOpt(
+        "lease_s",
+        default=60,
+        min=3,
+        max=3600,
+        help="""
+Seconds after its last sign of life until another worker may take a task over. Shorter finds dead
+workers sooner; too short takes tasks from workers that are only slow.
+""",
+    ),
+    cfg.IntOpt(
+        "max_attempts", default=5, min=1, max=100, help="How often a task is begun before it is given up."
+    ),
+    cfg.FloatOpt(
+        "retry_base_s",
+        default=5,
+        min=0.1,
+        max=3600,
+        help="Seconds until the second attempt after a passing fault; doubled for each further one.",
+    ),
+    cfg.FloatOpt(
+        "retry_cap_s", default=600, min=0.1, max=86400, help="Longest wait between two attempts in seconds."
+    ),
+    cfg.IntOpt("concurrency", default=2, min=1, max=256, help="Tasks that one worker runs at the same time."),
+    cfg.FloatOpt(
+        "publish_budget_s",
+        default=2,
+        min=0.1,
+        max=60,
+        help="Seconds a request may spend on telling the workers; the engine tells them later otherwise.",
+    ),
+    cfg.FloatOpt(
+        "stop_grace_s",
+        default=8,
+        min=0,
+        max=3600,
+        help="Seconds that a stopping process gives its running tasks before it hands them back.",
+    ),
+]
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    conf.register_group(GROUP)
+    conf.register_opts(OPTS, group=GROUP)
