@@ -299,8 +299,8 @@ class Operation:
     """One operation on one resource: up to four hooks, each called at most once a run, in this order.
 
     On the graph of resources: parent's prepare_begin before its children's; children's prepare_finish before
-    the parent's; then main (mains of different resources may run side by side); children's complete before the
-    parent's. Meant use: quiesce in prepare_begin, snapshot or open in prepare_finish, move data in main,
+    the parent's; then main (mains of different resources may run side by side); children's complete before
+    the parent's. Meant use: quiesce in prepare_begin, snapshot or open in prepare_finish, move data in main,
     close in complete. A hook that raises ends the run; `undo` is then called for each resource whose
     prepare_begin was called, last first. A whole run may be repeated from the start.
     """
@@ -384,7 +384,10 @@ class SecretStorePlugin(ABC):
     @classmethod
     @abstractmethod
     def from_options(cls, options: Mapping[str, str]) -> Self:
-        """May read the master key file. :raises ConfigurationError: it is missing, short or world-readable."""
+        """May read the master key file.
+
+        :raises ConfigurationError: it is missing, short or world-readable.
+        """
 
     @abstractmethod
     def seal(self, plain: bytes, *, secret_id: str, project_id: str) -> SealedSecret: ...
