@@ -1,0 +1,298 @@
+"""The index: which pack holds which blob. As JSON in files, and compact in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from protectd.vault.crypto import OVERHEAD_BYTES
+from protectd.vault.errors import FormatError
+from protectd.vault.pack import DATA, TREE, BlobEntry
+from protectd.vault.tree import decode_id
+
+MAX_BLOBS = 50_000
+PREFIX_BYTES = 16
+Packs = Mapping[bytes, Sequence[BlobEntry]]
+
+_PLAIN = 0xFFFFFFFF
+"""In the column of plain lengths: stored uncompressed. A blob is shorter than 4 GiB."""
+
+_KINDS = (DATA, TREE)
+_KIND_NUMBERS = {DATA: 0, TREE: 1}
+
+
+# --- JSON ---
+
+
+def encode_index(packs: Packs) -> list[bytes]:
+    """Index files, each at most 50,000 blobs unless one pack has more; a pack is never split."""
+    files: list[bytes] = []
+    batch: list[bytes] = []
+    blobs = 0
+    for pack_id, entries in packs.items():
+        if batch and blobs + len(entries) > MAX_BLOBS:
+            files.append(_index_file(batch))
+            batch, blobs = [], 0
+        batch.append(_pack_json(pack_id, entries))
+        blobs += len(entries)
+    return [*files, _index_file(batch)] if batch else files
+
+
+def _index_file(packs: Iterable[bytes]) -> bytes:
+    return b'{"packs":[%s]}\n' % b",".join(packs)
+
+
+def _pack_json(pack_id: bytes, entries: Iterable[BlobEntry]) -> bytes:
+    return orjson.dumps({"id": pack_id.hex(), "blobs": list(map(_blob_fields, entries))})
+
+
+def _blob_fields(entry: BlobEntry) -> dict[str, Any]:
+    kind, blob_id, offset, length, plain_length = entry
+    fields = {"id": blob_id.hex(), "type": kind, "offset": offset, "length": length}
+    if plain_length is not None:
+        fields["uncompressed_length"] = plain_length
+    return fields
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPart:
+    """One index file as columns: row i is one blob, in the pack `pack_ids[packs[i]]`."""
+
+    pack_ids: list[bytes]
+    packs: npt.NDArray[np.uint32]
+    kinds: npt.NDArray[np.uint8]
+    ids: npt.NDArray[np.uint8]
+    """Shape (n, 32)."""
+    numbers: npt.NDArray[np.uint32]
+    """Shape (n, 3): offset, length, plain length."""
+
+
+def decode_part(raw: bytes) -> IndexPart:
+    """One index file; unknown keys are ignored. :raises FormatError: not an index, or impossible entries."""
+    try:
+        return _part(orjson.loads(raw)["packs"] or ())
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise FormatError(reason="it is not an index's JSON") from error
+
+
+def _part(packs: Sequence[Mapping[str, Any]]) -> IndexPart:
+    blobs = [blob for pack in packs for blob in pack["blobs"]]
+    count = len(blobs)
+    numbers = np.empty((count, 3), np.int64)
+    numbers[:, 0] = [blob["offset"] for blob in blobs]
+    numbers[:, 1] = [blob["length"] for blob in blobs]
+    numbers[:, 2] = [blob.get("uncompressed_length") or _PLAIN for blob in blobs]
+    if count and (numbers.min() < 0 or numbers.max() > _PLAIN or numbers[:, 1].min() <= OVERHEAD_BYTES):
+        raise FormatError(reason="it has an impossible offset or length")
+    return IndexPart(
+        [decode_id(pack["id"]) for pack in packs],
+        np.repeat(np.arange(len(packs), dtype=np.uint32), [len(pack["blobs"]) for pack in packs]),
+        np.fromiter((_KIND_NUMBERS[blob["type"]] for blob in blobs), np.uint8, count),
+        _ids([blob["id"] for blob in blobs]),
+        numbers.astype(np.uint32),
+    )
+
+
+def _ids(texts: Sequence[str]) -> npt.NDArray[np.uint8]:
+    raw = bytes.fromhex("".join(texts))
+    if any(len(text) != 64 for text in texts) or len(raw) != 32 * len(texts):
+        raise FormatError(reason="it has a blob id that is not 64 hex digits")
+    return np.frombuffer(raw, np.uint8).reshape(len(texts), 32)
+
+
+def part_of(packs: Packs) -> IndexPart:
+    """Columns of packs that were just written."""
+    entries = [entry for each in packs.values() for entry in each]
+    lengths = [len(each) for each in packs.values()]
+    numbers = [(e.offset, e.length, _PLAIN if e.plain_length is None else e.plain_length) for e in entries]
+    return IndexPart(
+        list(packs),
+        np.repeat(np.arange(len(packs), dtype=np.uint32), lengths),
+        np.fromiter((_KIND_NUMBERS[entry.kind] for entry in entries), np.uint8, len(entries)),
+        np.frombuffer(b"".join(entry.id for entry in entries), np.uint8).reshape(len(entries), 32),
+        np.array(numbers, np.uint32).reshape(len(entries), 3),
+    )
+
+
+def decode_index(raw: bytes) -> dict[bytes, list[BlobEntry]]:
+    """Packs of one index file with their entries in file order. :raises FormatError: see `decode_part`."""
+    return BlobIndex([decode_part(raw)]).packs()
+
+
+# --- memory ---
+
+
+class BlobIndex:
+    """Every copy of every blob, 49 bytes each, sorted by id. Immutable, picklable, safe from any thread.
+
+    A blob may have several copies; a pack that several files list with equal entries counts once.
+    """
+
+    def __init__(self, parts: Iterable[IndexPart]) -> None:
+        self.pack_ids, columns, repeated = _merge(parts)
+        pack_numbers, kinds, ids, numbers = columns
+        heads = np.ascontiguousarray(ids[:, :8]).view(">u8").reshape(len(ids)).astype(np.uint64)
+        order = np.argsort(heads, kind="stable")
+        if repeated:
+            order = order[_first_of_equals(ids, kinds, pack_numbers, numbers)[order]]
+        self._heads = heads[order]
+        self._tails = np.ascontiguousarray(ids[order, 8:])
+        self._packs = pack_numbers[order]
+        self._kinds = kinds[order]
+        self._numbers = numbers[order]
+
+    @classmethod
+    def of(cls, packs: Packs) -> BlobIndex:
+        return cls([part_of(packs)])
+
+    def __len__(self) -> int:
+        """Copies, not different blobs."""
+        return len(self._heads)
+
+    def __contains__(self, key: tuple[str, bytes]) -> bool:
+        return self._find(*key) >= 0
+
+    def lookup(self, kind: str, blob_id: bytes) -> tuple[bytes, BlobEntry] | None:
+        """Pack and place of one copy."""
+        row = self._find(kind, blob_id)
+        return self._row(row) if row >= 0 else None
+
+    def copies(self, kind: str, blob_id: bytes) -> list[tuple[bytes, BlobEntry]]:
+        """Pack and place of each copy."""
+        return [self._row(row) for row in self._rows(blob_id) if self._is(row, kind, blob_id)]
+
+    def __iter__(self) -> Iterator[tuple[bytes, BlobEntry]]:
+        """All copies in order of their ids."""
+        return map(self._row, range(len(self)))
+
+    def packs(self) -> dict[bytes, list[BlobEntry]]:
+        """Entries by pack, in file order. Costs some 400 bytes a blob while it is held."""
+        found: dict[bytes, list[BlobEntry]] = {pack_id: [] for pack_id in self.pack_ids}
+        each = [found[pack_id] for pack_id in self.pack_ids]
+        for pack, entry in self._entries(np.lexsort((self._numbers[:, 0], self._packs))):
+            each[pack].append(entry)
+        return found
+
+    def _entries(self, rows: npt.NDArray[np.intp]) -> Iterator[tuple[int, BlobEntry]]:
+        """Pack number and entry of many rows; much cheaper a row than `_row`."""
+        heads, tails = self._heads[rows].astype(">u8").tobytes(), self._tails[rows].tobytes()
+        columns = zip(
+            self._packs[rows].tolist(), self._kinds[rows].tolist(), self._numbers[rows].tolist(), strict=True
+        )
+        for row, (pack, kind, (offset, length, plain)) in enumerate(columns):
+            blob_id = heads[row * 8 : row * 8 + 8] + tails[row * 24 : row * 24 + 24]
+            yield pack, BlobEntry(_KINDS[kind], blob_id, offset, length, None if plain == _PLAIN else plain)
+
+    def known(self, kind: str) -> KnownBlobs:
+        """The ids of one kind alone, for those who ask only whether a blob is there."""
+        rows = self._kinds == _KIND_NUMBERS[kind]
+        return KnownBlobs(self._heads[rows], _second_words(self._tails[rows]))
+
+    def _find(self, kind: str, blob_id: bytes) -> int:
+        for row in self._rows(blob_id):
+            if self._is(row, kind, blob_id):
+                return row
+        return -1
+
+    def _rows(self, blob_id: bytes) -> Iterator[int]:
+        """Rows whose id starts with the same 8 bytes."""
+        head = np.uint64(int.from_bytes(blob_id[:8], "big"))
+        row = int(self._heads.searchsorted(head))
+        while row < len(self._heads) and self._heads[row] == head:
+            yield row
+            row += 1
+
+    def _is(self, row: int, kind: str, blob_id: bytes) -> bool:
+        return bool(self._kinds[row] == _KIND_NUMBERS[kind]) and self._tails[row].tobytes() == blob_id[8:]
+
+    def _id(self, row: int) -> bytes:
+        tail: bytes = self._tails[row].tobytes()
+        return int(self._heads[row]).to_bytes(8, "big") + tail
+
+    def _row(self, row: int) -> tuple[bytes, BlobEntry]:
+        offset, length, plain = map(int, self._numbers[row])
+        kind = _KINDS[self._kinds[row]]
+        entry = BlobEntry(kind, self._id(row), offset, length, None if plain == _PLAIN else plain)
+        return self.pack_ids[self._packs[row]], entry
+
+
+class KnownBlobs:
+    """Which ids are there, 16 bytes each (their first 128 bits), sorted. Immutable and picklable; its buffer
+    may lie in memory that processes share."""
+
+    def __init__(self, heads: npt.NDArray[np.uint64], seconds: npt.NDArray[np.uint64]) -> None:
+        self._heads = np.ascontiguousarray(heads)
+        self._seconds = np.ascontiguousarray(seconds)
+
+    def __len__(self) -> int:
+        return len(self._heads)
+
+    def __contains__(self, blob_id: bytes) -> bool:
+        head, second = int.from_bytes(blob_id[:8], "big"), int.from_bytes(blob_id[8:16], "big")
+        row = int(self._heads.searchsorted(np.uint64(head)))
+        while row < len(self._heads) and self._heads[row] == head:
+            if self._seconds[row] == second:
+                return True
+            row += 1
+        return False
+
+    def have_all(self, ids: Sequence[bytes]) -> bool:
+        """Whether every one of them is there."""
+        return all(blob_id in self for blob_id in ids)
+
+    def to_bytes(self) -> bytes:
+        """What `from_buffer` takes: 16 bytes an id."""
+        return self._heads.tobytes() + self._seconds.tobytes()
+
+    @classmethod
+    def from_buffer(cls, buffer: bytes | memoryview) -> KnownBlobs:
+        """Looks at the buffer, copies nothing."""
+        words = np.frombuffer(buffer, dtype=np.uint64)
+        half = len(words) // 2
+        return cls(words[:half], words[half:])
+
+
+Columns = tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint32]]
+
+
+def _merge(parts: Iterable[IndexPart]) -> tuple[list[bytes], Columns, bool]:
+    """All parts in one, packs numbered anew; and whether a pack stood in more than one part."""
+    places: dict[bytes, int] = {}
+    gathered = [(_NO_PACKS, _NO_PACKS.astype(np.uint8), _NO_IDS, _NO_NUMBERS)]
+    listed = 0
+    for part in parts:
+        here = [places.setdefault(pack_id, len(places)) for pack_id in part.pack_ids]
+        listed += len(here)
+        gathered.append((np.array(here, np.uint32)[part.packs], part.kinds, part.ids, part.numbers))
+    packs, kinds, ids, numbers = (np.concatenate(column) for column in zip(*gathered, strict=True))
+    return list(places), (packs, kinds, ids, numbers), listed != len(places)
+
+
+_NO_PACKS = np.empty(0, np.uint32)
+_NO_IDS = np.empty((0, 32), np.uint8)
+_NO_NUMBERS = np.empty((0, 3), np.uint32)
+
+
+def _first_of_equals(
+    ids: npt.NDArray[np.uint8],
+    kinds: npt.NDArray[np.uint8],
+    packs: npt.NDArray[np.uint32],
+    numbers: npt.NDArray[np.uint32],
+) -> npt.NDArray[np.bool_]:
+    """Marks one of each set of rows that are equal in every column."""
+    rows = np.concatenate(
+        [ids, kinds[:, None], packs[:, None].view(np.uint8), numbers.view(np.uint8)], axis=1, dtype=np.uint8
+    )
+    _, first = np.unique(np.ascontiguousarray(rows).view(f"V{rows.shape[1]}"), return_index=True)
+    marks = np.zeros(len(ids), np.bool_)
+    marks[first] = True
+    return marks
+
+
+def _second_words(tails: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
+    return np.ascontiguousarray(tails[:, :8]).view(">u8").reshape(len(tails)).astype(np.uint64)

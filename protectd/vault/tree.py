@@ -1,0 +1,321 @@
+"""Trees: the JSON of one directory, byte for byte as restic has it, so equal directories share ids.
+
+A node's bytes up to `"content"` (its *prefix*) hold all that `lstat` and friends say; comparing prefixes is
+how an unchanged entry is recognized without parsing anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from protectd.vault.errors import FormatError
+from protectd.vault.gofmt import (
+    go_mode,
+    go_time,
+    go_unquote,
+    name_json,
+    parse_go_time,
+    string_json,
+    unix_mode,
+)
+
+EMPTY_TREE = b'{"nodes":[]}\n'
+_START, _END = b'{"nodes":[', b"]}\n"
+_BETWEEN = b'},{"name":'
+_CONTENT = b'"content":'
+_HIDDEN_FROM_LINKS = {"dir", "fifo", "socket"}
+_DEVICES = {"dev", "chardev"}
+
+Xattrs = Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(slots=True)
+class Node:
+    """One entry of a directory. Times are nanoseconds since 1970; `mode` is a `st_mode`, type included.
+
+    `content` holds blob ids for a file and is None for all else; `subtree` is a directory's tree id.
+    """
+
+    name: bytes
+    type: str
+    mode: int
+    mtime_ns: int
+    atime_ns: int
+    ctime_ns: int
+    uid: int = 0
+    gid: int = 0
+    user: str = ""
+    group: str = ""
+    inode: int = 0
+    device_id: int = 0
+    size: int = 0
+    links: int = 0
+    link_target: bytes = b""
+    xattrs: Xattrs = ()
+    device: int = 0
+    content: list[bytes] | None = None
+    subtree: bytes | None = None
+
+
+# --- writing ---
+
+
+def node_prefix(
+    name: bytes,
+    status: os.stat_result,
+    user: str = "",
+    group: str = "",
+    *,
+    link_target: bytes = b"",
+    xattrs: Xattrs = (),
+) -> bytes:
+    """The node of a real entry up to `"content":`, from what `lstat` told.
+
+    :param user: and `group`: names of the owners, "" when unknown.
+    :param xattrs: in the order of listxattr.
+    :raises FormatError: a kind of file that is not stored.
+    """
+    kind, mode = go_mode(status.st_mode)
+    mtime = go_time(status.st_mtime_ns)
+    parts = [
+        b'{"name":"%s","type":"%s",' % (name_json(name), kind.encode()),
+        b'"mode":%d,' % mode if mode else b"",
+        b'"mtime":"%s","atime":"%s","ctime":"%s",' % (mtime, mtime, go_time(status.st_ctime_ns)),
+        _owner_fields(status.st_uid, status.st_gid, user, group),
+        b'"inode":%d,' % status.st_ino if status.st_ino else b"",
+        b'"device_id":%d,' % status.st_dev if status.st_dev else b"",
+    ]
+    if kind == "file" and status.st_size:
+        parts.append(b'"size":%d,' % status.st_size)
+    if kind not in _HIDDEN_FROM_LINKS and status.st_nlink:
+        parts.append(b'"links":%d,' % status.st_nlink)
+    if link_target:
+        parts.append(_link_fields(link_target))
+    if xattrs:
+        parts.append(_xattr_field(xattrs))
+    if kind in _DEVICES and status.st_rdev:
+        parts.append(b'"device":%d,' % status.st_rdev)
+    return b"".join(parts)
+
+
+@lru_cache(maxsize=1024)
+def _owner_fields(uid: int, gid: int, user: str, group: str) -> bytes:
+    names = b"".join(
+        b'"%s":"%s",' % (key, string_json(os.fsencode(value)))
+        for key, value in ((b"user", user), (b"group", group))
+        if value
+    )
+    return b'"uid":%d,"gid":%d,%s' % (uid, gid, names)
+
+
+def _link_fields(target: bytes) -> bytes:
+    text = b'"linktarget":"%s",' % string_json(target)
+    if not _is_utf8(target):
+        text += b'"linktarget_raw":"%s",' % base64.b64encode(target)
+    return text
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _xattr_field(xattrs: Xattrs) -> bytes:
+    each = (b'{"name":"%s","value":"%s"}' % (string_json(name), base64.b64encode(v)) for name, v in xattrs)
+    return b'"extended_attributes":[%s],' % b",".join(each)
+
+
+def file_node(prefix: bytes, content: Iterable[bytes]) -> bytes:
+    """A whole file node from its prefix and the ids of its blobs."""
+    ids = '","'.join(blob_id.hex() for blob_id in content)
+    return prefix + (b'"content":["%s"]}' % ids.encode() if ids else b'"content":[]}')
+
+
+def directory_node(prefix: bytes, subtree: bytes) -> bytes:
+    return prefix + b'"content":null,"subtree":"%s"}' % subtree.hex().encode()
+
+
+def other_node(prefix: bytes) -> bytes:
+    """A symbolic link, device or FIFO."""
+    return prefix + b'"content":null}'
+
+
+def encode_tree(nodes: Iterable[bytes]) -> bytes:
+    """The tree of these nodes. The caller has sorted them by the raw bytes of their names."""
+    return _START + b",".join(nodes) + _END
+
+
+def encode_node(node: Node) -> bytes:
+    """A whole node from its parts; for nodes that do not come from `lstat`."""
+    kind, mode = go_mode(node.mode)
+    fields = [
+        b'{"name":"%s","type":"%s",' % (name_json(node.name), kind.encode()),
+        b'"mode":%d,' % mode if mode else b"",
+        b'"mtime":"%s",' % go_time(node.mtime_ns),
+        b'"atime":"%s",' % go_time(node.atime_ns),
+        b'"ctime":"%s",' % go_time(node.ctime_ns),
+        _owner_fields(node.uid, node.gid, node.user, node.group),
+    ]
+    for key in ("inode", "device_id", "size", "links"):
+        if value := getattr(node, key):
+            fields.append(b'"%s":%d,' % (key.encode(), value))
+    if node.link_target:
+        fields.append(_link_fields(node.link_target))
+    if node.xattrs:
+        fields.append(_xattr_field(node.xattrs))
+    if node.device:
+        fields.append(b'"device":%d,' % node.device)
+    return _finish(node, b"".join(fields))
+
+
+def _finish(node: Node, prefix: bytes) -> bytes:
+    if node.content is not None:
+        return file_node(prefix, node.content)
+    return other_node(prefix) if node.subtree is None else directory_node(prefix, node.subtree)
+
+
+# --- reading ---
+
+
+def split_tree(tree: bytes) -> list[bytes] | None:
+    """The bytes of each node, unparsed; None when the tree is not written as this module does.
+
+    Quotes inside values are escaped, so `},{"name":` separates nodes, or extended attributes of one node;
+    only a piece with `"content":` ends a node.
+    """
+    if not (tree.startswith(_START) and tree.endswith(_END)):
+        return None
+    body = tree[len(_START) : -len(_END)]
+    if not body:
+        return []
+    pieces = body.split(_BETWEEN)
+    nodes = [b'{"name":%s}' % piece for piece in pieces[1:-1]]
+    nodes.insert(0, pieces[0] + b"}" if len(pieces) > 1 else pieces[0])
+    if len(pieces) > 1:
+        nodes.append(b'{"name":' + pieces[-1])
+    return nodes if b'"extended_attributes":' not in body else _join_attributes(nodes)
+
+
+def _join_attributes(pieces: list[bytes]) -> list[bytes]:
+    nodes: list[bytes] = []
+    unfinished: list[bytes] = []
+    for piece in pieces:
+        unfinished.append(piece)
+        if _CONTENT in piece:
+            nodes.append(b",".join(unfinished))
+            unfinished = []
+    return nodes
+
+
+def decode_tree(tree: bytes) -> list[Node]:
+    """All nodes, in the order they stand.
+
+    :raises FormatError: not a tree; or a name that is empty, `.`, `..` or has a `/` or NUL, which nobody may
+        ever write to a disk.
+    """
+    try:
+        return [decode_node(fields) for fields in orjson.loads(tree)["nodes"]]
+    except FormatError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(reason="it is not a directory's JSON") from error
+
+
+_NUMBERS = ("mode", "uid", "gid", "inode", "device_id", "size", "links", "device")
+_TEXTS = ("user", "group", "linktarget")
+
+
+def _check_types(fields: dict[str, Any]) -> None:
+    for key in _NUMBERS:
+        if key in fields and (type(fields[key]) is not int or fields[key] < 0):
+            raise FormatError(reason=f"{key} of an entry is not a number")
+    for key in _TEXTS:
+        if key in fields and type(fields[key]) is not str:
+            raise FormatError(reason=f"{key} of an entry is not text")
+
+
+def decode_node(fields: dict[str, Any]) -> Node:
+    """One node from its parsed JSON; see `decode_tree`."""
+    _check_types(fields)
+    get = fields.get
+    name = decode_name(fields["name"])
+    return Node(
+        name=name,
+        type=fields["type"],
+        mode=unix_mode(fields["type"], get("mode", 0)),
+        mtime_ns=parse_go_time(fields["mtime"]),
+        atime_ns=parse_go_time(get("atime", fields["mtime"])),
+        ctime_ns=parse_go_time(get("ctime", fields["mtime"])),
+        uid=get("uid", 0),
+        gid=get("gid", 0),
+        user=get("user", ""),
+        group=get("group", ""),
+        inode=get("inode", 0),
+        device_id=get("device_id", 0),
+        size=get("size", 0),
+        links=get("links", 0),
+        link_target=_link_target(fields),
+        xattrs=_xattrs(get("extended_attributes") or ()),
+        device=get("device", 0),
+        content=_content(name, fields),
+        subtree=_subtree(name, fields),
+    )
+
+
+def decode_name(text: str) -> bytes:
+    """The raw name that stands quoted in a tree. :raises FormatError: see `decode_tree`."""
+    name = go_unquote(text)
+    if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
+        raise FormatError(reason=f"an entry has the name {text[:80]!r}, which no directory can hold")
+    return name
+
+
+def _link_target(fields: dict[str, Any]) -> bytes:
+    if (raw := fields.get("linktarget_raw")) is not None:
+        return base64.b64decode(raw, validate=True)
+    return str(fields.get("linktarget", "")).encode()
+
+
+def _xattrs(fields: Iterable[dict[str, str]]) -> Xattrs:
+    try:
+        return [
+            (each["name"].encode(), base64.b64decode(each["value"] or "", validate=True)) for each in fields
+        ]
+    except binascii.Error as error:
+        raise FormatError(reason="an extended attribute is not base64") from error
+
+
+def _content(name: bytes, fields: dict[str, Any]) -> list[bytes] | None:
+    content = fields.get("content")
+    if fields["type"] != "file":
+        return None
+    if content is None:
+        raise FormatError(reason=f"the file {os.fsdecode(name)!r} has no content list")
+    return [decode_id(blob_id) for blob_id in content]
+
+
+def _subtree(name: bytes, fields: dict[str, Any]) -> bytes | None:
+    if fields["type"] != "dir":
+        return None
+    if not fields.get("subtree"):
+        raise FormatError(reason=f"the directory {os.fsdecode(name)!r} has no subtree")
+    return decode_id(fields["subtree"])
+
+
+def decode_id(text: str) -> bytes:
+    """32 bytes from 64 hex digits. :raises FormatError: they are not, or all zero."""
+    raw = bytes.fromhex(text) if len(text) == 64 else b""
+    if len(raw) != 32 or not any(raw):
+        raise FormatError(reason=f"{text[:70]!r} is not an id")
+    return raw
