@@ -1,0 +1,220 @@
+"""Directories, moved by the vault itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
+
+from protectd.common.reports import RestoreOptions
+from protectd.plugin.base import (
+    Access,
+    HookContext,
+    InvalidResource,
+    Operation,
+    ProtectContext,
+    ProtectionPlugin,
+    RestoreContext,
+    Schema,
+    VerifyContext,
+)
+from protectd.plugin.paths import (
+    PATH_MAX_BYTES,
+    Source,
+    allow_target,
+    plain_path,
+    resolve_source,
+    resolve_target,
+    within,
+)
+
+TYPE = "directory"
+
+_EXCLUDE: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": PATH_MAX_BYTES,
+    "pattern": r"^(?!(.*/)?\.\.(/|$))[^\u0000]*$",
+}
+
+OPTIONS: Schema = {
+    "type": "object",
+    "title": "How directories are saved",
+    "properties": {
+        "excludes": {
+            "title": "Left out, with all below: absolute paths, or paths relative to the directory",
+            "description": "a list; or one text with ':' between the paths",
+            "anyOf": [{"type": "array", "items": _EXCLUDE, "maxItems": 1000}, _EXCLUDE],
+        }
+    },
+    "additionalProperties": False,
+}
+
+RESTORE: Schema = {
+    "type": "object",
+    "title": "Where directories are written",
+    "properties": {
+        "path": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": PATH_MAX_BYTES,
+            "description": "absolute path; without it each directory goes back to where it was",
+        },
+        "overwrite": {
+            "enum": [True, False, "true", "false", "True", "False"],
+            "default": False,
+            "description": "replace what is there; without it a target that is not empty is refused",
+        },
+    },
+    "additionalProperties": False,
+}
+
+SAVED_INFO: Schema = {
+    "type": "object",
+    "title": "What is kept of a saved directory",
+    "properties": {"path": {"type": "string", "description": "where it was read: links are resolved"}},
+    "required": ["path"],
+    "additionalProperties": False,
+}
+
+VERIFY: Schema = {
+    "type": "object",
+    "title": "Nothing to choose",
+    "properties": {},
+    "additionalProperties": False,
+}
+
+
+class DirectoryProtection(ProtectionPlugin):
+    """Saves a tree, writes it back, and checks what lies in the vault."""
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, str]) -> Self:
+        return cls()
+
+    def supported_types(self) -> Sequence[str]:
+        return (TYPE,)
+
+    def options_schema(self, resource_type: str) -> Schema:
+        return OPTIONS
+
+    def restore_schema(self, resource_type: str) -> Schema:
+        return RESTORE
+
+    def saved_info_schema(self, resource_type: str) -> Schema:
+        return SAVED_INFO
+
+    def verify_schema(self, resource_type: str) -> Schema:
+        return VERIFY
+
+    def check_restore_parameters(self, parameters: Mapping[str, Any], access: Access) -> None:
+        if "path" in parameters:
+            allow_target(plain_path(parameters["path"]), access)
+
+    def protect(self, context: ProtectContext) -> Operation:
+        return Protect(context)
+
+    def restore(self, context: RestoreContext) -> Operation:
+        return Restore(context)
+
+    def verify(self, context: VerifyContext) -> Operation:
+        return Verify(context)
+
+
+class Protect(Operation):
+    def __init__(self, context: ProtectContext) -> None:
+        self._context = context
+
+    def prepare_begin(self) -> None:
+        """Refuse a place that is not allowed before anything is saved."""
+        self._source()
+
+    def main(self) -> None:
+        context = self._context
+        source = self._source()
+        context.report = context.vault.save_tree(
+            source.path,
+            tags=tags_of(context),
+            parent=context.previous_snapshot_id,
+            excludes=[*source.excludes, *chosen_excludes(context, source)],
+            progress=context.progress,
+        )
+        context.saved_info["path"] = source.path
+
+    def _source(self) -> Source:
+        return resolve_source(home_of(self._context), self._context.access)
+
+
+class Restore(Operation):
+    """Into `path` when the parameters have one, else in place: under the path it is known by."""
+
+    def __init__(self, context: RestoreContext) -> None:
+        self._context = context
+
+    def main(self) -> None:
+        context = self._context
+        context.report = context.vault.restore_tree(
+            context.snapshot_id,
+            context.tree_id,
+            str(context.saved_info["path"]),
+            resolve_target(self._target(), context.access),
+            self._options(),
+            context.progress,
+        )
+
+    def _target(self) -> str:
+        context = self._context
+        if "path" not in context.parameters:
+            return home_of(context) if context.resource.extra_info else str(context.saved_info["path"])
+        path = plain_path(context.parameters["path"])
+        if context.target_name is None:
+            return path
+        return plain_path(f"{path}/{directory_name(context.target_name, context.resource.id)}")
+
+    def _options(self) -> RestoreOptions:
+        overwrite = str(self._context.parameters.get("overwrite", False)).lower() == "true"
+        return RestoreOptions(overwrite=overwrite, trusted=self._context.request.is_admin)
+
+
+class Verify(Operation):
+    def __init__(self, context: VerifyContext) -> None:
+        self._context = context
+
+    def main(self) -> None:
+        context = self._context
+        context.report = context.vault.check(
+            [context.snapshot_id], read_data=context.read_data, progress=context.progress
+        )
+
+
+def home_of(context: HookContext) -> str:
+    """The path that the resource is known by.
+
+    :raises InvalidResource: it has none.
+    """
+    extra = context.resource.extra_info or {}
+    if "path" not in extra:
+        raise InvalidResource(field="path", reason=f"{context.resource.key} has no path")
+    return plain_path(extra["path"])
+
+
+def tags_of(context: ProtectContext) -> tuple[str, ...]:
+    """By these a repeated run finds what an interrupted one left."""
+    return (f"protectd:checkpoint={context.checkpoint_id}", f"protectd:resource={context.resource.id}")
+
+
+def chosen_excludes(context: ProtectContext, source: Source) -> Iterator[str]:
+    """The plan's excludes as absolute paths below the source. Others mean another directory of the plan."""
+    home = home_of(context)
+    chosen = context.parameters.get("excludes", ())
+    for text in filter(None, chosen.split(":") if isinstance(chosen, str) else chosen):
+        path = plain_path(text if text.startswith("/") else f"{source.path}/{text}", "excludes")
+        if within(path, home) and home != source.path:
+            path = plain_path(f"{source.path}/{path[len(home) :]}")
+        if within(path, source.path) and path != source.path:
+            yield path
+
+
+def directory_name(name: str, otherwise: str) -> str:
+    """A resource's name where it can name a directory, else its id: names are free text."""
+    usable = name not in ("", ".", "..") and not set(name) & {"/", "\0"} and len(name.encode()) <= 255
+    return name if usable else otherwise
