@@ -10,7 +10,7 @@ from protectd.plugin.base import BankObject, BankObjectNotFound, BankPlugin, Buf
 
 
 class MemoryBank(BankPlugin):
-    """Objects in a dictionary. Each bank made by `from_options` is its own world, which its sections share."""
+    """Objects in a dictionary. Each bank made by `from_options` is its own world, shared by its sections."""
 
     shared: ClassVar[bool] = False
     options_schema: ClassVar[Schema] = {"type": "object", "properties": {}, "additionalProperties": False}
