@@ -12,7 +12,7 @@ from protectd.vault.errors import FormatError, UnsupportedVault
 
 VERSION = 2
 _DEGREE = 53
-_is_id = re.compile(r"[0-9a-f]{64}").fullmatch
+is_id = re.compile(r"[0-9a-f]{64}").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def decode_config(raw: bytes) -> VaultConfig:
         raise FormatError(reason="it is not a vault's config") from error
     if version != VERSION:
         raise UnsupportedVault(version=version)
-    if not isinstance(identity, str) or not _is_id(identity) or not is_irreducible(polynomial):
+    if not isinstance(identity, str) or not is_id(identity) or not is_irreducible(polynomial):
         raise FormatError(reason="its id or its polynomial is not valid")
     return VaultConfig(identity, polynomial)
 

@@ -1,0 +1,386 @@
+"""A vault in a bank: opening it, and its objects by kind and id. Takes no locks by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import zstandard
+
+from protectd.common.clock import Clock
+from protectd.plugin.base import BankObjectNotFound, BankPlugin
+from protectd.vault.config import VaultConfig, decode_config, is_id
+from protectd.vault.crypto import MasterKey, Sealer
+from protectd.vault.errors import (
+    BlobMissing,
+    FormatError,
+    SnapshotNotFound,
+    UnitDamaged,
+    VaultDamaged,
+    VaultExists,
+    VaultNotFound,
+    WrongPassword,
+)
+from protectd.vault.index import BlobIndex, IndexPart, decode_part
+from protectd.vault.keys import RANDOM_PASSWORD_COST, ScryptCost, create_key_file, open_key_file
+from protectd.vault.pack import TREE, BlobEntry, open_blob, pack_key
+from protectd.vault.snapshot import Snapshot, decode_snapshot
+
+CONFIG, KEYS, DATA, INDEX, SNAPSHOTS, LOCKS = "config", "keys", "data", "index", "snapshots", "locks"
+_COMPRESSED = b"\x02"
+_LISTINGS = 5
+_TREE_CACHE_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class WriterIdentity:
+    """Who writes: stands in key files and locks. `hostname` is `protectd-<node>`, never a bare host name, for
+    restic takes a lock of its own host whose process it cannot see for a stale one."""
+
+    hostname: str
+    username: str
+    pid: int
+
+
+class Repository:
+    """An open vault: a bank, the master key and the config. Safe from any thread.
+
+    Every object is proven when it is read: its name, its tag, a blob's hash.
+    """
+
+    def __init__(self, bank: BankPlugin, key: MasterKey, config: VaultConfig) -> None:
+        self.bank = bank
+        self.key = key
+        self.config = config
+        self._local = threading.local()
+
+    # --- opening ---
+
+    @classmethod
+    def create(
+        cls,
+        bank: BankPlugin,
+        password: str,
+        *,
+        identity: WriterIdentity,
+        clock: Clock,
+        cost: ScryptCost = RANDOM_PASSWORD_COST,
+    ) -> Repository:
+        """Make a new vault. After a crash in the middle it may be called again with the same password.
+
+        Callers see to it that one creates at a time; should two overlap all the same, one config wins and
+        both return the vault that it names.
+
+        :raises VaultExists: there is a config already: open it.
+        """
+        bank.prepare()
+        if _read_config(bank) is not None:
+            raise VaultExists()
+        left_behind = next(master_keys(bank, password, damaged_too=False), None)
+        key = left_behind or MasterKey.generate()
+        name = "" if left_behind else _store_key(bank, key, password, identity, clock.now(), cost)
+        if _read_config(bank) is None:
+            bank.put(CONFIG, Sealer(key).seal(VaultConfig.generate().encode()))
+        return cls._created(bank, key, name, password)
+
+    @classmethod
+    def _created(cls, bank: BankPlugin, key: MasterKey, name: str, password: str) -> Repository:
+        try:
+            return cls.with_key(bank, key)
+        except VaultDamaged:
+            # Someone else's config stands: a key file of ours beside it would lead restic to the wrong key.
+            if name:
+                bank.delete(f"{KEYS}/{name}")
+            return cls.open(bank, password)
+
+    @classmethod
+    def open(cls, bank: BankPlugin, password: str) -> Repository:
+        """:raises VaultNotFound: no config. :raises WrongPassword: no key file opens.
+        :raises VaultDamaged: a key file, or the config, is not what was written."""
+        raw = _read_config(bank)
+        if raw is None:
+            raise VaultNotFound(reason="the bank has no config")
+        damaged: VaultDamaged | None = None
+        for key in master_keys(bank, password):
+            try:
+                return cls._opened(bank, key, raw)
+            except VaultDamaged as error:
+                damaged = error
+        raise damaged or WrongPassword(keys=len(_key_names(bank)))
+
+    @classmethod
+    def with_key(cls, bank: BankPlugin, key: MasterKey) -> Repository:
+        """Open with a master key that was found before: no key derivation.
+
+        :raises VaultDamaged: the config does not open: changed, or a key of another vault.
+        """
+        raw = _read_config(bank)
+        if raw is None:
+            raise VaultNotFound(reason="the bank has no config")
+        return cls._opened(bank, key, raw)
+
+    @classmethod
+    def _opened(cls, bank: BankPlugin, key: MasterKey, raw: bytes) -> Repository:
+        try:
+            return cls(bank, key, decode_config(Sealer(key).open(raw)))
+        except (UnitDamaged, FormatError) as error:
+            raise VaultDamaged(
+                object=CONFIG, reason=f"{error}; or the key is that of another vault"
+            ) from error
+
+    @property
+    def sealer(self) -> Sealer:
+        """The calling thread's own."""
+        sealer: Sealer | None = getattr(self._local, "sealer", None)
+        if sealer is None:
+            sealer = self._local.sealer = Sealer(self.key)
+        return sealer
+
+    @property
+    def decompressor(self) -> zstandard.ZstdDecompressor:
+        """The calling thread's own."""
+        made: zstandard.ZstdDecompressor | None = getattr(self._local, "decompressor", None)
+        if made is None:
+            made = self._local.decompressor = zstandard.ZstdDecompressor()
+        return made
+
+    # --- JSON objects ---
+
+    def names(self, kind: str) -> list[str]:
+        """Names of all objects of a kind, sorted; anything that is no id is not ours and left out."""
+        found = (item.key.rpartition("/")[2] for item in self.bank.list(kind))
+        return sorted(filter(is_id, found))
+
+    def load_unpacked(self, kind: str, name: str) -> bytes:
+        """JSON of one index, snapshot or lock file.
+
+        :raises BankObjectNotFound: there is none.
+        :raises VaultDamaged: other bytes than were written.
+        """
+        key = f"{kind}/{name}"
+        raw = self.bank.get(key)
+        if hashlib.sha256(raw).hexdigest() != name:
+            raise VaultDamaged(object=key, reason="its bytes do not fit its name")
+        try:
+            return _unwrap(self.sealer.open(raw))
+        except (UnitDamaged, FormatError) as error:
+            raise VaultDamaged(object=key, reason=str(error)) from error
+
+    def save_unpacked(self, kind: str, json: bytes) -> str:
+        """Store JSON sealed and compressed; durable when this returns. Another name at each call."""
+        raw = self.sealer.seal(_COMPRESSED + zstandard.ZstdCompressor(level=3).compress(json))
+        name = hashlib.sha256(raw).hexdigest()
+        self.bank.put(f"{kind}/{name}", raw)
+        return name
+
+    # --- index and blobs ---
+
+    def index_files(self) -> dict[str, IndexPart]:
+        """Every index file there is, by name. Another program may replace files meanwhile: then it looks
+        again, so that what is returned stood side by side.
+
+        :raises VaultDamaged: one of them is.
+        """
+        parts: dict[str, IndexPart] = {}
+        for _ in range(_LISTINGS):
+            names = self.names(INDEX)
+            if self._add_missing(parts, names):
+                return {name: parts[name] for name in names}
+        raise VaultDamaged(object=INDEX, reason="its files vanish while they are read; lock the vault first")
+
+    def _add_missing(self, parts: dict[str, IndexPart], names: list[str]) -> bool:
+        for name in names:
+            if name in parts:
+                continue
+            try:
+                parts[name] = self.load_index_file(name)
+            except BankObjectNotFound:
+                return False
+        return True
+
+    def load_index_file(self, name: str) -> IndexPart:
+        """:raises BankObjectNotFound: there is none. :raises VaultDamaged: it is not what was written."""
+        raw = self.load_unpacked(INDEX, name)
+        try:
+            return decode_part(raw)
+        except FormatError as error:
+            raise VaultDamaged(object=f"{INDEX}/{name}", reason=str(error)) from error
+
+    def load_index(self) -> BlobIndex:
+        """All index files in one. :raises VaultDamaged: one of them is."""
+        return BlobIndex(self.index_files().values())
+
+    def load_blob(self, kind: str, blob_id: bytes, index: BlobIndex | None = None) -> bytes:
+        """One blob, from any good copy.
+
+        :param index: None loads it anew, which is dear for more than one blob.
+        :raises BlobMissing: no index has it. :raises VaultDamaged: no copy is good.
+        """
+        return BlobReader(self, index if index is not None else self.load_index()).load(kind, blob_id)
+
+    # --- snapshots ---
+
+    def snapshots(self) -> list[Snapshot]:
+        """All, oldest first. :raises VaultDamaged: one of them is."""
+        found = []
+        for name in self.names(SNAPSHOTS):
+            try:
+                found.append(self.load_snapshot(name))
+            except SnapshotNotFound:
+                continue
+        return sorted(found, key=lambda snapshot: (snapshot.time, snapshot.id))
+
+    def load_snapshot(self, snapshot_id: str) -> Snapshot:
+        """:raises SnapshotNotFound: there is none of this full id."""
+        if not is_id(snapshot_id):
+            raise SnapshotNotFound(snapshot_id=snapshot_id)
+        try:
+            raw = self.load_unpacked(SNAPSHOTS, snapshot_id)
+        except BankObjectNotFound:
+            raise SnapshotNotFound(snapshot_id=snapshot_id) from None
+        try:
+            return decode_snapshot(raw, snapshot_id)
+        except FormatError as error:
+            raise VaultDamaged(object=f"{SNAPSHOTS}/{snapshot_id}", reason=str(error)) from error
+
+    def save_snapshot(self, snapshot: Snapshot) -> str:
+        """Its id. All it refers to must be durable before."""
+        return self.save_unpacked(SNAPSHOTS, snapshot.encode())
+
+    def remove_snapshot(self, snapshot_id: str) -> None:
+        """Safe to repeat. The bytes come back with the next prune."""
+        if not is_id(snapshot_id):
+            raise SnapshotNotFound(snapshot_id=snapshot_id)
+        self.bank.delete(f"{SNAPSHOTS}/{snapshot_id}")
+
+
+class BlobReader:
+    """Reads many blobs one by one; packs of trees are fetched whole and kept, 64 MiB of them.
+
+    For one thread.
+    """
+
+    def __init__(self, repository: Repository, index: BlobIndex) -> None:
+        self._repository = repository
+        self.index = index
+        self._packs: OrderedDict[bytes, bytes] = OrderedDict()
+        self._held_bytes = 0
+
+    def load(self, kind: str, blob_id: bytes) -> bytes:
+        """:raises BlobMissing: no index has it. :raises VaultDamaged: no copy is good."""
+        copies = self.index.copies(kind, blob_id)
+        if not copies:
+            raise BlobMissing(
+                object=f"{kind} blob {blob_id.hex()}", reason="run a check to see what needs it"
+            )
+        for number, (pack_id, entry) in enumerate(copies, 1):
+            try:
+                return self._open(pack_id, entry)
+            except (VaultDamaged, BankObjectNotFound) as error:
+                if number == len(copies):
+                    raise _damaged(error, pack_id) from error
+        raise AssertionError("unreachable")
+
+    def _open(self, pack_id: bytes, entry: BlobEntry) -> bytes:
+        unit = self._tree_unit(pack_id, entry) if entry.kind == TREE else self._unit(pack_id, entry)
+        return open_blob(self._repository.sealer, self._repository.decompressor, entry, unit)
+
+    def _unit(self, pack_id: bytes, entry: BlobEntry) -> bytes:
+        return self._repository.bank.get(pack_key(pack_id), entry.offset, entry.length)
+
+    def _tree_unit(self, pack_id: bytes, entry: BlobEntry) -> memoryview:
+        pack = self._packs.get(pack_id)
+        if pack is None:
+            pack = self._repository.bank.get(pack_key(pack_id))
+            self._keep(pack_id, pack)
+        else:
+            self._packs.move_to_end(pack_id)
+        return memoryview(pack)[entry.offset : entry.offset + entry.length]
+
+    def _keep(self, pack_id: bytes, pack: bytes) -> None:
+        self._packs[pack_id] = pack
+        self._held_bytes += len(pack)
+        while self._held_bytes > _TREE_CACHE_BYTES and len(self._packs) > 1:
+            _, dropped = self._packs.popitem(last=False)
+            self._held_bytes -= len(dropped)
+
+
+def _damaged(error: VaultDamaged | BankObjectNotFound, pack_id: bytes) -> VaultDamaged:
+    if isinstance(error, VaultDamaged):
+        return VaultDamaged(
+            object=f"{error.facts['object']} in {pack_key(pack_id)}", reason=error.facts["reason"]
+        )
+    return VaultDamaged(object=pack_key(pack_id), reason="the bank does not have it")
+
+
+def master_keys(bank: BankPlugin, password: str, *, damaged_too: bool = True) -> Iterator[MasterKey]:
+    """The master key of each key file that opens with this password; each try costs a key derivation.
+
+    :raises VaultDamaged: at the end, when a file is not what was written (unless `damaged_too` is false).
+    """
+    damaged: VaultDamaged | None = None
+    for name in _key_names(bank):
+        try:
+            key = _try_key(bank, name, password)
+        except VaultDamaged as error:
+            damaged = error
+            continue
+        if key is not None:
+            yield key
+    if damaged and damaged_too:
+        raise damaged
+
+
+def _key_names(bank: BankPlugin) -> list[str]:
+    return sorted(name for item in bank.list(KEYS) if is_id(name := item.key.rpartition("/")[2]))
+
+
+def _store_key(
+    bank: BankPlugin,
+    key: MasterKey,
+    password: str,
+    identity: WriterIdentity,
+    created: datetime,
+    cost: ScryptCost,
+) -> str:
+    name, raw = create_key_file(
+        key, password, created=created, username=identity.username, hostname=identity.hostname, cost=cost
+    )
+    bank.put(f"{KEYS}/{name}", raw)
+    return name
+
+
+def _try_key(bank: BankPlugin, name: str, password: str) -> MasterKey | None:
+    try:
+        raw = bank.get(f"{KEYS}/{name}")
+    except BankObjectNotFound:
+        return None
+    if hashlib.sha256(raw).hexdigest() != name:
+        raise VaultDamaged(object=f"{KEYS}/{name}", reason="its bytes do not fit its name")
+    try:
+        return open_key_file(raw, password)
+    except FormatError as error:
+        raise VaultDamaged(object=f"{KEYS}/{name}", reason=str(error)) from error
+
+
+def _read_config(bank: BankPlugin) -> bytes | None:
+    try:
+        return bank.get(CONFIG)
+    except BankObjectNotFound:
+        return None
+
+
+def _unwrap(plain: bytes) -> bytes:
+    """JSON from what a unit holds: plain, or 02 and a zstd frame."""
+    if plain[:1] in (b"{", b"["):
+        return plain
+    if plain[:1] != _COMPRESSED:
+        raise FormatError(reason="it has an unknown kind of compression")
+    try:
+        return zstandard.ZstdDecompressor().decompressobj().decompress(memoryview(plain)[1:])
+    except zstandard.ZstdError as error:
+        raise FormatError(reason="it does not decompress") from error
