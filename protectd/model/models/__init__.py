@@ -1,0 +1,28 @@
+"""Every table, one aggregate a file."""
+
+from protectd.model.models.checkpoints import Checkpoint, CheckpointResource
+from protectd.model.models.instances import Instance
+from protectd.model.models.plans import Plan, PlanResource
+from protectd.model.models.restores import Restore
+from protectd.model.models.secrets import Secret, SecretConsumer
+from protectd.model.models.services import Service
+from protectd.model.models.tasks import Task
+from protectd.model.models.tokens import Token
+from protectd.model.models.vaults import Vault
+from protectd.model.models.verifications import Verification
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointResource",
+    "Instance",
+    "Plan",
+    "PlanResource",
+    "Restore",
+    "Secret",
+    "SecretConsumer",
+    "Service",
+    "Task",
+    "Token",
+    "Vault",
+    "Verification",
+]

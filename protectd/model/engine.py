@@ -1,0 +1,173 @@
+"""Engines: each database driver set up so that all behave alike, and its failures named once.
+
+On SQLite a unit of work that may write opens with BEGIN IMMEDIATE: a deferred transaction that reads and then
+writes fails at once when another writer committed in between, whatever the busy timeout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import ExceptionContext
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
+
+from protectd.common.errors import ConfigurationError, Unavailable
+from protectd.model.base import MYSQL_FAMILY
+
+WRITES = "protectd_writes"
+"""Execution option of the engine whose transactions may write."""
+
+BUSY_TIMEOUT_S = 30
+POOL_RECYCLE_S = 1800
+CONNECT_TIMEOUT_S = 10
+
+_OPTION = "database.connection"
+
+_SQLITE_AWAY = ("locked", "busy", "unable to open", "disk I/O error", "database or disk is full")
+_POSTGRESQL_AWAY = ("08", "40", "53", "57P", "55P03", "25006")
+_MYSQL_AWAY = frozenset({1040, 1205, 1213, 1290, 2002, 2003, 2006, 2013, 2055})
+
+
+class DatabaseUnavailable(Unavailable):
+    """Not reachable, or busy for too long: the same unit of work may succeed later."""
+
+    code = "database.unavailable"
+    message = "the database is not available: {reason}"
+
+
+class _Pool(QueuePool):
+    """A pool that runs out answers with the contract's error."""
+
+    def connect(self) -> PoolProxiedConnection:
+        try:
+            return super().connect()
+        except PoolTimeoutError as error:
+            raise DatabaseUnavailable(reason="all connections are in use") from error
+
+
+def make_engine(url: str | URL, *, pool_size: int = 5, max_overflow: int = 10) -> Engine:
+    """An engine for SQLite (a file), PostgreSQL or MariaDB/MySQL. Connects at first use.
+
+    :raises ConfigurationError: the URL is none, or names an SQLite database in memory.
+    """
+    parsed = _parse(url)
+    try:
+        engine = create_engine(
+            parsed,
+            poolclass=_Pool,
+            pool_size=pool_size,
+            max_overflow=max_overflow,
+            connect_args=_connect_args(parsed),
+            hide_parameters=True,
+            **_pool_options(parsed),
+        )
+    except (ArgumentError, ImportError) as error:
+        name = parsed.drivername
+        raise ConfigurationError(where=_OPTION, reason=f"there is no driver for {name}") from error
+    _listen(engine)
+    return engine
+
+
+def _pool_options(url: URL) -> dict[str, Any]:
+    """A server may go and come back: connections are tried first; statements see what is committed."""
+    if url.get_backend_name() == "sqlite":
+        return {}
+    return {"pool_pre_ping": True, "pool_recycle": POOL_RECYCLE_S, "isolation_level": "READ COMMITTED"}
+
+
+def _parse(url: str | URL) -> URL:
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, ValueError) as error:
+        raise ConfigurationError(where=_OPTION, reason="is not a database URL") from error
+    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise ConfigurationError(where=_OPTION, reason="name a file for SQLite")
+    return parsed
+
+
+def _connect_args(url: URL) -> dict[str, Any]:
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        return {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
+    if backend in MYSQL_FAMILY:
+        return {"charset": "utf8mb4", "connect_timeout": CONNECT_TIMEOUT_S}
+    return {"connect_timeout": CONNECT_TIMEOUT_S}
+
+
+def _listen(engine: Engine) -> None:
+    event.listen(engine, "handle_error", _name_error)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    elif engine.dialect.name in MYSQL_FAMILY:
+        event.listen(engine, "connect", _set_up_mysql)
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, record: object) -> None:
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+    _use_wal(connection)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA case_sensitive_like = ON")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """The busy timeout does not cover the change of the journal, and another process may make it too."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        with contextlib.suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA journal_mode = WAL")
+            continue
+        if time.monotonic() > deadline:
+            raise sqlite3.OperationalError("database is locked")
+        time.sleep(0.01)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _set_up_mysql(connection: Any, record: object) -> None:
+    """A value that does not fit is an error, never cut."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
+
+
+def _name_error(context: ExceptionContext) -> BaseException | None:
+    if context.is_disconnect or _away(context):
+        return DatabaseUnavailable(reason=_reason(context.original_exception))
+    return None
+
+
+def _away(context: ExceptionContext) -> bool:
+    error = context.original_exception
+    if context.dialect.name == "sqlite":
+        said = str(error)
+        return isinstance(error, sqlite3.OperationalError) and any(word in said for word in _SQLITE_AWAY)
+    if context.dialect.name in MYSQL_FAMILY:
+        return bool(error.args) and error.args[0] in _MYSQL_AWAY
+    return _postgresql_away(context)
+
+
+def _postgresql_away(context: ExceptionContext) -> bool:
+    """An error without a state never reached the server."""
+    error = context.original_exception
+    operational = getattr(context.dialect.loaded_dbapi, "OperationalError", ())
+    state = getattr(error, "sqlstate", None)
+    if state is None:
+        return isinstance(error, operational)
+    return str(state).startswith(_POSTGRESQL_AWAY)
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what the driver says; drivers name host and user, never the password."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

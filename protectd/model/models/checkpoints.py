@@ -1,0 +1,120 @@
+"""A checkpoint: one run of a plan, and what came of each of its resources."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Self
+
+from sqlalchemy import BigInteger, Boolean, ForeignKey, Index, Integer, String
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from protectd.common.ids import new_id
+from protectd.model.base import (
+    LENGTH_ID,
+    LENGTH_NAME,
+    LENGTH_WORD,
+    TABLE_OPTIONS,
+    Base,
+    Json,
+    LongText,
+    Stateful,
+    Timestamps,
+    UTCDateTime,
+    id_column,
+    utc_now,
+)
+from protectd.model.models.plans import Plan
+from protectd.model.states import CheckpointStatus, ResourceStatus
+
+
+class Checkpoint(Timestamps, Stateful, Base):
+    """`plan_json` is the plan as it was when the run was asked for: id, name, provider_id, resources."""
+
+    __tablename__ = "checkpoints"
+    __table_args__ = (
+        Index(None, "project_id", "created_at", "id"),
+        Index(None, "plan_id", "created_at"),
+        TABLE_OPTIONS,
+    )
+    kind = "checkpoint"
+
+    id: Mapped[str] = id_column()
+    project_id: Mapped[str] = mapped_column(String(LENGTH_NAME))
+    plan_id: Mapped[str] = mapped_column(String(LENGTH_ID))
+    provider_id: Mapped[str] = mapped_column(String(LENGTH_ID))
+    status: Mapped[str] = mapped_column(String(LENGTH_WORD), default=CheckpointStatus.PENDING)
+    extra_info: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    plan_name: Mapped[str] = mapped_column(String(LENGTH_NAME))
+    plan_json: Mapped[dict[str, Any]] = mapped_column(Json)
+    resource_graph: Mapped[Any] = mapped_column(Json, nullable=True)
+    host: Mapped[str | None] = mapped_column(String(LENGTH_NAME))
+    partial: Mapped[bool] = mapped_column(Boolean, default=False)
+    error_code: Mapped[str | None] = mapped_column(String(LENGTH_WORD))
+    error_message: Mapped[str | None] = mapped_column(LongText)
+    logical_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    added_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    stored_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    files: Mapped[int] = mapped_column(BigInteger, default=0)
+    started_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    resources: Mapped[list[CheckpointResource]] = relationship(
+        order_by="CheckpointResource.id", lazy="selectin", cascade="save-update, merge"
+    )
+
+    @classmethod
+    def of(cls, plan: Plan, extra_info: dict[str, Any] | None = None, host: str | None = None) -> Self:
+        """A PENDING checkpoint of a plan as it is now, with a PENDING row for each of its resources."""
+        frozen = {"id": plan.id, "name": plan.name, "provider_id": plan.provider_id}
+        return cls(
+            id=new_id(),
+            project_id=plan.project_id,
+            plan_id=plan.id,
+            provider_id=plan.provider_id,
+            status=CheckpointStatus.PENDING,
+            extra_info=extra_info,
+            plan_name=plan.name,
+            plan_json=frozen | {"resources": [resource.summary() for resource in plan.resources]},
+            host=host,
+            resources=[
+                CheckpointResource(
+                    resource_id=resource.resource_id,
+                    resource_type=resource.resource_type,
+                    resource_name=resource.resource_name,
+                    extra_info=resource.resource_extra_info,
+                )
+                for resource in plan.resources
+            ],
+        )
+
+
+class CheckpointResource(Stateful, Base):
+    """One resource of a checkpoint: where its data lies, and how it went. `issues` holds the first 1,000."""
+
+    __tablename__ = "checkpoint_resources"
+    kind = "checkpoint_resource"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    checkpoint_id: Mapped[str] = mapped_column(String(LENGTH_ID), ForeignKey("checkpoints.id"), index=True)
+    resource_id: Mapped[str] = mapped_column(String(LENGTH_ID))
+    resource_type: Mapped[str] = mapped_column(String(LENGTH_WORD))
+    resource_name: Mapped[str] = mapped_column(String(LENGTH_NAME))
+    extra_info: Mapped[Any] = mapped_column(Json, nullable=True)
+    status: Mapped[str] = mapped_column(String(LENGTH_WORD), default=ResourceStatus.PENDING)
+    reason: Mapped[str | None] = mapped_column(LongText)
+    snapshot_id: Mapped[str | None] = mapped_column(String(LENGTH_WORD))
+    tree_id: Mapped[str | None] = mapped_column(String(LENGTH_WORD))
+    source_path: Mapped[str | None] = mapped_column(LongText)
+    saved_info: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    files: Mapped[int] = mapped_column(BigInteger, default=0)
+    directories: Mapped[int] = mapped_column(BigInteger, default=0)
+    logical_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    added_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    stored_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    issue_count: Mapped[int] = mapped_column(BigInteger, default=0)
+    issues: Mapped[list[dict[str, str]]] = mapped_column(Json, default=list)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
+    updated_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now, onupdate=utc_now)
+
+    @property
+    def key(self) -> str:
+        return f"{self.resource_type}#{self.resource_id}"

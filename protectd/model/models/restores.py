@@ -1,0 +1,22 @@
+"""A restore: a checkpoint's data written back."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from protectd.model.base import LENGTH_NAME, TABLE_OPTIONS, Base, id_column
+from protectd.model.models.runs import CheckpointRun
+
+
+class Restore(CheckpointRun, Base):
+    """`trusted`: an administrator asked, so set-id bits, devices and foreign owners come back too."""
+
+    __tablename__ = "restores"
+    __table_args__ = (Index(None, "project_id", "created_at", "id"), TABLE_OPTIONS)
+    kind = "restore"
+
+    id: Mapped[str] = id_column()
+    restore_target: Mapped[str] = mapped_column(String(LENGTH_NAME), default="")
+    trusted: Mapped[bool] = mapped_column(Boolean, default=False)
+    written_bytes: Mapped[int] = mapped_column(BigInteger, default=0)

@@ -1,0 +1,138 @@
+"""What all repositories do: get, add, soft delete, list by pages. They never commit and hold no rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.base import ExecutableOption
+
+from protectd.common.errors import InvalidField, NotFound
+from protectd.model.base import Base, utc_now
+from protectd.model.repositories.keyset import Key, after, order
+
+Direction = Literal["asc", "desc"]
+Filter = Callable[[Any], ColumnElement[bool]]
+T = TypeVar("T", bound=Base)
+
+
+class InvalidMarker(InvalidField):
+    """No entity of this list has the id that the query starts after."""
+
+    code = "marker.unknown"
+
+
+class InvalidSortKey(InvalidField):
+    code = "sort.unknown_key"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list: at most `limit` entities after the one whose id is `marker`.
+
+    Ties are broken by created_at and id, in the direction of the first key.
+    """
+
+    limit: int = 1000
+    marker: str | None = None
+    sort: tuple[tuple[str, Direction], ...] = (("created_at", "desc"),)
+    offset: int = 0
+
+
+class Repository(Generic[T]):
+    """Entities of one kind. `project_id` None means any project: for administrators and workers only."""
+
+    model: ClassVar[type[Any]]
+    not_found: ClassVar[type[NotFound]]
+    sort_keys: ClassVar[tuple[str, ...]] = ("id", "created_at")
+    filters: ClassVar[Mapping[str, Filter]] = {}
+    page_options: ClassVar[Sequence[ExecutableOption]] = ()
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def find(
+        self, id: str, project_id: str | None = None, *, include_deleted: bool = False, lock: bool = False
+    ) -> T | None:
+        """:param lock: keep others from changing the row until the unit of work ends, and read it anew."""
+        query = self._visible(project_id, include_deleted).where(self.model.id == id)
+        if lock:
+            query = query.with_for_update().execution_options(populate_existing=True)
+        return self.session.scalars(query).one_or_none()
+
+    def get(
+        self, id: str, project_id: str | None = None, *, include_deleted: bool = False, lock: bool = False
+    ) -> T:
+        """As `find`. :raises NotFound: its leaf; another project's entity is not found either."""
+        found = self.find(id, project_id, include_deleted=include_deleted, lock=lock)
+        if found is None:
+            raise self.not_found(id=id)
+        return found
+
+    def add(self, entity: T) -> T:
+        """Keep a new entity; defaults and the database's checks are through when this returns."""
+        self.session.add(entity)
+        self.session.flush()
+        return entity
+
+    def delete(self, entity: T) -> None:
+        """Soft: the row stays and is not found any more."""
+        row: Any = entity
+        row.deleted = True
+        row.deleted_at = utc_now()
+        self.session.flush()
+
+    def page(
+        self, page: Page, project_id: str | None = None, filters: Mapping[str, Any] | None = None
+    ) -> list[T]:
+        """One page, in a bounded number of statements however many entities it has.
+
+        Complete and without repeats for what exists during the whole walk, whatever is added meanwhile.
+
+        :param filters: values by names of `self.filters`.
+        :raises InvalidSortKey: a key is not one of `sort_keys`.
+        :raises InvalidMarker: there is no such entity in this project.
+        """
+        query = self.listed(project_id, filters or {})
+        keys = self._keys(page)
+        if page.marker is not None:
+            query = query.where(after(keys, self._marker(page.marker, project_id)))
+        query = query.order_by(*order(keys)).limit(page.limit).offset(page.offset or None)
+        return list(self.session.scalars(query.options(*self.page_options)))
+
+    def all(self, query: Select[T]) -> list[T]:
+        return list(self.session.scalars(query))
+
+    def listed(self, project_id: str | None, filters: Mapping[str, Any]) -> Select[T]:
+        """What a list shows; narrower than what `get` finds where a kind needs it."""
+        clauses = [self.filters[name](value) for name, value in filters.items()]
+        return self._visible(project_id, False).where(*clauses)
+
+    def _visible(self, project_id: str | None, include_deleted: bool) -> Select[T]:
+        query: Select[T] = select(self.model)
+        if project_id is not None:
+            query = query.where(self.model.project_id == project_id)
+        if not include_deleted and hasattr(self.model, "deleted"):
+            query = query.where(self.model.deleted.is_(False))
+        return query
+
+    def _keys(self, page: Page) -> list[Key]:
+        for name, _ in page.sort:
+            if name not in self.sort_keys:
+                known = ", ".join(self.sort_keys)
+                raise InvalidSortKey(field="sort", reason=f"{name} is not one of {known}")
+        first = page.sort[0][1] if page.sort else "desc"
+        wanted = dict(page.sort)
+        for tie_breaker in ("created_at", "id"):
+            wanted.setdefault(tie_breaker, first)
+        return [Key(getattr(self.model, name), direction == "desc") for name, direction in wanted.items()]
+
+    def _marker(self, marker: str, project_id: str | None) -> T:
+        """Deleted ones too: a list goes on where a client left it."""
+        found = self.find(marker, project_id, include_deleted=True)
+        if found is None:
+            raise InvalidMarker(field="marker", reason="nothing in this list has this id")
+        return found

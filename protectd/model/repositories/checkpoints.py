@@ -1,0 +1,80 @@
+"""Checkpoints and their resources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Select, exists, or_, select
+from sqlalchemy.orm import selectinload
+
+from protectd.common.errors import NotFound
+from protectd.model.models import Checkpoint, CheckpointResource, Restore, Verification
+from protectd.model.repositories.base import Repository
+from protectd.model.repositories.filters import before, exact, since
+from protectd.model.states import RUNNING_STATUSES, CheckpointStatus, ResourceStatus
+
+
+class CheckpointNotFound(NotFound):
+    code = "checkpoint.not_found"
+    message = "checkpoint {id} is not there"
+
+
+class CheckpointRepository(Repository[Checkpoint]):
+    """`page` leaves out deleted checkpoints and does not load `issues`; `get` still finds one by its status
+    `deleted`."""
+
+    model = Checkpoint
+    not_found = CheckpointNotFound
+    sort_keys = ("id", "status", "created_at", "updated_at", "started_at", "ended_at", "plan_name")
+    filters = {
+        "plan_id": exact(Checkpoint.plan_id),
+        "provider_id": exact(Checkpoint.provider_id),
+        "status": exact(Checkpoint.status),
+        "start": since(Checkpoint.created_at),
+        "end": before(Checkpoint.created_at),
+    }
+    page_options = (selectinload(Checkpoint.resources).defer(CheckpointResource.issues, raiseload=True),)
+
+    def listed(self, project_id: str | None, filters: Mapping[str, Any]) -> Select[Checkpoint]:
+        query = super().listed(project_id, filters)
+        return query.where(Checkpoint.status != CheckpointStatus.DELETED)
+
+    def pinned(self, checkpoint_id: str) -> bool:
+        """Whether a restore or verification of it waits or runs."""
+        runs = [
+            exists().where(
+                run.checkpoint_id == checkpoint_id,
+                run.status.in_(RUNNING_STATUSES),
+                run.deleted.is_(False),
+            )
+            for run in (Restore, Verification)
+        ]
+        return bool(self.session.scalar(select(or_(*runs))))
+
+    def newest_available(
+        self, plan_id: str, resource_type: str, resource_id: str
+    ) -> CheckpointResource | None:
+        """The newest saved state of one resource: that of the newest available checkpoint of the plan."""
+        query = (
+            select(CheckpointResource)
+            .join(Checkpoint, CheckpointResource.checkpoint_id == Checkpoint.id)
+            .where(Checkpoint.plan_id == plan_id, Checkpoint.deleted.is_(False))
+            .where(Checkpoint.status == CheckpointStatus.AVAILABLE)
+            .where(CheckpointResource.resource_type == resource_type)
+            .where(CheckpointResource.resource_id == resource_id)
+            .where(CheckpointResource.status == ResourceStatus.AVAILABLE)
+            .where(CheckpointResource.snapshot_id.is_not(None))
+            .order_by(Checkpoint.created_at.desc(), Checkpoint.id.desc())
+            .limit(1)
+        )
+        return self.session.scalars(query).one_or_none()
+
+    def in_status(self, plan_id: str, statuses: tuple[str, ...]) -> list[Checkpoint]:
+        """Checkpoints of one plan in one of `statuses`, oldest first."""
+        return self.all(
+            select(Checkpoint)
+            .where(Checkpoint.plan_id == plan_id, Checkpoint.deleted.is_(False))
+            .where(Checkpoint.status.in_(statuses))
+            .order_by(Checkpoint.created_at, Checkpoint.id)
+        )

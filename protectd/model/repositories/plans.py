@@ -1,0 +1,60 @@
+"""Plans and their resources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from protectd.common.errors import NotFound
+from protectd.model.base import utc_now
+from protectd.model.models import Plan, PlanResource
+from protectd.model.repositories.base import Repository
+from protectd.model.repositories.filters import contains, exact
+
+
+class PlanNotFound(NotFound):
+    code = "plan.not_found"
+    message = "plan {id} is not there"
+
+
+class PlanRepository(Repository[Plan]):
+    model = Plan
+    not_found = PlanNotFound
+    sort_keys = ("id", "name", "status", "created_at", "updated_at")
+    filters = {
+        "name": contains(Plan.name),
+        "description": contains(Plan.description),
+        "status": exact(Plan.status),
+        "provider_id": exact(Plan.provider_id),
+    }
+
+    def delete(self, entity: Plan) -> None:
+        for resource in entity.resources:
+            _remove(resource)
+        super().delete(entity)
+
+    def replace_resources(self, plan: Plan, resources: Sequence[PlanResource]) -> None:
+        """Make `resources` the plan's set, in this order. One that stays keeps its row; one that goes is kept
+        as deleted. The plan's `updated_at` moves."""
+        leaving = {resource.key: resource for resource in plan.resources}
+        for position, wanted in enumerate(resources):
+            kept = leaving.pop(wanted.key, None)
+            _place(kept or wanted, wanted, position)
+            if kept is None:
+                wanted.plan_id = plan.id
+                self.session.add(wanted)
+        for resource in leaving.values():
+            _remove(resource)
+        plan.updated_at = utc_now()
+        self.session.flush()
+        self.session.expire(plan, ["resources"])
+
+
+def _place(row: PlanResource, wanted: PlanResource, position: int) -> None:
+    row.resource_name = wanted.resource_name
+    row.resource_extra_info = wanted.resource_extra_info
+    row.position = position
+
+
+def _remove(resource: PlanResource) -> None:
+    resource.deleted = True
+    resource.deleted_at = utc_now()

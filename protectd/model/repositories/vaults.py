@@ -1,0 +1,27 @@
+"""Vaults by their subject."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from protectd.common.errors import NotFound
+from protectd.model.models import Vault
+from protectd.model.repositories.base import Repository
+from protectd.model.repositories.filters import exact
+
+
+class VaultRowNotFound(NotFound):
+    code = "vault.not_found"
+    message = "vault {id} is not there"
+
+
+class VaultRepository(Repository[Vault]):
+    model = Vault
+    not_found = VaultRowNotFound
+    sort_keys = ("id", "status", "created_at", "updated_at")
+    filters = {"provider_id": exact(Vault.provider_id), "status": exact(Vault.status)}
+
+    def of(self, provider_id: str, project_id: str) -> Vault | None:
+        """The vault of one project with one provider; there is at most one."""
+        query = select(Vault).where(Vault.provider_id == provider_id, Vault.project_id == project_id)
+        return self.session.scalars(query).one_or_none()

@@ -1,0 +1,180 @@
+"""Every state and every allowed move, as data; a move is one UPDATE that can lose a race."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, CursorResult, update
+from sqlalchemy.orm import Session
+
+from protectd.common.errors import ProtectdError
+from protectd.model.base import Base, Stateful
+
+
+class PlanStatus:
+    SUSPENDED = "suspended"
+    STARTED = "started"
+
+
+class CheckpointStatus:
+    PENDING = "PENDING"
+    PROTECTING = "protecting"
+    AVAILABLE = "available"
+    ERROR = "error"
+    DELETING = "deleting"
+    DELETED = "deleted"
+    ERROR_DELETING = "error-deleting"
+    WAIT_COPYING = "wait_copying"
+    COPYING = "copying"
+    FINISHED = "finished"
+
+
+class ResourceStatus:
+    """One resource inside a checkpoint, and (restoring) inside a restore's `resources_status`."""
+
+    PENDING = "PENDING"
+    PROTECTING = "protecting"
+    RESTORING = "restoring"
+    AVAILABLE = "available"
+    ERROR = "error"
+    DELETING = "deleting"
+    DELETED = "deleted"
+
+
+class RunStatus:
+    """A restore or a verification."""
+
+    PENDING = "PENDING"
+    IN_PROGRESS = "in_progress"
+    SUCCESS = "success"
+    FAIL = "fail"
+
+
+class TaskState:
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class VaultStatus:
+    CREATING = "creating"
+    READY = "ready"
+
+
+RUNNING_STATUSES = (RunStatus.PENDING, RunStatus.IN_PROGRESS)
+"""A restore or verification in one of these pins its checkpoint."""
+
+_RUN_MOVES = frozenset(
+    {
+        ("PENDING", "in_progress"),
+        ("PENDING", "fail"),
+        ("in_progress", "success"),
+        ("in_progress", "fail"),
+    }
+)
+
+MOVES: dict[str, frozenset[tuple[str, str]]] = {
+    "plan": frozenset({("suspended", "started"), ("started", "suspended")}),
+    "checkpoint": frozenset(
+        {
+            ("PENDING", "protecting"),
+            ("PENDING", "error"),
+            ("protecting", "available"),
+            ("protecting", "error"),
+            ("available", "deleting"),
+            ("error", "deleting"),
+            ("error-deleting", "deleting"),
+            ("deleting", "deleted"),
+            ("deleting", "error-deleting"),
+            ("wait_copying", "copying"),
+            ("wait_copying", "error"),
+            ("copying", "available"),
+            ("copying", "error"),
+            ("available", "error"),
+            ("error", "available"),
+            ("finished", "available"),
+            ("finished", "error"),
+        }
+    ),
+    "checkpoint_resource": frozenset(
+        {
+            ("PENDING", "protecting"),
+            ("PENDING", "error"),
+            ("protecting", "available"),
+            ("protecting", "error"),
+            ("available", "deleting"),
+            ("error", "deleting"),
+            ("deleting", "deleted"),
+            ("deleting", "error"),
+        }
+    ),
+    "restored_resource": frozenset({("restoring", "available"), ("restoring", "error")}),
+    "restore": _RUN_MOVES,
+    "verification": _RUN_MOVES,
+    "task": frozenset(
+        {
+            ("pending", "running"),
+            ("pending", "failed"),
+            ("pending", "cancelled"),
+            ("running", "pending"),
+            ("running", "done"),
+            ("running", "failed"),
+            ("running", "cancelled"),
+        }
+    ),
+    "vault": frozenset({("creating", "ready")}),
+}
+
+
+class MoveNotAllowed(ProtectdError):
+    """A program asked for a move that is not in the table."""
+
+    code = "state.move_not_allowed"
+    message = "a {kind} never moves from {source} to {target}"
+
+
+def check_move(kind: str, source: str, target: str) -> None:
+    """:raises MoveNotAllowed: the pair is not in `MOVES`."""
+    if (source, target) not in MOVES.get(kind, frozenset()):
+        raise MoveNotAllowed(kind=kind, source=source, target=target)
+
+
+def move(
+    session: Session,
+    model: type[Stateful],
+    id: str | int,
+    source: str,
+    target: str,
+    *,
+    where: Sequence[ColumnElement[bool]] = (),
+    **values: Any,
+) -> bool:
+    """Move one row from `source` to `target` and set `values` with it.
+
+    One UPDATE whose WHERE names the source (and `where`): of several callers at once, one wins.
+
+    :returns: whether this call won. A loaded instance is read anew at its next use either way.
+    :raises MoveNotAllowed: the pair is not in the table.
+    """
+    check_move(model.kind, source, target)
+    entity = cast(type[Base], model)
+    state = getattr(model, model.state_column)
+    statement = (
+        update(entity)
+        .where(cast(Any, model).id == id, state == source, *where)
+        .values({model.state_column: target, **values})
+    )
+    return swap(session, entity, id, statement)
+
+
+def swap(session: Session, model: type[Any], id: str | int, statement: Any) -> bool:
+    """Run an UPDATE of at most one row; whether it met its WHERE."""
+    session.flush()
+    result = session.execute(statement, execution_options={"synchronize_session": False})
+    loaded = session.identity_map.get(session.identity_key(model, id))
+    if loaded is not None:
+        session.expire(loaded)
+    return cast("CursorResult[Any]", result).rowcount == 1

@@ -1,0 +1,109 @@
+"""The unit of work: one session, one transaction, every repository."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.orm import Session, sessionmaker
+
+from protectd.model.engine import WRITES, make_engine
+from protectd.model.repositories.checkpoints import CheckpointRepository
+from protectd.model.repositories.instances import InstanceRepository
+from protectd.model.repositories.plans import PlanRepository
+from protectd.model.repositories.restores import RestoreRepository
+from protectd.model.repositories.secrets import SecretRepository
+from protectd.model.repositories.services import ServiceRepository
+from protectd.model.repositories.tasks import TaskRepository
+from protectd.model.repositories.tokens import TokenRepository
+from protectd.model.repositories.vaults import VaultRepository
+from protectd.model.repositories.verifications import VerificationRepository
+
+
+class UnitOfWork:
+    """Begins at its first statement. Used by one thread; entities stay readable after it ends.
+
+    A reading one refuses to write. Nothing but `commit` makes a change last.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.plans = PlanRepository(session)
+        self.checkpoints = CheckpointRepository(session)
+        self.restores = RestoreRepository(session)
+        self.verifications = VerificationRepository(session)
+        self.tasks = TaskRepository(session)
+        self.tokens = TokenRepository(session)
+        self.instances = InstanceRepository(session)
+        self.secrets = SecretRepository(session)
+        self.vaults = VaultRepository(session)
+        self.services = ServiceRepository(session)
+
+    def flush(self) -> None:
+        """Send pending changes, so that the database checks them now."""
+        self.session.flush()
+
+    def commit(self) -> None:
+        self.session.commit()
+
+    def rollback(self) -> None:
+        self.session.rollback()
+
+    def close(self) -> None:
+        """Give the connection back; what was not committed is gone."""
+        self.session.close()
+
+
+class Database:
+    """One database of the service. Safe for use from many threads; connects at first use.
+
+    :param url: an SQLAlchemy URL of an SQLite file, PostgreSQL or MariaDB/MySQL.
+    :raises ConfigurationError: the URL is no such thing.
+
+    Every method of it and of its units of work raises `DatabaseUnavailable` when the database cannot be
+    reached, has no free connection or stays locked.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 5, max_overflow: int = 10) -> None:
+        self.engine = make_engine(url, pool_size=pool_size, max_overflow=max_overflow)
+        writing = self.engine.execution_options(**{WRITES: True})
+        self._writers = sessionmaker(writing, expire_on_commit=False)
+        self._readers = sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
+        event.listen(self._readers, "before_flush", _refuse)
+
+    def __repr__(self) -> str:
+        return f"Database({self.engine.url.render_as_string(hide_password=True)!r})"
+
+    def begin(self, *, write: bool) -> UnitOfWork:
+        """A unit of work whose end is the caller's: `commit` or `rollback`, then always `close`."""
+        return UnitOfWork((self._writers if write else self._readers)())
+
+    @contextmanager
+    def read(self) -> Iterator[UnitOfWork]:
+        """A unit of work that is rolled back at the end of the block."""
+        uow = self.begin(write=False)
+        try:
+            yield uow
+        finally:
+            uow.close()
+
+    @contextmanager
+    def write(self) -> Iterator[UnitOfWork]:
+        """A unit of work that commits at the end of the block, and rolls back when the block raises."""
+        uow = self.begin(write=True)
+        try:
+            yield uow
+            uow.commit()
+        finally:
+            uow.close()
+
+    def dispose(self) -> None:
+        """Close idle connections. Safe to repeat; the next use connects again."""
+        self.engine.dispose()
+
+
+def _refuse(session: Session, context: Any, instances: Any) -> None:
+    if session.new or session.deleted or any(session.is_modified(entity) for entity in session.dirty):
+        raise RuntimeError("a reading unit of work was asked to write")
