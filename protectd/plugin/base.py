@@ -69,6 +69,16 @@ class BankPlugin(ABC):
     def from_options(cls, options: Mapping[str, str]) -> Self:
         """Make the bank of a provider. Touches nothing outside; may be called often."""
 
+    @property
+    def location(self) -> str:
+        """What the restic program takes as its repository when a vault lies here; "" where it cannot."""
+        return ""
+
+    def local_paths(self) -> Sequence[str]:
+        """Absolute paths on this host that hold objects of the whole bank. They are never protected nor
+        restored to."""
+        return ()
+
     @abstractmethod
     def section(self, prefix: str) -> Self:
         """The same bank, seen below `prefix`."""
@@ -301,8 +311,9 @@ class Operation:
     On the graph of resources: parent's prepare_begin before its children's; children's prepare_finish before
     the parent's; then main (mains of different resources may run side by side); children's complete before
     the parent's. Meant use: quiesce in prepare_begin, snapshot or open in prepare_finish, move data in main,
-    close in complete. A hook that raises ends the run; `undo` is then called for each resource whose
-    prepare_begin was called, last first. A whole run may be repeated from the start.
+    close in complete. A hook that raises ends the run, except that other resources' mains still run to their
+    end: their results count. `undo` is then called for each resource whose prepare_begin was called, last
+    first. A whole run may be repeated from the start.
     """
 
     def prepare_begin(self) -> None: ...
