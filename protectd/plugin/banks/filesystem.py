@@ -7,7 +7,7 @@ import mmap
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Self
@@ -77,8 +77,10 @@ class FilesystemBank(BankPlugin):
 
     @property
     def location(self) -> str:
-        """What the restic program takes as repository when this section holds one."""
         return str(self._base)
+
+    def local_paths(self) -> Sequence[str]:
+        return (str(self._root),)
 
     def section(self, prefix: str) -> Self:
         return type(self)(self._root, f"{self._prefix}/{prefix}" if self._prefix else prefix)

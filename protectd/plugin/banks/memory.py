@@ -24,11 +24,6 @@ class MemoryBank(BankPlugin):
     def from_options(cls, options: Mapping[str, str]) -> Self:
         return cls()
 
-    @property
-    def location(self) -> str:
-        """For people only: no other program reaches it."""
-        return f"memory:{self._prefix}"
-
     def section(self, prefix: str) -> Self:
         bank = type(self)()
         bank._objects, bank._lock = self._objects, self._lock
