@@ -66,7 +66,7 @@ directories that each project may protect and restore to.
     cfg.StrOpt(
         "log_file",
         default="",
-        help="File to append the log to; empty: standard error. It is opened again on SIGHUP.",
+        help="File to append the log to; empty: standard error. It may be moved away: a new one is begun.",
     ),
 ]
 

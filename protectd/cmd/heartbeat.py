@@ -1,0 +1,54 @@
+"""A process's row in `services`, and the thread that keeps it fresh."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from protectd.common.clock import Clock
+from protectd.common.errors import Unavailable
+from protectd.model.unit_of_work import Database
+
+LOG = logging.getLogger(__name__)
+
+
+class Heartbeat:
+    """Says every `interval_s` that `binary` on `host` lives. A database that is away is waited for."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        host: str,
+        binary: str,
+        topic: str | None,
+        interval_s: float,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._name = (host, binary, topic)
+        self._interval_s = interval_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def beat(self) -> None:
+        """One report; makes the row at the first, and again when an operator removed it."""
+        host, binary, topic = self._name
+        with self._database.write() as uow:
+            service = uow.services.register(host, binary, topic)
+            uow.services.heartbeat(service.id, self._clock.now())
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.beat()
+            except Unavailable as error:
+                LOG.warning("no heartbeat: %s", error)
+            self._stop.wait(self._interval_s)
