@@ -1,0 +1,110 @@
+"""Turning a changed entity into a task, in the transaction that changed it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from protectd.common.clock import Clock
+from protectd.common.context import RequestContext
+from protectd.common.ids import new_id
+from protectd.model.models import Checkpoint, Restore, Task, Verification
+from protectd.model.states import TaskState
+from protectd.model.unit_of_work import UnitOfWork
+from protectd.queue.contract import METHODS, TaskRef
+
+_VAULTS = uuid.UUID("6a8f7a57-3d0c-4f6b-9a53-0f1c2f6f3a11")
+
+
+def vault_entity_id(provider_id: str, project_id: str) -> str:
+    """The id under which tasks know the vault of a provider and project, whether or not it has a row."""
+    return str(uuid.uuid5(_VAULTS, f"{provider_id}/{project_id}"))
+
+
+def reference(task: Task) -> TaskRef:
+    """How a task is announced."""
+    context = RequestContext(task.request_id, task.project_id, task.user_id, tuple(task.roles))
+    return TaskRef(task.operation, task.method, task.id, task.host, context)
+
+
+class Submission:
+    """Adds a task row beside the entity it is about. One for each unit of work.
+
+    `submitted` is announced by the caller after the commit, and only then; what is never announced is found
+    by the relay.
+    """
+
+    def __init__(self, uow: UnitOfWork, context: RequestContext, clock: Clock, max_attempts: int = 5) -> None:
+        self._uow = uow
+        self._context = context
+        self._clock = clock
+        self._max_attempts = max_attempts
+        self.submitted: list[TaskRef] = []
+
+    def process_checkpoint(self, checkpoint: Checkpoint) -> Task:
+        """Protect, on the host that has the resources."""
+        return self._submit("protect", "checkpoint", checkpoint, host=checkpoint.host, **_subject(checkpoint))
+
+    def process_delete(self, checkpoint: Checkpoint) -> Task:
+        """Forget a checkpoint, on any host."""
+        return self._submit("delete", "checkpoint", checkpoint, **_subject(checkpoint))
+
+    def process_restore(self, restore: Restore, host: str | None = None) -> Task:
+        """:param host: where to write; without it, the host that had the resources."""
+        checkpoint = self._uow.checkpoints.get(restore.checkpoint_id)
+        subject = _subject(checkpoint) | {"restore_id": restore.id}
+        return self._submit("restore", "restore", restore, host=host or checkpoint.host, **subject)
+
+    def process_verify(self, verification: Verification) -> Task:
+        """Check a checkpoint, on any host."""
+        checkpoint = self._uow.checkpoints.get(verification.checkpoint_id)
+        subject = _subject(checkpoint) | {"verification_id": verification.id}
+        return self._submit("verify", "verification", verification, **subject)
+
+    def process_prune(self, provider_id: str, project_id: str) -> Task:
+        """Give unused bytes of a vault back. One that waits already does it for all that came before it."""
+        entity_id = vault_entity_id(provider_id, project_id)
+        waiting = [t for t in self._uow.tasks.live("vault", entity_id) if t.state == TaskState.PENDING]
+        if waiting:
+            return waiting[0]
+        return self._add("prune", "vault", entity_id, project_id, host=None, provider_id=provider_id)
+
+    def _submit(
+        self,
+        operation: str,
+        entity_type: str,
+        entity: Checkpoint | Restore | Verification,
+        host: str | None = None,
+        **subject: str,
+    ) -> Task:
+        return self._add(operation, entity_type, entity.id, entity.project_id, host=host, **subject)
+
+    def _add(self, operation: str, entity_type: str, entity_id: str, project_id: str, **values: Any) -> Task:
+        now = self._clock.now()
+        task = Task(
+            id=new_id(),
+            operation=operation,
+            method=METHODS[operation],
+            state=TaskState.PENDING,
+            project_id=project_id,
+            user_id=self._context.user_id,
+            request_id=self._context.request_id,
+            roles=list(self._context.roles),
+            entity_type=entity_type,
+            entity_id=entity_id,
+            max_attempts=self._max_attempts,
+            created_at=now,
+            updated_at=now,
+            **values,
+        )
+        self._uow.tasks.add(task)
+        self.submitted.append(reference(task))
+        return task
+
+
+def _subject(checkpoint: Checkpoint) -> dict[str, str]:
+    return {
+        "checkpoint_id": checkpoint.id,
+        "plan_id": checkpoint.plan_id,
+        "provider_id": checkpoint.provider_id,
+    }

@@ -1,0 +1,125 @@
+"""From a committed task to whoever does it: a message, or a thread of this process."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+
+from protectd.common.clock import Clock
+from protectd.common.errors import ConfigurationError, Unavailable
+from protectd.model.unit_of_work import Database
+from protectd.queue.client import TaskClient
+from protectd.queue.contract import METHODS, TaskRef, context_to_message
+from protectd.queue.publisher import QueueUnavailable
+from protectd.queue.server import Tasks
+
+LOG = logging.getLogger(__name__)
+
+QUEUE = "queue"
+DIRECT = "direct"
+
+
+def operation_modes(mode: str, exceptions: Mapping[str, str]) -> dict[str, str]:
+    """The way of each operation: `mode`, save where `exceptions` say otherwise.
+
+    :raises ConfigurationError: an operation or a way that does not exist.
+    """
+    modes = dict.fromkeys(METHODS, mode) | dict(exceptions)
+    for operation, way in modes.items():
+        if operation not in METHODS or way not in (QUEUE, DIRECT):
+            raise ConfigurationError(where="dispatch", reason=f"{operation}:{way} is not known")
+    return modes
+
+
+class Dispatcher:
+    """Announces tasks whose rows are committed. What cannot be announced now is left to the relay.
+
+    Never raises for a broker or a database that is away. Thread safe.
+    """
+
+    def __init__(
+        self,
+        modes: Mapping[str, str],
+        *,
+        database: Database,
+        clock: Clock,
+        client: TaskClient | None,
+        tasks: Tasks | None,
+        host: str,
+        direct_timeout_s: float = 60.0,
+        direct_threads: int = 4,
+    ) -> None:
+        """:raises ConfigurationError: a mode has no means: a queue without client, direct without tasks."""
+        if (client is None and QUEUE in modes.values()) or (tasks is None and DIRECT in modes.values()):
+            raise ConfigurationError(where="dispatch", reason="a mode is set that this process cannot serve")
+        self._modes = dict(modes)
+        self._database = database
+        self._clock = clock
+        self._client = client
+        self._tasks = tasks
+        self._host = host
+        self._direct_timeout_s = direct_timeout_s
+        self._pool = ThreadPoolExecutor(direct_threads, thread_name_prefix="direct-task")
+        self._lock = threading.Lock()
+        self._running: dict[str, Future[None]] = {}
+        self._closed = False
+
+    def dispatch(self, submitted: Sequence[TaskRef], *, wait_for_direct: bool = True) -> bool:
+        """Send or run each of them.
+
+        :returns: whether all were run here and have come back, so that their entities may be read anew.
+        """
+        direct = [ref for ref in submitted if self._is_direct(ref)]
+        futures = [future for ref in direct if (future := self._run(ref)) is not None]
+        self._send([ref for ref in submitted if ref not in direct])
+        if not wait_for_direct or len(futures) < len(submitted):
+            return False
+        return not wait(futures, timeout=self._direct_timeout_s).not_done
+
+    def close(self, grace_s: float) -> None:
+        """Wait for what runs here, at most `grace_s`; what has not begun is left to the relay."""
+        with self._lock:
+            self._closed = True
+            running = list(self._running.values())
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        wait(running, timeout=grace_s)
+
+    def _is_direct(self, ref: TaskRef) -> bool:
+        return self._modes[ref.operation] == DIRECT and ref.host in (None, self._host)
+
+    def _run(self, ref: TaskRef) -> Future[None] | None:
+        """Run the same method of `Tasks` that a message would reach. A task that is under way is joined."""
+        with self._lock:
+            if self._closed or self._tasks is None:
+                return None
+            if (future := self._running.get(ref.task_id)) is None:
+                method = getattr(self._tasks, ref.method)
+                future = self._pool.submit(method, context_to_message(ref.context), ref.task_id)
+                self._running[ref.task_id] = future
+                future.add_done_callback(lambda _: self._forget(ref.task_id))
+            return future
+
+    def _forget(self, task_id: str) -> None:
+        self._running.pop(task_id, None)
+
+    def _send(self, refs: Sequence[TaskRef]) -> None:
+        """One failure ends it for all: the next one would only wait as long again."""
+        if self._client is None:
+            return
+        try:
+            for ref in refs:
+                method = getattr(self._client, ref.method)
+                method(context_to_message(ref.context), ref.task_id, host=ref.host)
+                self._mark_sent(ref)
+        except QueueUnavailable as error:
+            LOG.warning("task %s and later ones wait for the relay: %s", ref.task_id, error)
+
+    def _mark_sent(self, ref: TaskRef) -> None:
+        """Failing, the task is announced once more, which does no harm."""
+        try:
+            with self._database.write() as uow:
+                uow.tasks.mark_sent(ref.task_id, self._clock.now())
+        except Unavailable as error:
+            LOG.warning("task %s was sent but not marked: %s", ref.task_id, error)

@@ -1,0 +1,169 @@
+"""The reading end of the task queue."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import oslo_messaging
+
+from protectd.common.context import RequestContext
+from protectd.queue.contract import (
+    EXCHANGE,
+    METHODS,
+    TOPIC,
+    ContractMismatch,
+    check_contract,
+    context_from_message,
+)
+from protectd.queue.publisher import BROKER_ERRORS
+
+LOG = logging.getLogger(__name__)
+
+LISTEN_AGAIN_S = 5.0
+
+
+class Processor(Protocol):
+    """What does one kind of task. See `protectd.tasks.base.BaseTask`."""
+
+    def process_and_suppress_exceptions(self, context: RequestContext, task_id: str) -> None: ...
+
+
+class Tasks:
+    """One method for each operation; messages and direct dispatch both end here.
+
+    A task that this process has already in hand is not taken twice: the second message for it is dropped.
+    """
+
+    def __init__(self, operations: Mapping[str, Callable[[], Processor]]) -> None:
+        """:raises ContractMismatch: an operation has nobody who does it."""
+        missing = sorted(METHODS.keys() - operations.keys())
+        if missing:
+            raise ContractMismatch(where="tasks", reason=f"nothing does {', '.join(missing)}")
+        self._operations = dict(operations)
+        self._lock = threading.Lock()
+        self._in_hand: set[str] = set()
+
+    def process_checkpoint(self, context: Mapping[str, Any], task_id: str) -> None:
+        self._process("protect", context, task_id)
+
+    def process_restore(self, context: Mapping[str, Any], task_id: str) -> None:
+        self._process("restore", context, task_id)
+
+    def process_verify(self, context: Mapping[str, Any], task_id: str) -> None:
+        self._process("verify", context, task_id)
+
+    def process_delete(self, context: Mapping[str, Any], task_id: str) -> None:
+        self._process("delete", context, task_id)
+
+    def process_prune(self, context: Mapping[str, Any], task_id: str) -> None:
+        self._process("prune", context, task_id)
+
+    def _process(self, operation: str, context: Mapping[str, Any], task_id: str) -> None:
+        if not self._take(task_id):
+            LOG.debug("task %s is in hand already", task_id)
+            return
+        try:
+            processor = self._operations[operation]()
+            processor.process_and_suppress_exceptions(context_from_message(context), task_id)
+        finally:
+            self._release(task_id)
+
+    def _take(self, task_id: str) -> bool:
+        with self._lock:
+            if task_id in self._in_hand:
+                return False
+            self._in_hand.add(task_id)
+            return True
+
+    def _release(self, task_id: str) -> None:
+        with self._lock:
+            self._in_hand.discard(task_id)
+
+
+class TaskAccessPolicy(oslo_messaging.RPCAccessPolicyBase):  # type: ignore[misc]
+    """A message may name the operations and nothing else of the endpoint."""
+
+    def is_allowed(self, endpoint: object, method: str) -> bool:
+        return method in METHODS.values()
+
+
+class TaskServer:
+    """Listens for tasks that any worker may do and for those of its own host.
+
+    :param stopping: set by `stop`; running tasks see it at their next progress check and hand themselves
+        back.
+    """
+
+    def __init__(
+        self,
+        transport: oslo_messaging.Transport,
+        tasks: Tasks,
+        *,
+        host: str,
+        stopping: threading.Event,
+        topic: str = TOPIC,
+        exchange: str = EXCHANGE,
+        concurrency: int = 2,
+        client: type | None = None,
+    ) -> None:
+        """:param client: the class of the sending end; given, it must agree with `tasks`.
+        :raises ContractMismatch: it does not.
+        """
+        if client is not None:
+            check_contract(client, type(tasks))
+        self._stopping = stopping
+        self._concurrency = concurrency
+        self._transport = transport
+        self._target = oslo_messaging.Target(exchange=exchange, topic=topic, server=host)
+        self._tasks = tasks
+        self._server: oslo_messaging.RPCServer | None = None
+        self._listening = threading.Event()
+        self._ended = threading.Event()
+
+    def start(self) -> None:
+        """Begin to listen, in the background: a broker that is down is waited for, however long it takes."""
+        threading.Thread(target=self._listen, name="task-listener", daemon=True).start()
+
+    def wait_until_listening(self, timeout_s: float) -> bool:
+        return self._listening.wait(timeout_s)
+
+    def stop(self, grace_s: float) -> bool:
+        """Take nothing more, tell what runs to hand itself back, and wait for it.
+
+        :returns: whether all has ended within `grace_s`; what has not is lost to this process, not to the
+            service.
+        """
+        self._stopping.set()
+        if self._server is None:
+            return True
+        threading.Thread(target=self._end, args=(self._server,), name="task-server-end", daemon=True).start()
+        return self._ended.wait(grace_s)
+
+    def wait(self) -> None:
+        """Return when `stop` has been called."""
+        self._stopping.wait()
+
+    def _listen(self) -> None:
+        while not self._stopping.is_set():
+            server = oslo_messaging.get_rpc_server(
+                self._transport, self._target, [self._tasks], access_policy=TaskAccessPolicy
+            )
+            try:
+                server.start(override_pool_size=self._concurrency)
+            except BROKER_ERRORS as error:
+                LOG.error("cannot listen on %s: %s", self._target.topic, type(error).__name__)
+                self._stopping.wait(LISTEN_AGAIN_S)
+            else:
+                self._server = server
+                self._listening.set()
+                LOG.info("listening on %s, host %s", self._target.topic, self._target.server)
+                return
+
+    def _end(self, server: oslo_messaging.RPCServer) -> None:
+        """A driver that has lost its broker may hang in here, so nobody waits for it without a limit."""
+        server.stop()
+        server.wait()
+        self._ended.set()

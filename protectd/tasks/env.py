@@ -1,0 +1,55 @@
+"""What every task is given: the parts of the service, and how patient to be."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from protectd.common.clock import Clock
+from protectd.domain.providers import Providers
+from protectd.domain.vaults import Vaults
+from protectd.model.unit_of_work import Database
+from protectd.queue.contract import TaskRef
+
+
+class Announcer(Protocol):
+    """Where follow-on tasks are announced. See `protectd.queue.dispatcher.Dispatcher`."""
+
+    def dispatch(self, submitted: Sequence[TaskRef], *, wait_for_direct: bool = True) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOptions:
+    """Seconds. See the option group `tasks`."""
+
+    lease_s: float = 60.0
+    max_attempts: int = 5
+    retry_base_s: float = 5.0
+    retry_cap_s: float = 600.0
+    wait_retry_s: float = 5.0
+    """A vault that others use is tried for again soon: deleted bytes are to come back within minutes."""
+
+    wait_limit_s: float = 86400.0
+    """Waiting is no failure, but after this long somebody has to know."""
+
+
+@dataclass
+class TaskEnv:
+    """One for a process.
+
+    :ivar owner: host and boot of this process: the name under which it holds leases.
+    :ivar stopping: set when the process has to end; running tasks then hand themselves back.
+    :ivar announcer: set once it exists; without it follow-on tasks wait for the relay.
+    """
+
+    database: Database
+    clock: Clock
+    providers: Providers
+    vaults: Vaults
+    owner: str
+    host: str
+    options: TaskOptions = field(default_factory=TaskOptions)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    announcer: Announcer | None = None

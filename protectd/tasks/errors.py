@@ -1,0 +1,51 @@
+"""How tasks end when they do not end well."""
+
+from __future__ import annotations
+
+from protectd.common.errors import Cancelled, Conflict, ProtectdError
+
+
+class LeaseLost(ProtectdError):
+    """Another worker has, or may have, this task now. Whoever gets this stops and touches nothing more."""
+
+    code = "task.lease_lost"
+    message = "the lease of task {task_id} is lost"
+
+
+class Stopping(Cancelled):
+    """This process ends; the task goes on elsewhere."""
+
+    code = "task.stopping"
+    message = "the worker is stopping"
+
+
+class TaskLost(ProtectdError):
+    """The worker vanished, as often as a task may be begun."""
+
+    code = "task.lost"
+    message = "the worker was lost, {attempts} times; the task is given up"
+
+
+class EntityGone(ProtectdError):
+    code = "task.entity_gone"
+    message = "{kind} {id} is not there any more"
+
+
+class EntityNotReady(Conflict):
+    """The entity has left the state that its task found at the request."""
+
+    code = "task.entity_not_ready"
+    message = "{kind} {id} is {status}; it must be {expected}"
+
+
+class InternalFailure(ProtectdError):
+    """A fault of the program. What happened is in the log only: the text may hold anything."""
+
+    message = "an internal error; the log tells more under request {request_id}"
+
+
+def visible(error: Exception, request_id: str) -> ProtectdError:
+    """The error as users may see it."""
+    if isinstance(error, ProtectdError):
+        return error
+    return InternalFailure(request_id=request_id)

@@ -1,0 +1,56 @@
+"""One attempt at one task, as plain values: no row, no session, nothing that expires."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Self
+
+from protectd.common.context import RequestContext
+from protectd.common.errors import Cancelled
+from protectd.domain.submission import reference
+from protectd.model.models import Task
+from protectd.queue.contract import TaskRef
+from protectd.tasks.env import TaskEnv
+from protectd.tasks.lease import LeaseKeeper
+from protectd.tasks.progress import TaskProgress
+
+
+@dataclass
+class Run:
+    """:ivar facts: what `handle_begin` read and `handle_processing` needs.
+    :ivar follow_ons: tasks that the terminal transaction submitted; announced after its commit.
+    """
+
+    task_id: str
+    token: str
+    entity_id: str
+    provider_id: str
+    attempt: int
+    max_attempts: int
+    first_begun_at: datetime
+    context: RequestContext
+    progress: TaskProgress
+    keeper: LeaseKeeper
+    facts: Any = None
+    follow_ons: list[TaskRef] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, task: Task, env: TaskEnv) -> Self:
+        """:param task: as its claim left it."""
+        progress = TaskProgress(env.clock, env.stopping)
+        if task.cancel_requested_at is not None:
+            progress.end_with(Cancelled())
+        token = task.lease_token or ""
+        return cls(
+            task_id=task.id,
+            token=token,
+            entity_id=task.entity_id,
+            provider_id=task.provider_id or "",
+            attempt=task.attempts,
+            max_attempts=task.max_attempts,
+            first_begun_at=task.started_at or env.clock.now(),
+            context=reference(task).context,
+            progress=progress,
+            keeper=LeaseKeeper(env.database, env.clock, task.id, token, env.options.lease_s, progress),
+        )
