@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from datetime import datetime
+from typing import Self
 
 from sqlalchemy import ForeignKey, Index, Integer, LargeBinary, String, UniqueConstraint
 from sqlalchemy.dialects import mysql
@@ -43,11 +46,14 @@ class Secret(Timestamps, Base):
 
 
 class SecretConsumer(Base):
-    """Someone who needs a secret: as long as there is one, the secret is not deleted."""
+    """Someone who needs a secret: as long as there is one, the secret is not deleted.
+
+    `digest` stands for the three names in the unique constraint: together they are too long for an index.
+    """
 
     __tablename__ = "secret_consumers"
     __table_args__ = (
-        UniqueConstraint("secret_id", "service", "resource_type", "resource_id", name="uq_secret_consumers"),
+        UniqueConstraint("secret_id", "digest"),
         TABLE_OPTIONS,
     )
 
@@ -56,4 +62,20 @@ class SecretConsumer(Base):
     service: Mapped[str] = mapped_column(String(LENGTH_NAME))
     resource_type: Mapped[str] = mapped_column(String(LENGTH_NAME))
     resource_id: Mapped[str] = mapped_column(String(LENGTH_NAME))
+    digest: Mapped[str] = mapped_column(String(LENGTH_WORD))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
+
+    @classmethod
+    def of(cls, secret_id: str, service: str, resource_type: str, resource_id: str) -> Self:
+        return cls(
+            secret_id=secret_id,
+            service=service,
+            resource_type=resource_type,
+            resource_id=resource_id,
+            digest=consumer_digest(service, resource_type, resource_id),
+        )
+
+
+def consumer_digest(service: str, resource_type: str, resource_id: str) -> str:
+    """64 hex digits; different for different names, wherever one ends and the next begins."""
+    return hashlib.sha256(json.dumps([service, resource_type, resource_id]).encode()).hexdigest()

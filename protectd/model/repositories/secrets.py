@@ -6,6 +6,7 @@ from sqlalchemy import select
 
 from protectd.common.errors import NotFound
 from protectd.model.models import Secret, SecretConsumer
+from protectd.model.models.secrets import consumer_digest
 from protectd.model.repositories.base import Repository
 from protectd.model.repositories.filters import exact
 
@@ -26,9 +27,7 @@ class SecretRepository(Repository[Secret]):
     ) -> SecretConsumer | None:
         query = select(SecretConsumer).where(
             SecretConsumer.secret_id == secret_id,
-            SecretConsumer.service == service,
-            SecretConsumer.resource_type == resource_type,
-            SecretConsumer.resource_id == resource_id,
+            SecretConsumer.digest == consumer_digest(service, resource_type, resource_id),
         )
         return self.session.scalars(query).one_or_none()
 
