@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,14 @@ import orjson
 
 from protectd.vault.crypto import OVERHEAD_BYTES
 from protectd.vault.errors import FormatError
-from protectd.vault.pack import DATA, TREE, BlobEntry
+from protectd.vault.pack import (
+    COMPRESSED_ENTRY_BYTES,
+    DATA,
+    PACK_OVERHEAD_BYTES,
+    PLAIN_ENTRY_BYTES,
+    TREE,
+    BlobEntry,
+)
 from protectd.vault.tree import decode_id
 
 MAX_BLOBS = 50_000
@@ -137,9 +145,9 @@ class BlobIndex:
         self.pack_ids, columns, repeated = _merge(parts)
         pack_numbers, kinds, ids, numbers = columns
         heads = np.ascontiguousarray(ids[:, :8]).view(">u8").reshape(len(ids)).astype(np.uint64)
-        order = np.argsort(heads, kind="stable")
+        order = _sorted_rows(heads, ids, kinds, pack_numbers, numbers)
         if repeated:
-            order = order[_first_of_equals(ids, kinds, pack_numbers, numbers)[order]]
+            order = _without_repeats(order, ids, kinds, pack_numbers, numbers)
         self._heads = heads[order]
         self._tails = np.ascontiguousarray(ids[order, 8:])
         self._packs = pack_numbers[order]
@@ -173,10 +181,57 @@ class BlobIndex:
     def packs(self) -> dict[bytes, list[BlobEntry]]:
         """Entries by pack, in file order. Costs some 400 bytes a blob while it is held."""
         found: dict[bytes, list[BlobEntry]] = {pack_id: [] for pack_id in self.pack_ids}
-        each = [found[pack_id] for pack_id in self.pack_ids]
-        for pack, entry in self._entries(np.lexsort((self._numbers[:, 0], self._packs))):
-            each[pack].append(entry)
+        found.update(self.each_pack())
         return found
+
+    def each_pack(self, wanted: Collection[bytes] | None = None) -> Iterator[tuple[bytes, list[BlobEntry]]]:
+        """Packs that have entries, one after the other, with their entries in file order."""
+        order = np.lexsort((self._numbers[:, 0], self._packs))
+        starts = np.flatnonzero(np.diff(self._packs[order], prepend=-1)).tolist()
+        for start, end in pairwise([*starts, len(order)]):
+            rows = order[start:end]
+            pack_id = self.pack_ids[self._packs[rows[0]]]
+            if wanted is None or pack_id in wanted:
+                yield pack_id, [entry for _, entry in self._entries(rows)]
+
+    def pack_sizes(self) -> dict[bytes, int]:
+        """How long each pack has to be when it holds exactly its entries. Bytes."""
+        count = len(self.pack_ids)
+        headers = np.where(self._numbers[:, 2] == _PLAIN, PLAIN_ENTRY_BYTES, COMPRESSED_ENTRY_BYTES)
+        sizes = np.bincount(self._packs, self._numbers[:, 1] + headers, count).astype(np.int64)
+        return dict(zip(self.pack_ids, (sizes + PACK_OVERHEAD_BYTES).tolist(), strict=True))
+
+    def rows_of(self, kind: str, ids: Sequence[bytes]) -> Rows:
+        """Row of the first copy of each, -1 for a blob that is not there."""
+        asked = np.frombuffer(b"".join(ids), np.uint8).reshape(len(ids), 32)
+        heads = np.ascontiguousarray(asked[:, :8]).view(">u8").reshape(len(ids)).astype(np.uint64)
+        rows = np.searchsorted(self._heads, heads).astype(np.intp)
+        there = np.minimum(rows, max(len(self) - 1, 0))
+        if len(self):
+            fits = (self._kinds[there] == _KIND_NUMBERS[kind]) & (self._heads[there] == heads)
+            fits &= (self._tails[there] == asked[:, 8:]).all(axis=1)
+        else:
+            fits = np.zeros(len(ids), np.bool_)
+        for place in np.flatnonzero(~fits):  # missing, or a neighbor that shares its head with another
+            rows[place] = self._find(kind, ids[int(place)])
+        return rows
+
+    def sizes_at(self, rows: Rows) -> npt.NDArray[np.int64]:
+        """Plain bytes of the blobs in these rows."""
+        numbers = self._numbers[rows].astype(np.int64)
+        return np.where(numbers[:, 2] == _PLAIN, numbers[:, 1] - OVERHEAD_BYTES, numbers[:, 2])
+
+    def columns(self) -> tuple[Rows, npt.NDArray[np.uint32], npt.NDArray[np.uint8], npt.NDArray[np.uint32]]:
+        """For whole-vault arithmetic, row by row: group (copies of one blob share it, ascending), pack number,
+        kind (1 is a tree), stored length."""
+        same = (self._heads[1:] == self._heads[:-1]) & (self._kinds[1:] == self._kinds[:-1])
+        same &= (self._tails[1:] == self._tails[:-1]).all(axis=1)
+        groups = np.cumsum(np.concatenate([[False], ~same])) if len(self) else np.empty(0, np.intp)
+        return groups.astype(np.intp), self._packs, self._kinds, self._numbers[:, 1]
+
+    def entry_at(self, row: int) -> tuple[bytes, BlobEntry]:
+        """Pack and place of one row."""
+        return self._row(row)
 
     def _entries(self, rows: npt.NDArray[np.intp]) -> Iterator[tuple[int, BlobEntry]]:
         """Pack number and entry of many rows; much cheaper a row than `_row`."""
@@ -278,20 +333,41 @@ _NO_IDS = np.empty((0, 32), np.uint8)
 _NO_NUMBERS = np.empty((0, 3), np.uint32)
 
 
-def _first_of_equals(
+Rows = npt.NDArray[np.intp]
+
+
+def _sorted_rows(
+    heads: npt.NDArray[np.uint64],
     ids: npt.NDArray[np.uint8],
     kinds: npt.NDArray[np.uint8],
     packs: npt.NDArray[np.uint32],
     numbers: npt.NDArray[np.uint32],
-) -> npt.NDArray[np.bool_]:
-    """Marks one of each set of rows that are equal in every column."""
-    rows = np.concatenate(
-        [ids, kinds[:, None], packs[:, None].view(np.uint8), numbers.view(np.uint8)], axis=1, dtype=np.uint8
-    )
-    _, first = np.unique(np.ascontiguousarray(rows).view(f"V{rows.shape[1]}"), return_index=True)
-    marks = np.zeros(len(ids), np.bool_)
-    marks[first] = True
-    return marks
+) -> Rows:
+    """Order by id, kind, pack, offset. Nearly all ids differ in their heads: only ties look further."""
+    order = np.argsort(heads, kind="stable")
+    same = heads[order[1:]] == heads[order[:-1]]
+    tied = np.zeros(len(order), np.bool_)
+    tied[1:] |= same
+    tied[:-1] |= same
+    rows = order[tied]
+    words = np.ascontiguousarray(ids[rows]).view(">u8")
+    keys = (numbers[rows, 0], packs[rows], kinds[rows], words[:, 3], words[:, 2], words[:, 1], words[:, 0])
+    order[tied] = rows[np.lexsort(keys)]
+    return order
+
+
+def _without_repeats(
+    order: Rows,
+    ids: npt.NDArray[np.uint8],
+    kinds: npt.NDArray[np.uint8],
+    packs: npt.NDArray[np.uint32],
+    numbers: npt.NDArray[np.uint32],
+) -> Rows:
+    """One of each set of rows that are equal in every column; equal rows stand side by side."""
+    one, other = order[1:], order[:-1]
+    repeats = (packs[one] == packs[other]) & (kinds[one] == kinds[other])
+    repeats &= (ids[one] == ids[other]).all(axis=1) & (numbers[one] == numbers[other]).all(axis=1)
+    return order[np.concatenate([[True], ~repeats])] if len(order) else order
 
 
 def _second_words(tails: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:

@@ -19,6 +19,11 @@ MAX_HEADER_BYTES = 16 * 1024 * 1024 + LENGTH_BYTES
 
 _PLAIN = struct.Struct("<BI32s")
 _COMPRESSED = struct.Struct("<BII32s")
+PLAIN_ENTRY_BYTES = _PLAIN.size
+COMPRESSED_ENTRY_BYTES = _COMPRESSED.size
+PACK_OVERHEAD_BYTES = OVERHEAD_BYTES + LENGTH_BYTES
+"""Of a pack, beside its blobs and their header entries."""
+
 _TYPES = {(DATA, False): 0, (TREE, False): 1, (DATA, True): 2, (TREE, True): 3}
 _KINDS = {number: kind for (kind, _), number in _TYPES.items()}
 

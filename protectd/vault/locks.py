@@ -1,0 +1,294 @@
+"""Locks that restic honors and that honor restic's: shared to add, exclusive to remove."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from protectd.common.clock import Clock
+from protectd.common.errors import ProtectdError
+from protectd.plugin.base import BankObjectNotFound
+from protectd.vault.errors import FormatError, LockLost, VaultDamaged, VaultLocked
+from protectd.vault.gofmt import datetime_text, parse_datetime
+from protectd.vault.repository import LOCKS, Repository, WriterIdentity
+
+LOG = logging.getLogger(__name__)
+
+REFRESH_S = 300.0
+STALE_AFTER = timedelta(minutes=30)
+LOST_AFTER_S = 22.5 * 60
+_SETTLE_S = 0.2
+_CLOCK_SLACK = timedelta(seconds=2)
+_RETRY_S = 1.0
+_REFRESH_RETRY_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """One lock file. `name` is its id in the bank, "" before it is stored."""
+
+    time: datetime
+    exclusive: bool
+    hostname: str
+    username: str
+    pid: int
+    name: str = ""
+
+    @property
+    def holder(self) -> str:
+        return f"{self.username}@{self.hostname} (process {self.pid})"
+
+    def encode(self) -> bytes:
+        fields: dict[str, Any] = {
+            "time": datetime_text(self.time),
+            "exclusive": self.exclusive,
+            "hostname": self.hostname,
+            "username": self.username,
+            "pid": self.pid,
+        }
+        return orjson.dumps(fields)
+
+
+def decode_lock(raw: bytes, name: str) -> Lock:
+    """:raises FormatError: not a lock."""
+    try:
+        fields = orjson.loads(raw)
+        return Lock(
+            parse_datetime(fields["time"]),
+            bool(fields["exclusive"]),
+            str(fields.get("hostname", "")),
+            str(fields.get("username", "")),
+            int(fields.get("pid", 0)),
+            name,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(reason="it is not a lock's JSON") from error
+
+
+class HeldLock:
+    """A lock that a thread keeps fresh. `check()` is for the holder, before each write that relies on it."""
+
+    def __init__(
+        self, repository: Repository, identity: WriterIdentity, clock: Clock, exclusive: bool
+    ) -> None:
+        self._repository = repository
+        self._identity = identity
+        self._clock = clock
+        self._exclusive = exclusive
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._refreshed = clock.monotonic()
+        self._stored: list[str] = []
+
+    @property
+    def name(self) -> str:
+        """Of the newest lock file."""
+        return self._stored[-1]
+
+    def check(self) -> None:
+        """:raises LockLost: not refreshed for 22.5 minutes: others may take it for dead in a moment."""
+        age_s = self._clock.monotonic() - self._refreshed
+        if age_s > LOST_AFTER_S:
+            raise LockLost(reason=f"it could not be refreshed for {age_s:.0f} s")
+
+    def write(self) -> None:
+        """Store a lock file with the present time, and remove the one before it."""
+        moment = self._clock.monotonic()
+        lock = Lock(
+            self._clock.now(),
+            self._exclusive,
+            self._identity.hostname,
+            self._identity.username,
+            self._identity.pid,
+        )
+        self._stored.append(self._repository.save_unpacked(LOCKS, lock.encode()))
+        self._refreshed = moment
+        self._remove(keep=1)
+
+    def _remove(self, keep: int) -> None:
+        while len(self._stored) > keep:
+            self._repository.bank.delete(f"{LOCKS}/{self._stored[0]}")
+            self._stored.pop(0)
+
+    def keep_fresh(self) -> None:
+        self._thread = threading.Thread(target=self._refresh, name="vault-lock", daemon=True)
+        self._thread.start()
+
+    def _refresh(self) -> None:
+        wait_s = REFRESH_S
+        while not self._stop.wait(wait_s):
+            try:
+                self.write()
+                wait_s = REFRESH_S
+            except (ProtectdError, OSError):
+                wait_s = _REFRESH_RETRY_S  # the holder learns of it from check() when it lasts
+
+    def release(self) -> None:
+        """Remove the lock. Where the bank is away it stays and goes stale: no error for work that is done."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        try:
+            self._remove(keep=0)
+        except (ProtectdError, OSError) as error:
+            LOG.warning("lock %s could not be removed: %s", self.name, error)
+
+
+@contextmanager
+def shared_lock(
+    repository: Repository, identity: WriterIdentity, clock: Clock, wait_s: float = 0.0
+) -> Iterator[HeldLock]:
+    """Hold a lock that others may hold too: for adding to the vault, and for reading that must last.
+
+    :param wait_s: how long to try while an exclusive lock is there.
+    :raises VaultLocked: it still is.
+    """
+    with _locked(repository, identity, clock, wait_s, exclusive=False) as held:
+        yield held
+
+
+@contextmanager
+def exclusive_lock(
+    repository: Repository, identity: WriterIdentity, clock: Clock, wait_s: float = 0.0
+) -> Iterator[HeldLock]:
+    """Hold the vault alone: for whatever removes something. As `shared_lock`."""
+    with _locked(repository, identity, clock, wait_s, exclusive=True) as held:
+        yield held
+
+
+@contextmanager
+def _locked(
+    repository: Repository, identity: WriterIdentity, clock: Clock, wait_s: float, *, exclusive: bool
+) -> Iterator[HeldLock]:
+    held = _acquire(repository, identity, clock, wait_s, exclusive)
+    held.keep_fresh()
+    try:
+        yield held
+    finally:
+        held.release()
+
+
+def _acquire(
+    repository: Repository, identity: WriterIdentity, clock: Clock, wait_s: float, exclusive: bool
+) -> HeldLock:
+    deadline = clock.monotonic() + wait_s
+    pause_s = _RETRY_S
+    while True:
+        try:
+            return _try(repository, identity, clock, exclusive)
+        except VaultLocked:
+            left_s = deadline - clock.monotonic()
+            if left_s <= 0:
+                raise
+        clock.sleep(min(pause_s * random.uniform(0.5, 1.0), left_s))
+        pause_s = min(pause_s * 1.5, 10.0)
+
+
+def _try(repository: Repository, identity: WriterIdentity, clock: Clock, exclusive: bool) -> HeldLock:
+    """List, write, wait, list again: two that come at once see each other, and both or one gives way."""
+    _refuse_conflict(repository, identity, clock, exclusive, own="")
+    held = HeldLock(repository, identity, clock, exclusive)
+    held.write()
+    try:
+        clock.sleep(_SETTLE_S)
+        _refuse_conflict(repository, identity, clock, exclusive, own=held.name)
+    except BaseException:
+        held.release()
+        raise
+    return held
+
+
+def _refuse_conflict(
+    repository: Repository, identity: WriterIdentity, clock: Clock, exclusive: bool, own: str
+) -> None:
+    for lock in read_locks(repository):
+        if lock.name == own or not (exclusive or lock.exclusive):
+            continue
+        if _is_dead(lock, identity, clock):
+            repository.bank.delete(f"{LOCKS}/{lock.name}")
+            continue
+        raise _conflict(lock, clock)
+
+
+def _is_dead(lock: Lock, identity: WriterIdentity, clock: Clock) -> bool:
+    """Whether it is a lock of this node that nobody keeps: no such process, or one that is younger than the
+    lock (numbers come back, in a container at once), or no refresh for 30 minutes. A node's name is its own,
+    so its processes can be asked."""
+    if lock.hostname != identity.hostname:
+        return False
+    if clock.now() - lock.time > STALE_AFTER:
+        return True
+    started = _process_start(lock.pid)
+    return started is None or started > lock.time + _CLOCK_SLACK
+
+
+def _process_start(pid: int) -> datetime | None:
+    """When the process began, None when there is none."""
+    try:
+        ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        uptime_s = float(Path("/proc/uptime").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return None if not _exists(pid) else datetime.min.replace(tzinfo=UTC)
+    return datetime.now(UTC) - timedelta(seconds=uptime_s - ticks / os.sysconf("SC_CLK_TCK"))
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _conflict(lock: Lock, clock: Clock) -> VaultLocked:
+    stale = clock.now() - lock.time > STALE_AFTER
+    advice = (
+        "it is older than 30 minutes: if nobody works there, remove it with restic unlock"
+        if stale
+        else "try again later"
+    )
+    how = "exclusively" if lock.exclusive else "for adding"
+    return VaultLocked(
+        how=how, holder=lock.holder, since=lock.time.isoformat(timespec="seconds"), advice=advice
+    )
+
+
+def read_locks(repository: Repository) -> list[Lock]:
+    """All locks there are; empty files, and those that vanish meanwhile, are none.
+
+    :raises VaultDamaged: one that does not open: nobody can tell whether it excludes us.
+    """
+    locks = (_read_lock(repository, name) for name in repository.names(LOCKS))
+    return [lock for lock in locks if lock is not None]
+
+
+def _read_lock(repository: Repository, name: str) -> Lock | None:
+    key = f"{LOCKS}/{name}"
+    try:
+        if repository.bank.size(key) == 0:
+            return None
+        return decode_lock(repository.load_unpacked(LOCKS, name), name)
+    except BankObjectNotFound:
+        return None
+    except FormatError as error:
+        raise VaultDamaged(object=key, reason=str(error)) from error
+
+
+def remove_dead_locks(repository: Repository, identity: WriterIdentity, clock: Clock) -> int:
+    """Remove locks that processes of this node left when they died; how many. For a service's start."""
+    dead = [lock for lock in read_locks(repository) if _is_dead(lock, identity, clock)]
+    for lock in dead:
+        repository.bank.delete(f"{LOCKS}/{lock.name}")
+    return len(dead)
