@@ -35,6 +35,9 @@ class Client:
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         return self._send("POST", path, body)
 
+    def delete(self, path: str) -> dict[str, Any]:
+        return self._send("DELETE", path, None)
+
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         headers = {"X-Auth-Token": self._token, "Accept": "application/json"}

@@ -1,4 +1,4 @@
-"""Real servers for tests: each test gets a database or a topic of its own. An absent server skips, except in CI."""
+"""Real servers for tests, a database or a topic for each. An absent one skips the test, except in CI."""
 
 from __future__ import annotations
 
