@@ -55,7 +55,7 @@ class Corner:
 
 @contextmanager
 def rabbit_corner(*hosts: str) -> Iterator[Corner]:
-    """A corner of RabbitMQ; its queues and exchanges are removed in the end. Skips where there is no broker."""
+    """A corner of RabbitMQ; its queues and exchanges are removed in the end. Skips where there is none."""
     if not _answers():
         absent("RabbitMQ does not answer on 127.0.0.1:5672")
     corner = Corner.of(RABBIT_URL)

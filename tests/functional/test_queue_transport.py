@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import oslo_messaging
+import pytest
+from oslo_config import cfg
+
+from protectd.common.context import RequestContext
+from protectd.common.errors import ConfigurationError
+from protectd.queue.client import TaskClient
+from protectd.queue.contract import METHODS, ContractMismatch, context_to_message
+from protectd.queue.publisher import QueueUnavailable
+from protectd.queue.server import Tasks, TaskServer
+from protectd.queue.transport import is_in_process, make_transport
+from tests.fakes.brokers import Corner, queued_messages, rabbit_corner, silent_broker, unreachable_broker
+
+CONTEXT = RequestContext("req-1", "project", "user", ("member",))
+MESSAGE = context_to_message(CONTEXT)
+PATIENCE_S = 20.0
+
+
+def transport_of(url: str) -> oslo_messaging.Transport:
+    conf = cfg.ConfigOpts()
+    conf([], project="protectd")
+    transport = make_transport(conf, url)
+    if not is_in_process(url):
+        conf.set_override("rabbit_transient_queues_ttl", 60, group="oslo_messaging_rabbit")
+    return transport
+
+
+def client_of(corner: Corner, budget_s: float = 10.0) -> TaskClient:
+    return TaskClient(transport_of(corner.url), corner.topic, budget_s, corner.exchange)
+
+
+class Inbox:
+    """Takes down what arrives for one worker."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, RequestContext]] = []
+        self.arrived = threading.Condition()
+
+    def process_and_suppress_exceptions(self, context: RequestContext, task_id: str) -> None:
+        with self.arrived:
+            self.seen.append((task_id, context))
+            self.arrived.notify_all()
+
+    def wait_for(self, count: int) -> list[str]:
+        with self.arrived:
+            self.arrived.wait_for(lambda: len(self.seen) >= count, PATIENCE_S)
+            return [task_id for task_id, _ in self.seen]
+
+
+@contextmanager
+def worker(corner: Corner, host: str = "a", inbox: Inbox | None = None) -> Iterator[Inbox]:
+    inbox = inbox or Inbox()
+    server = TaskServer(
+        transport_of(corner.url),
+        Tasks(dict.fromkeys(METHODS, lambda: inbox)),
+        host=host,
+        stopping=threading.Event(),
+        topic=corner.topic,
+        exchange=corner.exchange,
+        client=TaskClient,
+    )
+    server.start()
+    assert server.wait_until_listening(PATIENCE_S)
+    try:
+        yield inbox
+    finally:
+        assert server.stop(PATIENCE_S)
+
+
+@pytest.fixture(params=["fake", "rabbit"])
+def corner(request) -> Iterator[Corner]:
+    with ExitStack() as stack:
+        if request.param == "fake":
+            yield Corner.of("fake://")
+        else:
+            yield stack.enter_context(rabbit_corner("a", "b"))
+
+
+@pytest.fixture
+def rabbit() -> Iterator[Corner]:
+    with rabbit_corner("a", "b") as corner:
+        yield corner
+
+
+def test_a_message_carries_the_task_and_who_asked(corner):
+    with worker(corner) as inbox:
+        client_of(corner).process_checkpoint(MESSAGE, "task-1")
+        inbox.wait_for(1)
+    assert inbox.seen == [("task-1", CONTEXT)]
+
+
+def test_every_operation_arrives(corner):
+    with worker(corner) as inbox:
+        client = client_of(corner)
+        for operation, method in METHODS.items():
+            getattr(client, method)(MESSAGE, operation)
+        assert sorted(inbox.wait_for(len(METHODS))) == sorted(METHODS)
+
+
+def test_a_task_of_a_host_goes_to_the_worker_there(corner):
+    with worker(corner, "a") as here, worker(corner, "b") as there:
+        client = client_of(corner)
+        for number in range(4):
+            client.process_restore(MESSAGE, f"task-{number}", host="b")
+        there.wait_for(4)
+    assert (len(here.seen), len(there.seen)) == (0, 4)
+
+
+def test_two_workers_share_what_any_of_them_may_do(rabbit):
+    with worker(rabbit, "a") as one, worker(rabbit, "b") as other:
+        client = client_of(rabbit)
+        for number in range(10):
+            client.process_verify(MESSAGE, f"task-{number}")
+        one.wait_for(5)
+        other.wait_for(5)
+    assert (len(one.seen), len(other.seen)) == (5, 5)
+
+
+@pytest.mark.parametrize("method", ["_process", "__init__", "_operations", "shutdown", "process_everything"])
+def test_other_methods_are_refused_and_the_worker_lives_on(corner, method):
+    with worker(corner) as inbox:
+        target = oslo_messaging.Target(exchange=corner.exchange, topic=corner.topic)
+        rpc = oslo_messaging.get_rpc_client(transport_of(corner.url), target, timeout=PATIENCE_S)
+        with pytest.raises((oslo_messaging.RemoteError, oslo_messaging.NoSuchMethod)) as caught:
+            rpc.call({}, method, task_id="x")
+        assert "does not support RPC method" in str(caught.value)
+        client_of(corner).process_prune(MESSAGE, "good")
+        assert inbox.wait_for(1) == ["good"]
+
+
+def test_a_message_with_other_arguments_does_no_harm(corner):
+    with worker(corner) as inbox:
+        target = oslo_messaging.Target(exchange=corner.exchange, topic=corner.topic)
+        rpc = oslo_messaging.get_rpc_client(transport_of(corner.url), target)
+        rpc.cast({}, "process_restore", plan="x", password="y")
+        client_of(corner).process_restore(MESSAGE, "good")
+        assert inbox.wait_for(1) == ["good"]
+
+
+def test_a_task_that_raises_does_not_end_the_worker(corner):
+    class Clumsy(Inbox):
+        def process_and_suppress_exceptions(self, context, task_id):
+            super().process_and_suppress_exceptions(context, task_id)
+            raise RuntimeError(task_id)
+
+    with worker(corner, inbox=Clumsy()) as inbox:
+        client = client_of(corner)
+        client.process_checkpoint(MESSAGE, "bad")
+        client.process_checkpoint(MESSAGE, "worse")
+        assert sorted(inbox.wait_for(2)) == ["bad", "worse"]
+
+
+def test_messages_wait_for_a_worker_that_is_down(rabbit):
+    with worker(rabbit):
+        pass
+    client_of(rabbit).process_checkpoint(MESSAGE, "task-1")
+    assert queued_messages(rabbit) == 1
+    with worker(rabbit) as inbox:
+        assert inbox.wait_for(1) == ["task-1"]
+
+
+def test_a_message_that_no_queue_takes_is_not_taken_for_sent(rabbit):
+    with pytest.raises(QueueUnavailable):
+        client_of(rabbit).process_checkpoint(MESSAGE, "task-1")
+
+
+def test_a_broker_that_is_not_there_is_told_at_once():
+    client = client_of(Corner.of(unreachable_broker()))
+    with pytest.raises(QueueUnavailable):
+        client.process_checkpoint(MESSAGE, "task-1")
+
+
+def test_a_broker_that_is_silent_costs_one_budget_and_the_next_callers_nothing():
+    with silent_broker() as url:
+        client = client_of(Corner.of(url), budget_s=0.5)
+        waited = [_seconds_until_refused(client) for _ in range(20)]
+    # Twenty budgets would be ten seconds: this bound is about waiting in line, not about speed.
+    assert sum(waited) < 5
+
+
+def _seconds_until_refused(client: TaskClient) -> float:
+    begin = time.monotonic()
+    with pytest.raises(QueueUnavailable):
+        client.process_checkpoint(MESSAGE, "task")
+    return time.monotonic() - begin
+
+
+def test_a_worker_whose_broker_is_down_starts_and_stops_without_it():
+    corner = Corner.of(unreachable_broker())
+    stopping = threading.Event()
+    tasks = Tasks(dict.fromkeys(METHODS, Inbox))
+    server = TaskServer(transport_of(corner.url), tasks, host="a", stopping=stopping, topic=corner.topic)
+    server.start()
+    assert not server.wait_until_listening(0.2)
+    assert server.stop(PATIENCE_S)
+    assert stopping.is_set()
+
+
+def test_a_worker_that_does_not_read_what_is_sent_does_not_start():
+    def process_prune(self, context, vault_id): ...
+
+    other = type("Other", (Tasks,), {"process_prune": process_prune})(dict.fromkeys(METHODS, Inbox))
+    make: Callable[[], TaskServer] = lambda: TaskServer(  # noqa: E731
+        transport_of("fake://"), other, host="a", stopping=threading.Event(), client=TaskClient
+    )
+    with pytest.raises(ContractMismatch, match="process_prune"):
+        make()
+
+
+def test_a_url_without_a_driver_is_a_configuration_error():
+    with pytest.raises(ConfigurationError, match="transport_url"):
+        transport_of("pigeon://loft/")
+
+
+def test_only_the_fake_transport_loses_its_messages_with_the_process():
+    assert is_in_process("fake://")
+    assert not is_in_process("rabbit://guest:guest@127.0.0.1:5672/")
