@@ -33,7 +33,7 @@ _EXCLUDE: Schema = {
     "type": "string",
     "minLength": 1,
     "maxLength": PATH_MAX_BYTES,
-    "pattern": r"^(?!(.*/)?\.\.(/|$))[^\u0000]*$",
+    "pattern": r"^(?!([\s\S]*[/:])?\.\.([/:]|$))[^\u0000]*$",
 }
 
 OPTIONS: Schema = {
@@ -60,6 +60,7 @@ RESTORE: Schema = {
             "description": "absolute path; without it each directory goes back to where it was",
         },
         "overwrite": {
+            "type": ["boolean", "string"],
             "enum": [True, False, "true", "false", "True", "False"],
             "default": False,
             "description": "replace what is there; without it a target that is not empty is refused",
