@@ -328,6 +328,7 @@ def _vaults() -> None:
         _column("project_id", _NAME),
         _column("repository_id", _WORD, null=True),
         _column("secret_id", _ID),
+        _column("initial", _TEXT, null=True),
         _column("status", _WORD),
         *_timestamps(),
         sa.ForeignKeyConstraint(["secret_id"], ["secrets.id"], name="fk_vaults_secret_id"),

@@ -12,7 +12,6 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
-from sqlalchemy.types import TypeEngine
 
 from alembic import command
 from protectd.common.errors import ConfigurationError
@@ -49,7 +48,7 @@ def current(url: str) -> str | None:
 def check(url: str) -> list[Any]:
     """Differences between a database and the models, as alembic's operations; empty when there is none."""
     with _connected(url) as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": _compare_type})
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
         return list(compare_metadata(context, METADATA))
 
 
@@ -73,7 +72,7 @@ def configure(context: Any) -> None:
     context.configure(
         connection=connection,
         target_metadata=METADATA,
-        compare_type=_compare_type,
+        compare_type=True,
         render_as_batch=True,
         transactional_ddl=connection.dialect.name not in MYSQL_FAMILY,
     )
@@ -105,11 +104,3 @@ def _wait_for_others(connection: Connection) -> None:
     elif connection.dialect.name in MYSQL_FAMILY:
         values = {"name": _LOCK_NAME, "wait_s": _LOCK_WAIT_S}
         connection.execute(text("SELECT GET_LOCK(:name, :wait_s)"), values)
-
-
-def _compare_type(
-    context: Any, inspected: Any, column: Any, found: TypeEngine[Any], wanted: TypeEngine[Any]
-) -> bool | None:
-    """Types that compile alike are equal, also where one is wrapped in a type of ours; else as alembic does."""
-    alike = found.compile(context.dialect) == wanted.compile(context.dialect)
-    return False if alike else None

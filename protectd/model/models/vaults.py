@@ -11,6 +11,7 @@ from protectd.model.base import (
     LENGTH_WORD,
     TABLE_OPTIONS,
     Base,
+    Json,
     Stateful,
     Timestamps,
     id_column,
@@ -19,7 +20,11 @@ from protectd.model.states import VaultStatus
 
 
 class Vault(Timestamps, Stateful, Base):
-    """`repository_id` is the id in the repository's config: 64 hex digits, known once the vault is ready."""
+    """`repository_id` is the id in the repository's config: 64 hex digits.
+
+    `initial` holds, until the vault is ready, the first objects of the repository just as they will lie in the
+    bank: who finishes a creation, and how many do, writes the same bytes.
+    """
 
     __tablename__ = "vaults"
     __table_args__ = (UniqueConstraint("provider_id", "project_id"), TABLE_OPTIONS)
@@ -30,4 +35,5 @@ class Vault(Timestamps, Stateful, Base):
     project_id: Mapped[str] = mapped_column(String(LENGTH_NAME))
     repository_id: Mapped[str | None] = mapped_column(String(LENGTH_WORD))
     secret_id: Mapped[str] = mapped_column(String(LENGTH_ID), ForeignKey("secrets.id"))
+    initial: Mapped[dict[str, str] | None] = mapped_column(Json)
     status: Mapped[str] = mapped_column(String(LENGTH_WORD), default=VaultStatus.CREATING)

@@ -1,0 +1,208 @@
+"""Which vault belongs to a provider and a project: made at first use, opened with a sealed password."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from sqlalchemy.exc import IntegrityError
+
+from protectd.common.clock import Clock
+from protectd.common.errors import ConfigurationError
+from protectd.common.ids import new_id
+from protectd.domain.secrets import Secrets
+from protectd.model.models import Vault
+from protectd.model.repositories.vaults import VaultRowNotFound
+from protectd.model.states import VaultStatus, move
+from protectd.model.unit_of_work import Database
+from protectd.plugin.base import BankObjectNotFound, BankPlugin
+from protectd.vault.config import VaultConfig
+from protectd.vault.crypto import MasterKey, Sealer
+from protectd.vault.engine import VaultEngine, VaultSession
+from protectd.vault.errors import VaultError
+from protectd.vault.keys import create_key_file
+from protectd.vault.repository import CONFIG, KEYS, Repository, WriterIdentity
+
+PASSWORD_BYTES = 32
+SECRET_TYPE = "vault-password"
+CONSUMER = ("protectd", "vault")
+"""Service and resource type of a vault among a secret's consumers."""
+
+
+class ProviderPlace(Protocol):
+    """What is needed of a provider."""
+
+    @property
+    def id(self) -> str: ...
+
+    def vault_bank(self, project_id: str) -> BankPlugin: ...
+
+
+class OtherVault(VaultError):
+    """The bank holds another vault than the one that was made for this project."""
+
+    code = "vault.other"
+    message = "the bank of provider {provider_id} holds vault {found}, not {wanted}"
+
+
+class Vaults:
+    """Safe from many threads and processes: creators of one vault agree, and a creation that was cut off is
+    finished by the next use.
+
+    :param service_project_id: the project that owns the passwords; no tenant's.
+    :param identity: stands in the key files.
+
+    An opened master key is kept in memory as long as this object lives.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        secrets: Secrets,
+        engine: VaultEngine,
+        clock: Clock,
+        service_project_id: str,
+        identity: WriterIdentity,
+    ) -> None:
+        self._database = database
+        self._secrets = secrets
+        self._engine = engine
+        self._clock = clock
+        self._service_project_id = service_project_id
+        self._identity = identity
+        self._keys: dict[str, MasterKey] = {}
+        self._locks: dict[tuple[str, str], threading.Lock] = {}
+        self._guard = threading.Lock()
+
+    @contextmanager
+    def session(self, provider: ProviderPlace, project_id: str) -> Iterator[VaultSession]:
+        """The open vault of a project; made when there is none yet.
+
+        :raises VaultError: it is damaged, gone, or another than it was.
+        :raises Unavailable: the database or the bank is away.
+        """
+        bank = provider.vault_bank(project_id)
+        key = self._master_key(provider.id, project_id, bank)
+        with self._engine.session(bank, key) as session:
+            yield session
+
+    def credentials(self, provider: ProviderPlace, project_id: str) -> tuple[str, str]:
+        """Repository and password as the restic program wants them.
+
+        :raises VaultRowNotFound: nothing was protected yet.
+        :raises ConfigurationError: restic cannot reach such a bank.
+        """
+        bank = provider.vault_bank(project_id)
+        if not bank.location:
+            raise ConfigurationError(where=f"provider {provider.id}", reason="restic cannot open its bank")
+        vault = self._find(provider.id, project_id)
+        if vault is None:
+            raise VaultRowNotFound(id=f"{provider.id}/{project_id}")
+        self._master_key(provider.id, project_id, bank)
+        return bank.location, self._password(vault)
+
+    def _master_key(self, provider_id: str, project_id: str, bank: BankPlugin) -> MasterKey:
+        """One thread at a time derives or makes the key of one vault; the others find it."""
+        with self._lock(provider_id, project_id):
+            vault = self._find(provider_id, project_id) or self._register(provider_id, project_id)
+            if vault.id not in self._keys:
+                self._keys[vault.id] = self._open(vault, bank)
+            return self._keys[vault.id]
+
+    def _lock(self, provider_id: str, project_id: str) -> threading.Lock:
+        with self._guard:
+            return self._locks.setdefault((provider_id, project_id), threading.Lock())
+
+    def _find(self, provider_id: str, project_id: str) -> Vault | None:
+        with self._database.read() as uow:
+            return uow.vaults.of(provider_id, project_id)
+
+    def _register(self, provider_id: str, project_id: str) -> Vault:
+        """Commit the password and what the bank will hold, before anything is in the bank. Of several at once
+        the database lets one pass; the others take its row."""
+        password = base64.urlsafe_b64encode(secrets.token_bytes(PASSWORD_BYTES)).rstrip(b"=").decode()
+        initial = self._initial(password)
+        try:
+            with self._database.write() as uow:
+                secret = self._secrets.add(
+                    uow,
+                    self._service_project_id,
+                    password.encode(),
+                    name=f"vault {provider_id}/{project_id}"[:255],
+                    secret_type=SECRET_TYPE,
+                )
+                vault = Vault(
+                    id=new_id(),
+                    provider_id=provider_id,
+                    project_id=project_id,
+                    secret_id=secret.id,
+                    initial=initial,
+                )
+                uow.vaults.add(vault)
+                self._secrets.add_consumer(uow, secret.id, *CONSUMER, vault.id)
+            return vault
+        except IntegrityError:
+            found = self._find(provider_id, project_id)
+            if found is None:
+                raise
+            return found
+
+    def _initial(self, password: str) -> dict[str, str]:
+        """The key file and the config of a new repository, ready to be stored."""
+        key = MasterKey.generate()
+        identity = self._identity
+        name, raw = create_key_file(
+            key,
+            password,
+            created=self._clock.now(),
+            username=identity.username,
+            hostname=identity.hostname,
+        )
+        config = Sealer(key).seal(VaultConfig.generate().encode())
+        return {
+            f"{KEYS}/{name}": base64.b64encode(raw).decode(),
+            CONFIG: base64.b64encode(config).decode(),
+        }
+
+    def _open(self, vault: Vault, bank: BankPlugin) -> MasterKey:
+        if vault.status == VaultStatus.CREATING and vault.initial is not None:
+            _put_initial(bank, vault.initial)
+        repository = Repository.open(bank, self._password(vault))
+        if vault.status == VaultStatus.CREATING:
+            self._ready(vault, repository)
+        elif vault.repository_id != repository.config.id:
+            raise OtherVault(
+                provider_id=vault.provider_id, found=repository.config.id, wanted=vault.repository_id
+            )
+        return repository.key
+
+    def _password(self, vault: Vault) -> str:
+        with self._database.read() as uow:
+            return self._secrets.open(uow, vault.secret_id, self._service_project_id).decode()
+
+    def _ready(self, vault: Vault, repository: Repository) -> None:
+        """Whoever is later finds it done."""
+        with self._database.write() as uow:
+            move(
+                uow.session,
+                Vault,
+                vault.id,
+                VaultStatus.CREATING,
+                VaultStatus.READY,
+                repository_id=repository.config.id,
+                initial=None,
+            )
+
+
+def _put_initial(bank: BankPlugin, initial: dict[str, str]) -> None:
+    """The config comes last and is never replaced: with it a repository is one."""
+    bank.prepare()
+    try:
+        bank.size(CONFIG)
+    except BankObjectNotFound:
+        for key in sorted(initial, key=CONFIG.__eq__):
+            bank.put(key, base64.b64decode(initial[key]))
