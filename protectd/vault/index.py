@@ -184,15 +184,20 @@ class BlobIndex:
         found.update(self.each_pack())
         return found
 
-    def each_pack(self, wanted: Collection[bytes] | None = None) -> Iterator[tuple[bytes, list[BlobEntry]]]:
-        """Packs that have entries, one after the other, with their entries in file order."""
-        order = np.lexsort((self._numbers[:, 0], self._packs))
-        starts = np.flatnonzero(np.diff(self._packs[order], prepend=-1)).tolist()
+    def each_pack(
+        self, wanted: Collection[bytes] | None = None, rows: Rows | None = None
+    ) -> Iterator[tuple[bytes, list[BlobEntry]]]:
+        """Packs that have entries, one after the other, with their entries in file order.
+
+        :param wanted: only these packs. :param rows: only these rows.
+        """
+        rows = np.arange(len(self)) if rows is None else rows
+        order = rows[np.lexsort((self._numbers[rows, 0], self._packs[rows]))]
+        starts = np.flatnonzero(np.diff(self._packs[order].astype(np.int64), prepend=-1)).tolist()
         for start, end in pairwise([*starts, len(order)]):
-            rows = order[start:end]
-            pack_id = self.pack_ids[self._packs[rows[0]]]
+            pack_id = self.pack_ids[self._packs[order[start]]]
             if wanted is None or pack_id in wanted:
-                yield pack_id, [entry for _, entry in self._entries(rows)]
+                yield pack_id, [entry for _, entry in self._entries(order[start:end])]
 
     def pack_sizes(self) -> dict[bytes, int]:
         """How long each pack has to be when it holds exactly its entries. Bytes."""
@@ -222,8 +227,8 @@ class BlobIndex:
         return np.where(numbers[:, 2] == _PLAIN, numbers[:, 1] - OVERHEAD_BYTES, numbers[:, 2])
 
     def columns(self) -> tuple[Rows, npt.NDArray[np.uint32], npt.NDArray[np.uint8], npt.NDArray[np.uint32]]:
-        """For whole-vault arithmetic, row by row: group (copies of one blob share it, ascending), pack number,
-        kind (1 is a tree), stored length."""
+        """For arithmetic on all rows: group (copies of one blob share it; ascending), pack number, kind (1 is
+        a tree), stored length."""
         same = (self._heads[1:] == self._heads[:-1]) & (self._kinds[1:] == self._kinds[:-1])
         same &= (self._tails[1:] == self._tails[:-1]).all(axis=1)
         groups = np.cumsum(np.concatenate([[False], ~same])) if len(self) else np.empty(0, np.intp)

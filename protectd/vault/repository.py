@@ -275,7 +275,7 @@ class BlobReader:
         copies = self.index.copies(kind, blob_id)
         if not copies:
             raise BlobMissing(
-                object=f"{kind} blob {blob_id.hex()}", reason="run a check to see what needs it"
+                object=f"{kind} blob {blob_id.hex()}", reason="what refers to it cannot be read"
             )
         for number, (pack_id, entry) in enumerate(copies, 1):
             try:
