@@ -16,3 +16,8 @@ def new_id() -> str:
 def is_uuid_like(text: object) -> bool:
     """Whether the data-protection contract accepts `text` as an id (dashes optional, any case)."""
     return isinstance(text, str) and _UUID.fullmatch(text) is not None
+
+
+def canonical_id(text: str) -> str:
+    """The one spelling under which a UUID is stored. `text` is `is_uuid_like`."""
+    return str(uuid.UUID(text))

@@ -1,0 +1,89 @@
+"""Values against JSON Schema (Draft 2020-12): the first field that does not fit is named, its value never is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError
+
+from protectd.common.errors import InvalidField
+from protectd.common.fields import join, shown
+from protectd.common.ids import is_uuid_like
+
+Schema = Mapping[str, Any]
+
+_FORMATS = FormatChecker(formats=())
+_FORMATS.checks("uuid-like")(lambda value: not isinstance(value, str) or is_uuid_like(value))
+_FORMATS.checks("not-blank")(lambda value: not isinstance(value, str) or bool(value.strip()))
+_FORMATS.checks("printable")(lambda value: not isinstance(value, str) or value.isprintable())
+
+_TYPES = {
+    "object": "an object",
+    "array": "a list",
+    "string": "a string",
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+}
+
+_FORMAT_REASONS = {
+    "uuid-like": "must be a UUID",
+    "not-blank": "must not be blank",
+    "printable": "must have printable characters only",
+}
+
+
+def _type_reason(wanted: Any) -> str:
+    names = [wanted] if isinstance(wanted, str) else list(wanted)
+    return "must be " + " or ".join(_TYPES.get(name, name) for name in names)
+
+
+_REASONS: dict[str, Callable[[Any], str]] = {
+    "type": _type_reason,
+    "required": lambda _: "is required",
+    "additionalProperties": lambda _: "is not a known field",
+    "enum": lambda allowed: "must be one of " + ", ".join(map(str, allowed)),
+    "minLength": lambda length: f"must have at least {length} characters",
+    "maxLength": lambda length: f"must have at most {length} characters",
+    "minItems": lambda count: f"must have at least {count} entries",
+    "maxItems": lambda count: f"must have at most {count} entries",
+    "minProperties": lambda count: f"must have at least {count} fields",
+    "maxProperties": lambda count: f"must have at most {count} fields",
+    "minimum": lambda bound: f"must be at least {bound}",
+    "maximum": lambda bound: f"must be at most {bound}",
+    "format": lambda name: _FORMAT_REASONS.get(name, f"is no {name}"),
+}
+
+
+def check(value: Any, schema: Schema, path: str = "", error: type[InvalidField] = InvalidField) -> None:
+    """:param path: where `value` stands in the request.
+    :raises InvalidField: (or the given kind of it) names the first field that does not fit."""
+    validator = Draft202012Validator(dict(schema), format_checker=_FORMATS)
+    worst = min(validator.iter_errors(value), key=_place, default=None)
+    if worst is not None:
+        reason = _REASONS.get(str(worst.validator), lambda _: "is not valid")(worst.validator_value)
+        raise error(field=_field(worst, path) or "body", reason=reason)
+
+
+def _place(error: ValidationError) -> list[str]:
+    return [str(part) for part in error.absolute_path]
+
+
+def _field(error: ValidationError, path: str) -> str:
+    for part in error.absolute_path:
+        path = join(path, shown(part))
+    culprit = _culprit(error)
+    return path if culprit is None else join(path, shown(culprit))
+
+
+def _culprit(error: ValidationError) -> str | None:
+    """The member that is missing or one too many: the error itself points at the object."""
+    members: dict[str, Any] = error.instance if isinstance(error.instance, dict) else {}
+    if error.validator == "required":
+        return next((str(name) for name in error.validator_value if name not in members), None)
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {}) if isinstance(error.schema, Mapping) else {}
+        return next((name for name in members if name not in known), None)
+    return None
