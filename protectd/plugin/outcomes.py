@@ -1,0 +1,91 @@
+"""How resources fare in a run: their jobs before it, their outcomes after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from protectd.common.errors import ProtectdError, Unavailable
+from protectd.common.reports import CheckReport, RestoreReport, SaveReport
+from protectd.plugin.base import HookContext, Operation, ProtectContext, Resource, VerifyContext
+
+
+class PluginFailed(ProtectdError):
+    """A plug-in raised what the contract does not know. Its text is in the log only: it may hold anything."""
+
+    code = "plugin.failed"
+    message = "{resource}: {hook} of its plug-in failed with {error}"
+
+
+class NothingReported(ProtectdError):
+    code = "plugin.nothing_reported"
+    message = "{resource}: its plug-in did not report what it did"
+
+
+class DataDamaged(ProtectdError):
+    code = "resource.damaged"
+    message = "{resource}: {count} errors; the first: {first}"
+
+
+class NotRun(ProtectdError):
+    code = "resource.not_run"
+    message = "{resource}: not run to its end because another resource failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A plug-in's operation on one resource, and the context it was made with."""
+
+    operation: Operation
+    context: HookContext
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one resource fared.
+
+    :ivar context: None where the plug-in could not even make its operation.
+    :ivar error: None: every hook was done. A resource whose own hooks went well but whose run failed has
+        `NotRun` when its main did not come to its end, else no error.
+    """
+
+    resource: Resource
+    context: HookContext | None
+    error: ProtectdError | None
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None
+
+    @property
+    def code(self) -> str:
+        return "" if self.error is None else self.error.code
+
+    @property
+    def reason(self) -> str:
+        return "" if self.error is None else str(self.error)
+
+    @property
+    def report(self) -> SaveReport | RestoreReport | CheckReport | None:
+        return getattr(self.context, "report", None)
+
+
+def first_error(outcomes: Iterable[Outcome]) -> ProtectdError | None:
+    """The error that decides the run: None when all is well. One that no repetition heals comes first."""
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    return min(errors, key=_rank, default=None)
+
+
+def _rank(error: ProtectdError) -> int:
+    if isinstance(error, NotRun):
+        return 2
+    return 1 if isinstance(error, Unavailable) else 0
+
+
+def check_report(resource: Resource, context: HookContext) -> None:
+    """A plug-in that says nothing has done nothing, and damage that was found is a failure."""
+    if isinstance(context, ProtectContext | VerifyContext) and context.report is None:
+        raise NothingReported(resource=resource.key)
+    if isinstance(context, VerifyContext) and context.report is not None and not context.report.ok:
+        errors = context.report.errors
+        raise DataDamaged(resource=resource.key, count=len(errors), first=errors[0])
