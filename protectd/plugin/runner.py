@@ -11,7 +11,9 @@ from protectd.common.progress import Progress
 from protectd.plugin.base import Operation, Resource
 from protectd.plugin.graph import Graph
 from protectd.plugin.merging import MergedProgress
-from protectd.plugin.outcomes import Job, NotRun, Outcome, PluginFailed, check_report
+from protectd.plugin.outcomes import Job, NotRun, Outcome, PluginFailed, check_report, first_error
+
+__all__ = ["Job", "Outcome", "first_error", "run"]
 
 LOG = logging.getLogger(__name__)
 

@@ -317,7 +317,7 @@ def test_a_cancelled_run_ends_soon_undoes_and_says_nothing_of_resources() -> Non
         run(tree({}, "abc"), recorder.start, owner, threads=1)
     assert caught.value is stop
     assert recorder.of("main") == "a"
-    assert recorder.of("undo") == "cba"
+    assert recorder.of("undo") == recorder.of("prepare_begin")[::-1]
 
 
 def test_a_plugin_that_never_asks_is_still_cancelled_at_its_end() -> None:
