@@ -103,24 +103,42 @@ def _second(seconds: int) -> bytes:
     return b"%04d-%02d-%02dT%02d:%02d:%02d" % (min(max(year, 0), 9999), *rest)
 
 
-_TIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})\d*)?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII
-)
+_is_time = re.compile(
+    r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(?:Z|([+-]\d\d:\d\d))", re.ASCII
+).fullmatch
 
 
 @lru_cache(maxsize=8192)
 def parse_go_time(text: str) -> int:
     """Nanoseconds since 1970. :raises FormatError: not a time."""
-    match = _TIME.fullmatch(text)
+    match = _is_time(text)
     if match is None:
         raise FormatError(reason=f"{text[:40]!r} is not a time")
-    year, month, day, hour, minute, second = map(int, match.groups()[:6])
-    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 61):
-        raise FormatError(reason=f"{text[:40]!r} is not a time")
-    sign, zone_hours, zone_minutes = match.group(8), match.group(9) or 0, match.group(10) or 0
-    offset = (int(zone_hours) * 60 + int(zone_minutes)) * (-60 if sign == "-" else 60)
-    seconds = _days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset
-    return seconds * 1_000_000_000 + int((match.group(7) or "0").ljust(9, "0"))
+    date, clock, fraction, zone = match.groups()
+    seconds = _date(date) + _clock(clock) - (_zone(zone) if zone else 0)
+    return seconds * 1_000_000_000 + (int(fraction.ljust(9, "0")) if fraction else 0)
+
+
+@lru_cache(maxsize=4096)
+def _date(text: str) -> int:
+    year, month, day = int(text[:4]), int(text[5:7]), int(text[8:])
+    if not (1 <= month <= 12 and 1 <= day <= 31):
+        raise FormatError(reason=f"{text} is no day")
+    return _days(year, month, day) * 86400
+
+
+@lru_cache(maxsize=4096)
+def _clock(text: str) -> int:
+    hour, minute, second = int(text[:2]), int(text[3:5]), int(text[6:])
+    if hour > 23 or minute > 59 or second > 59:
+        raise FormatError(reason=f"{text} is no time of day")
+    return hour * 3600 + minute * 60 + second
+
+
+def _zone(text: str) -> int:
+    """Seconds east of Greenwich."""
+    size = int(text[1:3]) * 3600 + int(text[4:]) * 60
+    return -size if text[0] == "-" else size
 
 
 def _days(year: int, month: int, day: int) -> int:
@@ -170,6 +188,7 @@ def go_mode(st_mode: int) -> tuple[str, int]:
     return kind, mode | st_mode & 0o777 | sum(go for unix, go in _SPECIAL if st_mode & unix)
 
 
+@lru_cache(maxsize=4096)
 def unix_mode(kind: str, mode: int) -> int:
     """The `st_mode` for a node's type and Go FileMode. :raises FormatError: an unknown type."""
     if kind not in _TYPE_BITS:

@@ -232,51 +232,51 @@ def decode_tree(tree: bytes) -> list[Node]:
         raise FormatError(reason="it is not a directory's JSON") from error
 
 
-_NUMBERS = ("mode", "uid", "gid", "inode", "device_id", "size", "links", "device")
-_TEXTS = ("user", "group", "linktarget")
-
-
-def _check_types(fields: dict[str, Any]) -> None:
-    for key in _NUMBERS:
-        if key in fields and (type(fields[key]) is not int or fields[key] < 0):
-            raise FormatError(reason=f"{key} of an entry is not a number")
-    for key in _TEXTS:
-        if key in fields and type(fields[key]) is not str:
-            raise FormatError(reason=f"{key} of an entry is not text")
-
-
 def decode_node(fields: dict[str, Any]) -> Node:
     """One node from its parsed JSON; see `decode_tree`."""
-    _check_types(fields)
     get = fields.get
-    name = decode_name(fields["name"])
+    kind, name, mtime = fields["type"], decode_name(fields["name"]), fields["mtime"]
+    user, group = get("user", ""), get("group", "")
+    numbers = [get(key, 0) for key in _NUMBERS]
+    if (
+        set(map(type, numbers)) != _ONLY_INT
+        or min(numbers) < 0
+        or type(user) is not str
+        or type(group) is not str
+    ):
+        raise FormatError(reason=f"the entry {os.fsdecode(name)!r} has a field of a wrong type")
+    mode, uid, gid, inode, device_id, size, links, device = numbers
     return Node(
-        name=name,
-        type=fields["type"],
-        mode=unix_mode(fields["type"], get("mode", 0)),
-        mtime_ns=parse_go_time(fields["mtime"]),
-        atime_ns=parse_go_time(get("atime", fields["mtime"])),
-        ctime_ns=parse_go_time(get("ctime", fields["mtime"])),
-        uid=get("uid", 0),
-        gid=get("gid", 0),
-        user=get("user", ""),
-        group=get("group", ""),
-        inode=get("inode", 0),
-        device_id=get("device_id", 0),
-        size=get("size", 0),
-        links=get("links", 0),
-        link_target=_link_target(fields),
-        xattrs=_xattrs(get("extended_attributes") or ()),
-        device=get("device", 0),
-        content=_content(name, fields),
-        subtree=_subtree(name, fields),
+        name,
+        kind,
+        unix_mode(kind, mode),
+        parse_go_time(mtime),
+        parse_go_time(get("atime", mtime)),
+        parse_go_time(get("ctime", mtime)),
+        uid,
+        gid,
+        user,
+        group,
+        inode,
+        device_id,
+        size,
+        links,
+        _link_target(fields) if kind == "symlink" else b"",
+        _xattrs(fields["extended_attributes"] or ()) if "extended_attributes" in fields else (),
+        device,
+        _content(name, fields) if kind == "file" else None,
+        _subtree(name, fields) if kind == "dir" else None,
     )
+
+
+_NUMBERS = ("mode", "uid", "gid", "inode", "device_id", "size", "links", "device")
+_ONLY_INT = {int}
 
 
 def decode_name(text: str) -> bytes:
     """The raw name that stands quoted in a tree. :raises FormatError: see `decode_tree`."""
     name = go_unquote(text)
-    if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
+    if not name or b"/" in name or b"\0" in name or name == b"." or name == b"..":
         raise FormatError(reason=f"an entry has the name {text[:80]!r}, which no directory can hold")
     return name
 
@@ -296,18 +296,14 @@ def _xattrs(fields: Iterable[dict[str, str]]) -> Xattrs:
         raise FormatError(reason="an extended attribute is not base64") from error
 
 
-def _content(name: bytes, fields: dict[str, Any]) -> list[bytes] | None:
+def _content(name: bytes, fields: dict[str, Any]) -> list[bytes]:
     content = fields.get("content")
-    if fields["type"] != "file":
-        return None
     if content is None:
         raise FormatError(reason=f"the file {os.fsdecode(name)!r} has no content list")
-    return [decode_id(blob_id) for blob_id in content]
+    return list(map(decode_id, content))
 
 
-def _subtree(name: bytes, fields: dict[str, Any]) -> bytes | None:
-    if fields["type"] != "dir":
-        return None
+def _subtree(name: bytes, fields: dict[str, Any]) -> bytes:
     if not fields.get("subtree"):
         raise FormatError(reason=f"the directory {os.fsdecode(name)!r} has no subtree")
     return decode_id(fields["subtree"])
