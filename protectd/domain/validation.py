@@ -1,4 +1,4 @@
-"""Values against JSON Schema (Draft 2020-12): the first field that does not fit is named, its value never is."""
+"""Values against JSON Schema (Draft 2020-12): the first field that does not fit is named, never its value."""
 
 from __future__ import annotations
 

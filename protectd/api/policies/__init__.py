@@ -1,0 +1,36 @@
+"""Every rule of the API."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+from protectd.api.policies import (
+    checkpoints,
+    operation_logs,
+    plans,
+    protectables,
+    providers,
+    restores,
+    verifications,
+)
+from protectd.api.policies.base import BASE, Policies
+
+RULES = (
+    *providers.RULES,
+    *protectables.RULES,
+    *plans.RULES,
+    *checkpoints.RULES,
+    *restores.RULES,
+    *verifications.RULES,
+    *operation_logs.RULES,
+)
+
+
+def load(conf: cfg.ConfigOpts) -> Policies:
+    """The rules in code, changed by the policy file that `[oslo_policy]` names, if it is there."""
+    return Policies(conf, RULES)
+
+
+def list_rules() -> list[object]:
+    """For the generator of a sample policy file."""
+    return [*BASE, *RULES]

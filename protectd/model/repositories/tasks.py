@@ -19,6 +19,7 @@ from protectd.model.base import UTCDateTime
 from protectd.model.models import Task
 from protectd.model.repositories.base import Page, Repository
 from protectd.model.repositories.filters import exact
+from protectd.model.repositories.logged import has_logged_status
 from protectd.model.states import TaskState, move, swap
 
 LOGGED_OPERATIONS = ("protect", "restore", "verify", "copy", "delete")
@@ -42,7 +43,7 @@ class TaskRepository(Repository[Task]):
     not_found = TaskNotFound
     sort_keys = ("id", "status", "created_at", "updated_at", "started_at", "ended_at")
     filters = {
-        "status": exact(Task.outcome),
+        "status": has_logged_status,
         "state": exact(Task.state),
         "operation": exact(Task.operation),
         "operation_type": exact(Task.operation),

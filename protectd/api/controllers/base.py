@@ -1,0 +1,56 @@
+"""What every controller is: a path, a method `on_<verb>` for each verb it answers, and a way further down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import pecan
+
+from protectd.api.call import JSON, Answer, Call
+from protectd.api.errors import NoSuchPath
+from protectd.api.hooks import ANSWER, CALL
+from protectd.common.errors import MethodNotAllowed
+
+VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+class Controller:
+    """:cvar path: the template of its path; None: it only leads further."""
+
+    path: ClassVar[str | None] = None
+
+    def child(self, segment: str, call: Call) -> Controller | None:
+        """The controller of the next segment; None: there is nothing."""
+        return None
+
+    @classmethod
+    def verbs(cls) -> tuple[str, ...]:
+        return tuple(verb for verb in VERBS if hasattr(cls, f"on_{verb.lower()}"))
+
+    def answer(self, call: Call) -> Answer:
+        """Let the method of this verb answer. HEAD has come as GET.
+
+        :raises MethodNotAllowed: with the verbs that would be answered.
+        """
+        if not self.verbs():
+            raise NoSuchPath
+        handler = getattr(self, f"on_{call.verb.lower()}", None)
+        if call.verb not in VERBS or handler is None:
+            return self._options(call)
+        answer: Answer = handler(call)
+        return answer
+
+    def _options(self, call: Call) -> Answer:
+        verbs = [*self.verbs(), "OPTIONS"] + (["HEAD"] if "GET" in self.verbs() else [])
+        allowed = ", ".join(sorted(verbs))
+        if call.verb != "OPTIONS":
+            raise MethodNotAllowed(allowed=allowed)
+        return Answer(None, status=204, headers={"Allow": allowed})
+
+    def _index(self) -> None:
+        """Pecan's way in. The hook sends what is left in the context."""
+        context: Mapping[str, Any] = pecan.request.context
+        pecan.request.context[ANSWER] = self.answer(context[CALL])
+
+    index = pecan.expose(content_type=JSON)(_index)

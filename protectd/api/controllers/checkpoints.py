@@ -1,0 +1,106 @@
+"""Checkpoints of a provider: make, list, show, delete."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from protectd.api.call import Answer, Call, path_id
+from protectd.api.controllers.base import Controller
+from protectd.api.controllers.lists import listed
+from protectd.api.policies import checkpoints as policies
+from protectd.api.schemas import checkpoints as schemas
+from protectd.api.views import checkpoints as views
+from protectd.common.ids import canonical_id
+from protectd.domain import checkpoints
+from protectd.domain.resources import Resolver
+from protectd.model.models import Checkpoint
+from protectd.model.repositories.checkpoints import CheckpointNotFound, CheckpointRepository
+from protectd.model.unit_of_work import UnitOfWork
+
+
+class CheckpointsController(Controller):
+    path: ClassVar[str | None] = "/v1/{project_id}/providers/{provider_id}/checkpoints"
+
+    def __init__(self, provider_id: str) -> None:
+        self.provider_id = provider_id
+
+    def child(self, segment: str, call: Call) -> Controller | None:
+        return CheckpointController(self.provider_id, segment)
+
+    def on_get(self, call: Call) -> Answer:
+        """All but the deleted ones, of one plan or of some days if asked."""
+        call.can(policies.GET_ALL)
+        provider = call.provider(self.provider_id)
+        filters = {"provider_id": provider.id} | checkpoint_filters(call)
+        return listed(
+            call,
+            "checkpoints",
+            ["providers", provider.id, "checkpoints"],
+            lambda page: call.uow.checkpoints.page(page, call.scope, filters),
+            views.brief,
+            CheckpointRepository.sort_keys,
+        )
+
+    def on_post(self, call: Call) -> Answer:
+        """Run a plan now: 202, and a Location to poll."""
+        call.can(policies.CREATE)
+        body = call.body(schemas.CREATE)[schemas.KEY]
+        provider = call.provider(self.provider_id)
+        plan = call.uow.plans.get(canonical_id(body["plan_id"]), call.scope, lock=True)
+        resolver = Resolver(call.registry, provider, call.access(provider))
+        extra_info = body.get("extra-info") or body.get("extra_info")
+        checkpoint = checkpoints.create(resolver, plan, provider.id, extra_info)
+        call.tasks.process_checkpoint(checkpoint)
+        return Answer(
+            shown(call.uow, checkpoint.id),
+            status=202,
+            location=location(call, checkpoint),
+            again=lambda uow: shown(uow, checkpoint.id),
+        )
+
+
+class CheckpointController(Controller):
+    path: ClassVar[str | None] = "/v1/{project_id}/providers/{provider_id}/checkpoints/{checkpoint_id}"
+
+    def __init__(self, provider_id: str, checkpoint_id: str) -> None:
+        self.provider_id = provider_id
+        self.checkpoint_id = checkpoint_id
+
+    def on_get(self, call: Call) -> Answer:
+        """With its progress and what could not be read. A deleted one says so."""
+        checkpoint = self._checkpoint(call)
+        call.can(policies.GET, checkpoint)
+        return Answer(shown(call.uow, checkpoint.id))
+
+    def on_delete(self, call: Call) -> Answer:
+        """Forget it: 202, or 409 with the state that forbids it."""
+        checkpoint = self._checkpoint(call, lock=True)
+        call.can(policies.DELETE, checkpoint)
+        checkpoints.start_delete(call.uow, checkpoint)
+        call.tasks.process_delete(checkpoint)
+        return Answer({}, status=202, location=location(call, checkpoint))
+
+    def _checkpoint(self, call: Call, *, lock: bool = False) -> Checkpoint:
+        provider_id = path_id(self.provider_id, "provider_id")
+        checkpoint_id = path_id(self.checkpoint_id, "checkpoint_id")
+        found = call.uow.checkpoints.get(checkpoint_id, call.scope, lock=lock)
+        if found.provider_id != provider_id:
+            raise CheckpointNotFound(id=checkpoint_id)
+        return found
+
+
+def checkpoint_filters(call: Call) -> dict[str, Any]:
+    """What a list of checkpoints can be narrowed by."""
+    filters = call.query.text("plan_id", "status")
+    start, end = call.query.moment("start_date"), call.query.moment("end_date", end=True)
+    return filters | {name: value for name, value in (("start", start), ("end", end)) if value is not None}
+
+
+def location(call: Call, checkpoint: Checkpoint) -> str:
+    return call.url("providers", checkpoint.provider_id, "checkpoints", checkpoint.id)
+
+
+def shown(uow: UnitOfWork, checkpoint_id: str) -> dict[str, Any]:
+    checkpoint = uow.checkpoints.get(checkpoint_id)
+    task = uow.tasks.of_entities("checkpoint", [checkpoint_id]).get(checkpoint_id)
+    return {schemas.KEY: views.detail(checkpoint, task)}

@@ -1,0 +1,53 @@
+"""Operation logs: what was asked for, and what came of it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from protectd.api.call import Answer, Call, path_id
+from protectd.api.controllers.base import Controller
+from protectd.api.controllers.lists import listed
+from protectd.api.policies import operation_logs as policies
+from protectd.api.views import operation_logs as views
+from protectd.model.repositories.tasks import TaskRepository
+
+FILTERS = (
+    "checkpoint_id",
+    "plan_id",
+    "restore_id",
+    "status",
+    "provider_id",
+    "verification_id",
+    "operation_type",
+)
+
+
+class OperationLogsController(Controller):
+    path: ClassVar[str | None] = "/v1/{project_id}/operation_logs"
+
+    def child(self, segment: str, call: Call) -> Controller | None:
+        return OperationLogController(segment)
+
+    def on_get(self, call: Call) -> Answer:
+        call.can(policies.GET_ALL)
+        filters = call.query.text(*FILTERS)
+        return listed(
+            call,
+            "operation_logs",
+            ["operation_logs"],
+            lambda page: call.uow.tasks.history(page, call.scope, filters),
+            views.detail,
+            [key for key in TaskRepository.sort_keys if key != "status"],
+        )
+
+
+class OperationLogController(Controller):
+    path: ClassVar[str | None] = "/v1/{project_id}/operation_logs/{operation_log_id}"
+
+    def __init__(self, operation_log_id: str) -> None:
+        self.operation_log_id = operation_log_id
+
+    def on_get(self, call: Call) -> Answer:
+        task = call.uow.tasks.get_logged(path_id(self.operation_log_id, "operation_log_id"), call.scope)
+        call.can(policies.GET, task)
+        return Answer({"operation_log": views.detail(task)})

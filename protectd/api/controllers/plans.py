@@ -1,0 +1,81 @@
+"""Plans: create, list, show, change, delete."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from protectd.api.call import Answer, Call, path_id
+from protectd.api.controllers.base import Controller
+from protectd.api.controllers.lists import listed
+from protectd.api.policies import plans as policies
+from protectd.api.schemas import plans as schemas
+from protectd.api.views import plans as views
+from protectd.domain import plans
+from protectd.domain.resources import Resolver
+from protectd.model.models import Plan
+from protectd.model.repositories.plans import PlanRepository
+
+
+class PlansController(Controller):
+    path: ClassVar[str | None] = "/v1/{project_id}/plans"
+
+    def child(self, segment: str, call: Call) -> Controller | None:
+        return PlanController(segment)
+
+    def on_get(self, call: Call) -> Answer:
+        """The project's plans; newest first if nothing else is asked."""
+        call.can(policies.GET_ALL)
+        filters = call.query.text("name", "description", "status", "provider_id")
+        return listed(
+            call,
+            "plans",
+            ["plans"],
+            lambda page: call.uow.plans.page(page, call.scope, filters),
+            views.detail,
+            PlanRepository.sort_keys,
+        )
+
+    def on_post(self, call: Call) -> Answer:
+        """Keep a plan, suspended: 201."""
+        call.can(policies.CREATE)
+        body = call.body(schemas.CREATE)[schemas.KEY]
+        provider = call.provider_in(body, schemas.KEY)
+        plan = plans.create(call.registry, provider, call.access(provider), body, schemas.KEY)
+        return Answer({schemas.KEY: views.detail(plan)}, status=201, location=call.url("plans", plan.id))
+
+
+class PlanController(Controller):
+    path: ClassVar[str | None] = "/v1/{project_id}/plans/{plan_id}"
+
+    def __init__(self, plan_id: str) -> None:
+        self.plan_id = plan_id
+
+    def on_get(self, call: Call) -> Answer:
+        plan = self._plan(call)
+        call.can(policies.GET, plan)
+        return Answer({schemas.KEY: views.detail(plan)})
+
+    def on_put(self, call: Call) -> Answer:
+        """Change what is given. A started plan can only be suspended."""
+        body = call.body(schemas.UPDATE)[schemas.KEY]
+        plan = self._plan(call, lock=True)
+        call.can(policies.UPDATE, plan)
+        plans.update(plan, body, self._resolver(call, plan, body), schemas.KEY)
+        call.uow.flush()
+        return Answer({schemas.KEY: views.detail(plan)})
+
+    def on_delete(self, call: Call) -> Answer:
+        """Its checkpoints stay: 204, or 409 while one is being made."""
+        plan = self._plan(call, lock=True)
+        call.can(policies.DELETE, plan)
+        plans.delete(call.uow, plan)
+        return Answer(None, status=204)
+
+    def _plan(self, call: Call, *, lock: bool = False) -> Plan:
+        return call.uow.plans.get(path_id(self.plan_id, "plan_id"), call.scope, lock=lock)
+
+    def _resolver(self, call: Call, plan: Plan, body: dict[str, Any]) -> Resolver | None:
+        if "resources" not in body:
+            return None
+        provider = call.runtime.providers.get(plan.provider_id)
+        return Resolver(call.registry, provider, call.access(provider))

@@ -1,0 +1,122 @@
+"""What can be protected: types, and instances of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from protectd.api.call import Answer, Call, path_id
+from protectd.api.controllers.base import Controller
+from protectd.api.controllers.lists import listed
+from protectd.api.policies import protectables as policies
+from protectd.api.schemas import instances as schemas
+from protectd.api.views import protectables as views
+from protectd.model.models import Instance
+from protectd.model.repositories.base import Page
+from protectd.model.repositories.instances import InstanceNotFound, InstanceRepository
+from protectd.plugin.base import ProtectablePlugin, Resource
+
+
+class ProtectablesController(Controller):
+    path: ClassVar[str | None] = "/v1/{project_id}/protectables"
+
+    def child(self, segment: str, call: Call) -> Controller | None:
+        return ProtectableController(segment)
+
+    def on_get(self, call: Call) -> Answer:
+        """The types; plain words, no paging."""
+        call.can(policies.GET_ALL)
+        return Answer({"protectable_type": call.runtime.protectables.types()})
+
+
+class ProtectableController(Controller):
+    path: ClassVar[str | None] = "/v1/{project_id}/protectables/{protectable_type}"
+
+    def __init__(self, type: str) -> None:
+        self.type = type
+
+    def child(self, segment: str, call: Call) -> Controller | None:
+        return InstancesController(self.type) if segment == "instances" else None
+
+    def on_get(self, call: Call) -> Answer:
+        call.can(policies.GET)
+        return Answer({"protectable_type": views.protectable(call.runtime.protectables.get(self.type))})
+
+
+class InstancesController(Controller):
+    path: ClassVar[str | None] = "/v1/{project_id}/protectables/{protectable_type}/instances"
+
+    def __init__(self, type: str) -> None:
+        self.type = type
+
+    def child(self, segment: str, call: Call) -> Controller | None:
+        return InstanceController(self.type, segment)
+
+    def on_get(self, call: Call) -> Answer:
+        """Registered ones, page by page; on the last page also those that were never registered."""
+        call.can(policies.INSTANCE_GET_ALL)
+        plugin = call.runtime.protectables.get(self.type)
+        parameters = call.query.mapping("parameters")
+        filters = {"type": self.type} | call.query.text("name")
+        found = list(plugin.list_instances(call.context, parameters))
+
+        def load(page: Page) -> list[Any]:
+            rows: list[Any] = call.uow.instances.page(page, call.scope, filters)
+            return [*rows, *_unknown(rows, found)] if len(rows) < page.limit else rows
+
+        return listed(
+            call,
+            "instances",
+            ["protectables", self.type, "instances"],
+            load,
+            lambda each: shown(plugin, each),
+            InstanceRepository.sort_keys,
+        )
+
+    def on_post(self, call: Call) -> Answer:
+        """Register one: 201; the one there is, if the project has it already."""
+        call.can(policies.INSTANCE_CREATE)
+        plugin = call.runtime.protectables.get(self.type)
+        body = call.body(schemas.CREATE)[schemas.KEY]
+        accesses = [call.access(provider) for provider in call.runtime.providers.all()]
+        instance = call.registry.register(
+            self.type, body["name"], body["properties"], accesses, f"{schemas.KEY}.properties"
+        )
+        return Answer(
+            {schemas.KEY: shown(plugin, instance)},
+            status=201,
+            location=call.url("protectables", self.type, "instances", instance.id),
+        )
+
+
+class InstanceController(Controller):
+    path: ClassVar[str | None] = "/v1/{project_id}/protectables/{protectable_type}/instances/{instance_id}"
+
+    def __init__(self, type: str, instance_id: str) -> None:
+        self.type = type
+        self.instance_id = instance_id
+
+    def on_get(self, call: Call) -> Answer:
+        plugin = call.runtime.protectables.get(self.type)
+        instance_id = path_id(self.instance_id, "instance_id")
+        parameters = call.query.mapping("parameters")
+        registered = call.uow.instances.find(instance_id, call.scope)
+        if registered is not None and registered.type == self.type:
+            call.can(policies.INSTANCE_GET, registered)
+            return Answer({schemas.KEY: shown(plugin, registered)})
+        call.can(policies.INSTANCE_GET)
+        for found in plugin.list_instances(call.context, parameters):
+            if found.id == instance_id:
+                return Answer({schemas.KEY: shown(plugin, found)})
+        raise InstanceNotFound(id=instance_id)
+
+
+def shown(plugin: ProtectablePlugin, each: Instance | Resource) -> dict[str, Any]:
+    if isinstance(each, Instance):
+        return views.registered(each, plugin.dependents(views.as_resource(each)))
+    return views.discovered(each, plugin.dependents(each))
+
+
+def _unknown(rows: Iterable[Instance], found: Iterable[Resource]) -> list[Resource]:
+    known = {row.id for row in rows}
+    return [each for each in found if each.id not in known]

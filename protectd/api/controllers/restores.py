@@ -1,0 +1,77 @@
+"""Restores: start, list, show."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from protectd.api.call import Answer, Call, path_id
+from protectd.api.controllers.base import Controller
+from protectd.api.controllers.lists import listed
+from protectd.api.policies import restores as policies
+from protectd.api.schemas import restores as schemas
+from protectd.api.views import restores as views
+from protectd.common.ids import canonical_id
+from protectd.domain import checkpoints, restores
+from protectd.model.repositories.restores import RestoreRepository
+from protectd.model.unit_of_work import UnitOfWork
+
+
+class RestoresController(Controller):
+    path: ClassVar[str | None] = "/v1/{project_id}/restores"
+
+    def child(self, segment: str, call: Call) -> Controller | None:
+        return RestoreController(segment)
+
+    def on_get(self, call: Call) -> Answer:
+        """The project's restores; newest first if nothing else is asked."""
+        call.can(policies.GET_ALL)
+        filters = call.query.text("status", "checkpoint_id", "provider_id")
+        return listed(
+            call,
+            "restores",
+            ["restores"],
+            lambda page: call.uow.restores.page(page, call.scope, filters),
+            views.brief,
+            RestoreRepository.sort_keys,
+        )
+
+    def on_post(self, call: Call) -> Answer:
+        """Write a checkpoint's data back: 202, and a Location to poll."""
+        call.can(policies.CREATE)
+        body = call.body(schemas.CREATE)[schemas.KEY]
+        provider = call.provider_in(body, schemas.KEY)
+        target = restores.check_target(body.get("restore_target"), f"{schemas.KEY}.restore_target")
+        checkpoint = checkpoints.usable(
+            call.uow, canonical_id(body["checkpoint_id"]), provider.id, call.scope, schemas.KEY
+        )
+        destination = restores.Destination(provider, call.runtime.protectables, call.access(provider))
+        destination.check(checkpoint, body["parameters"], f"{schemas.KEY}.parameters")
+        restore = restores.new_restore(checkpoint, body, target, trusted=call.context.is_admin)
+        call.uow.restores.add(restore)
+        call.tasks.process_restore(restore)
+        return Answer(
+            shown(call.uow, restore.id),
+            status=202,
+            location=call.url("restores", restore.id),
+            again=lambda uow: shown(uow, restore.id),
+        )
+
+
+class RestoreController(Controller):
+    path: ClassVar[str | None] = "/v1/{project_id}/restores/{restore_id}"
+
+    def __init__(self, restore_id: str) -> None:
+        self.restore_id = restore_id
+
+    def on_get(self, call: Call) -> Answer:
+        """With its progress and what went wrong."""
+        restore_id = path_id(self.restore_id, "restore_id")
+        restore = call.uow.restores.get(restore_id, call.scope)
+        call.can(policies.GET, restore)
+        return Answer(shown(call.uow, restore.id))
+
+
+def shown(uow: UnitOfWork, restore_id: str) -> dict[str, Any]:
+    restore = uow.restores.get(restore_id)
+    task = uow.tasks.of_entities("restore", [restore_id]).get(restore_id)
+    return {schemas.KEY: views.detail(restore, task)}

@@ -1,0 +1,91 @@
+"""The way from the top of the service to a project's things."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import pecan
+
+from protectd.api.call import Answer, Call, known_path
+from protectd.api.controllers.base import Controller
+from protectd.api.controllers.operation_logs import OperationLogsController
+from protectd.api.controllers.plans import PlansController
+from protectd.api.controllers.protectables import ProtectablesController
+from protectd.api.controllers.providers import ProvidersController
+from protectd.api.controllers.restores import RestoresController
+from protectd.api.controllers.verifications import VerificationsController
+from protectd.api.errors import NoSuchPath
+from protectd.api.hooks import CALL
+from protectd.api.views import versions as views
+
+KEY_MANAGER_NOUNS = frozenset(
+    {
+        "secrets",
+        "containers",
+        "orders",
+        "secret-stores",
+        "quotas",
+        "project-quotas",
+        "transport_keys",
+        "openapi.json",
+    }
+)
+"""Never taken for a project: the other contract has these words here."""
+
+PROJECT_CONTROLLERS: dict[str, Callable[[], Controller]] = {
+    "providers": ProvidersController,
+    "protectables": ProtectablesController,
+    "plans": PlansController,
+    "restores": RestoresController,
+    "verifications": VerificationsController,
+    "operation_logs": OperationLogsController,
+}
+
+
+class ProjectController(Controller):
+    """/v1/{project_id}: leads further, is nothing itself."""
+
+    def child(self, segment: str, call: Call) -> Controller | None:
+        make = PROJECT_CONTROLLERS.get(segment)
+        return None if make is None else make()
+
+
+class VersionController(Controller):
+    path: ClassVar[str | None] = "/v1"
+
+    def child(self, segment: str, call: Call) -> Controller | None:
+        """A project that is not the caller's is not there."""
+        if segment in KEY_MANAGER_NOUNS or segment != call.project_id:
+            return None
+        return ProjectController()
+
+    def on_get(self, call: Call) -> Answer:
+        """The one version there is. Needs no token."""
+        return Answer(views.version(call.base_url(), views.negotiated(call.headers)))
+
+
+class RootController(Controller):
+    path: ClassVar[str | None] = "/"
+
+    def child(self, segment: str, call: Call) -> Controller | None:
+        return VersionController() if segment == "v1" else None
+
+    def on_get(self, call: Call) -> Answer:
+        """All versions, 300 as the key manager answers. Needs no token."""
+        if "build" in call.query.values:
+            return Answer(views.build())
+        return Answer(views.versions(call.base_url(), views.negotiated(call.headers)), status=300)
+
+    def _walk(self, args: Sequence[str], request: Any) -> tuple[Callable[[], None], list[str]]:
+        """Pecan's routing: segment by segment, never by attribute. One slash at the end is forgiven."""
+        call: Call = request.context[CALL]
+        segments = list(args[:-1] if args and not args[-1] else args)
+        if "" in segments:
+            raise NoSuchPath
+        node: Controller = self
+        for segment in segments:
+            node = known_path(node.child(segment, call))
+        return node.index, []
+
+    _route = pecan.expose()(_walk)

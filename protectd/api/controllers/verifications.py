@@ -1,0 +1,78 @@
+"""Verifications: start, list, show."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from protectd.api.call import Answer, Call, path_id
+from protectd.api.controllers.base import Controller
+from protectd.api.controllers.lists import listed
+from protectd.api.policies import verifications as policies
+from protectd.api.schemas import verifications as schemas
+from protectd.api.views import verifications as views
+from protectd.common.ids import canonical_id
+from protectd.domain import checkpoints, parameters, verifications
+from protectd.model.repositories.verifications import VerificationRepository
+from protectd.model.unit_of_work import UnitOfWork
+
+
+class VerificationsController(Controller):
+    path: ClassVar[str | None] = "/v1/{project_id}/verifications"
+
+    def child(self, segment: str, call: Call) -> Controller | None:
+        return VerificationController(segment)
+
+    def on_get(self, call: Call) -> Answer:
+        """The project's verifications; newest first if nothing else is asked."""
+        call.can(policies.GET_ALL)
+        filters = call.query.text("status", "checkpoint_id", "provider_id")
+        return listed(
+            call,
+            "verifications",
+            ["verifications"],
+            lambda page: call.uow.verifications.page(page, call.scope, filters),
+            views.brief,
+            VerificationRepository.sort_keys,
+        )
+
+    def on_post(self, call: Call) -> Answer:
+        """Check a checkpoint's data: 202, and a Location to poll."""
+        call.can(policies.CREATE)
+        body = call.body(schemas.CREATE)[schemas.KEY]
+        provider = call.provider_in(body, schemas.KEY)
+        checkpoint = checkpoints.usable(
+            call.uow, canonical_id(body["checkpoint_id"]), provider.id, call.scope, schemas.KEY
+        )
+        ids = [resource.resource_id for resource in checkpoint.resources]
+        wanted = body.get("parameters") or {}
+        parameters.check(wanted, provider.verify_schemas, f"{schemas.KEY}.parameters", ids)
+        verification = verifications.new_verification(checkpoint, body)
+        call.uow.verifications.add(verification)
+        call.tasks.process_verify(verification)
+        return Answer(
+            shown(call.uow, verification.id),
+            status=202,
+            location=call.url("verifications", verification.id),
+            again=lambda uow: shown(uow, verification.id),
+        )
+
+
+class VerificationController(Controller):
+    path: ClassVar[str | None] = "/v1/{project_id}/verifications/{verification_id}"
+
+    def __init__(self, verification_id: str) -> None:
+        self.verification_id = verification_id
+
+    def on_get(self, call: Call) -> Answer:
+        """With its progress and what went wrong."""
+        verification = call.uow.verifications.get(
+            path_id(self.verification_id, "verification_id"), call.scope
+        )
+        call.can(policies.GET, verification)
+        return Answer(shown(call.uow, verification.id))
+
+
+def shown(uow: UnitOfWork, verification_id: str) -> dict[str, Any]:
+    verification = uow.verifications.get(verification_id)
+    task = uow.tasks.of_entities("verification", [verification_id]).get(verification_id)
+    return {schemas.KEY: views.detail(verification, task)}

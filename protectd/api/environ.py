@@ -1,0 +1,50 @@
+"""Keys and facts of a WSGI environment that filters and controllers share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from protectd.common.context import RequestContext
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+Filter = Callable[[Application], Application]
+
+CONTEXT = "protectd.context"
+REQUEST_ID = "protectd.request_id"
+
+
+def request_id(environ: Environ) -> str:
+    """Empty where the pipeline has no request_id filter."""
+    return str(environ.get(REQUEST_ID, ""))
+
+
+def context(environ: Environ) -> RequestContext | None:
+    """Who asks, or None on a path that needs no token."""
+    found = environ.get(CONTEXT)
+    return found if isinstance(found, RequestContext) else None
+
+
+def path(environ: Environ) -> str:
+    """What rules and public paths are compared with: no trailing slash, the top as `/`."""
+    return (str(environ.get("SCRIPT_NAME", "")) + str(environ.get("PATH_INFO", ""))).rstrip("/") or "/"
+
+
+def verb(environ: Environ) -> str:
+    """HEAD is GET whose body is dropped."""
+    method = str(environ.get("REQUEST_METHOD", "GET"))
+    return "GET" if method == "HEAD" else method
+
+
+def send(response: Application, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with a response object instead of what stands further in."""
+    return response(environ, start_response)
+
+
+def headers(environ: Environ) -> dict[str, str]:
+    """Request headers by lower-case name."""
+    return {
+        key[5:].replace("_", "-").lower(): value for key, value in environ.items() if key.startswith("HTTP_")
+    }

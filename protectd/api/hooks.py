@@ -1,0 +1,64 @@
+"""Where a request's transaction ends: commit and announce, or roll back and say why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from pecan.hooks import PecanHook
+from webob import Response
+from webob.exc import HTTPException
+
+from protectd.api import environ as env
+from protectd.api import faults
+from protectd.api.call import JSON, Answer, Call
+from protectd.api.errors import NoSuchPath
+from protectd.api.runtime import Runtime
+from protectd.common.errors import ProtectdError
+
+CALL = "call"
+ANSWER = "answer"
+_METHOD = "REQUEST_METHOD"
+
+
+class CallHook(PecanHook):  # type: ignore[misc]
+    """Makes the call of a request before it is routed, and ends it whatever happened."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def on_route(self, state: Any) -> None:
+        """HEAD is routed as GET; what sends the answer leaves the body out again."""
+        state.request.context[CALL] = Call(self._runtime, state.request.environ)
+        state.request.pecan["content_type"] = JSON
+
+    def after(self, state: Any) -> None:
+        call, answer = state.request.context[CALL], state.request.context.get(ANSWER)
+        try:
+            if answer is not None:
+                state.response = respond(answer, call.finish(answer))
+        finally:
+            call.close()
+
+    def on_error(self, state: Any, error: Exception) -> Response | None:
+        """Roll back before the error is rendered. What nobody foresaw goes to the outer door."""
+        state.request.context.pop(ANSWER, None)
+        if CALL in state.request.context:
+            state.request.context[CALL].close()
+        if isinstance(error, HTTPException):
+            error = NoSuchPath()
+        if isinstance(error, ProtectdError) and error.status < 500:
+            return faults.render(error, env.request_id(state.request.environ))
+        return None
+
+
+def respond(answer: Answer, body: Any) -> Response:
+    response = Response(status=answer.status, content_type=JSON, charset=None)
+    response.headers.update(answer.headers)
+    if body is None:
+        response.content_type = None
+    else:
+        response.body = orjson.dumps(body)
+    if answer.location is not None:
+        response.headers["Location"] = answer.location
+    return response

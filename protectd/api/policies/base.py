@@ -1,0 +1,49 @@
+"""Who may do what: rules with defaults in code, changed by a policy file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from oslo_config import cfg
+from oslo_policy import policy
+
+from protectd.common.context import RequestContext
+
+ADMIN_OR_OWNER = "rule:admin_or_owner"
+ADMIN = "rule:admin_api"
+
+BASE: Sequence[Any] = (
+    policy.RuleDefault("context_is_admin", "role:admin", "Who counts as an administrator."),
+    policy.RuleDefault("admin_api", "rule:context_is_admin", "Calls for administrators only."),
+    policy.RuleDefault(
+        "admin_or_owner",
+        "rule:context_is_admin or project_id:%(project_id)s",
+        "Administrators, and whoever belongs to the project a thing is of.",
+    ),
+)
+
+
+def rule(name: str, description: str, *operations: tuple[str, str], check: str = ADMIN_OR_OWNER) -> Any:
+    """A documented rule; `operations` are (method, path) pairs."""
+    described: list[Any] = [{"method": method, "path": path} for method, path in operations]
+    return policy.DocumentedRuleDefault(name, check, description, described)
+
+
+class Policies:
+    """Answers one question. Reads the policy file that `[oslo_policy]` names, again when it changes."""
+
+    def __init__(self, conf: cfg.ConfigOpts, rules: Sequence[Any]) -> None:
+        self._enforcer = policy.Enforcer(conf)
+        self._enforcer.register_defaults([*BASE, *rules])
+        self._enforcer.load_rules()
+
+    def may(self, name: str, context: RequestContext, target: Mapping[str, Any]) -> bool:
+        """Whether this caller passes rule `name` for what has the fields of `target`."""
+        caller = {
+            "project_id": context.project_id,
+            "user_id": context.user_id,
+            "roles": list(context.roles),
+            "is_admin": context.is_admin,
+        }
+        return bool(self._enforcer.authorize(name, dict(target), caller))

@@ -1,0 +1,49 @@
+"""Which (method, path) pairs are answered: read from the controllers themselves."""
+
+from __future__ import annotations
+
+from protectd.api.controllers.base import Controller
+from protectd.api.controllers.checkpoints import CheckpointController, CheckpointsController
+from protectd.api.controllers.operation_logs import OperationLogController, OperationLogsController
+from protectd.api.controllers.plans import PlanController, PlansController
+from protectd.api.controllers.protectables import (
+    InstanceController,
+    InstancesController,
+    ProtectableController,
+    ProtectablesController,
+)
+from protectd.api.controllers.providers import ProviderController, ProvidersController
+from protectd.api.controllers.restores import RestoreController, RestoresController
+from protectd.api.controllers.root import RootController, VersionController
+from protectd.api.controllers.verifications import VerificationController, VerificationsController
+
+CONTROLLERS: tuple[type[Controller], ...] = (
+    RootController,
+    VersionController,
+    ProvidersController,
+    ProviderController,
+    CheckpointsController,
+    CheckpointController,
+    ProtectablesController,
+    ProtectableController,
+    InstancesController,
+    InstanceController,
+    PlansController,
+    PlanController,
+    RestoresController,
+    RestoreController,
+    VerificationsController,
+    VerificationController,
+    OperationLogsController,
+    OperationLogController,
+)
+
+
+def routes() -> list[tuple[str, str]]:
+    """By path, then in the order of the verbs. HEAD goes where GET goes, OPTIONS everywhere."""
+    return [
+        (verb, controller.path)
+        for controller in sorted(CONTROLLERS, key=lambda each: each.path or "")
+        if controller.path is not None
+        for verb in controller.verbs()
+    ]

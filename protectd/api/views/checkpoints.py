@@ -1,0 +1,78 @@
+"""A checkpoint: the contract's fields, some of them JSON in a string, and what became of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from protectd.api.views.common import error, moment, progress
+from protectd.model.models import Checkpoint, CheckpointResource, Task
+
+
+def brief(checkpoint: Checkpoint) -> dict[str, Any]:
+    """One entry of a list. `resource_graph` is left out while there is none: a client decodes it."""
+    shown: dict[str, Any] = {
+        "id": checkpoint.id,
+        "project_id": checkpoint.project_id,
+        "status": checkpoint.status,
+        "protection_plan": _plan(checkpoint.plan_json),
+        "extra_info": _text(checkpoint.extra_info),
+        "created_at": moment(checkpoint.created_at),
+        "updated_at": moment(checkpoint.updated_at),
+        "started_at": moment(checkpoint.started_at),
+        "ended_at": moment(checkpoint.ended_at),
+        "partial": checkpoint.partial,
+        "error": error(checkpoint),
+        "files": checkpoint.files,
+        "logical_bytes": checkpoint.logical_bytes,
+        "added_bytes": checkpoint.added_bytes,
+        "stored_bytes": checkpoint.stored_bytes,
+        "issue_count": sum(resource.issue_count for resource in checkpoint.resources),
+    }
+    if checkpoint.resource_graph is not None:
+        shown["resource_graph"] = _text(checkpoint.resource_graph)
+    return shown
+
+
+def detail(checkpoint: Checkpoint, task: Task | None) -> dict[str, Any]:
+    """:param task: the newest one of this checkpoint."""
+    return brief(checkpoint) | {
+        "progress": progress(task),
+        "resources": [_resource(resource) for resource in checkpoint.resources],
+        "warnings": [
+            {"resource": resource.key, **issue}
+            for resource in checkpoint.resources
+            for issue in resource.issues
+        ],
+    }
+
+
+def _plan(frozen: Mapping[str, Any]) -> dict[str, Any]:
+    resources = [
+        {**resource, "extra_info": _text(resource["extra_info"])} if "extra_info" in resource else resource
+        for resource in frozen["resources"]
+    ]
+    return {**frozen, "resources": resources}
+
+
+def _text(value: Any) -> str | None:
+    """The contract wants JSON in a string here."""
+    return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+def _resource(resource: CheckpointResource) -> dict[str, Any]:
+    return {
+        "id": resource.resource_id,
+        "type": resource.resource_type,
+        "name": resource.resource_name,
+        "status": resource.status,
+        "reason": resource.reason,
+        "snapshot_id": resource.snapshot_id,
+        "files": resource.files,
+        "directories": resource.directories,
+        "logical_bytes": resource.logical_bytes,
+        "added_bytes": resource.added_bytes,
+        "stored_bytes": resource.stored_bytes,
+        "issue_count": resource.issue_count,
+    }

@@ -1,0 +1,23 @@
+"""A restore. Credentials are neither kept nor shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from protectd.api.views import runs
+from protectd.api.views.common import progress
+from protectd.model.models import Restore, Task
+
+
+def brief(restore: Restore) -> dict[str, Any]:
+    return {
+        "id": restore.id,
+        **runs.brief(restore),
+        "restore_target": restore.restore_target or None,
+        "trusted": restore.trusted,
+        "written_bytes": restore.written_bytes,
+    }
+
+
+def detail(restore: Restore, task: Task | None) -> dict[str, Any]:
+    return brief(restore) | {"progress": progress(task), "warnings": restore.issues}

@@ -1,0 +1,80 @@
+"""Checkpoints: when one may be made, used and deleted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from protectd.common.errors import BadRequest, Conflict, InvalidField
+from protectd.domain.resources import Resolver
+from protectd.model.models import Checkpoint, Plan
+from protectd.model.repositories.checkpoints import CheckpointNotFound
+from protectd.model.states import CheckpointStatus, move
+from protectd.model.unit_of_work import UnitOfWork
+
+DELETABLE = (CheckpointStatus.AVAILABLE, CheckpointStatus.ERROR, CheckpointStatus.ERROR_DELETING)
+
+
+class PlanOfOtherProvider(BadRequest):
+    code = "plan.other_provider"
+    message = "plan {plan_id} belongs to provider {provider_id}"
+
+
+class CheckpointNotAvailable(Conflict):
+    code = "checkpoint.not_available"
+    message = "checkpoint {checkpoint_id} is {state}; it must be available"
+
+
+class CheckpointBusy(Conflict):
+    code = "checkpoint.busy"
+    message = "checkpoint {checkpoint_id} is {state}; it must be available or in error"
+
+
+class CheckpointPinned(Conflict):
+    code = "checkpoint.pinned"
+    message = "checkpoint {checkpoint_id} is {state}, and a restore or verification of it runs"
+
+
+def create(resolver: Resolver, plan: Plan, provider_id: str, extra_info: dict[str, Any] | None) -> Checkpoint:
+    """A PENDING checkpoint of a plan as it is now. The plan's row is locked by the caller.
+
+    :raises PlanOfOtherProvider: `provider_id` is not the plan's.
+    """
+    if plan.provider_id != provider_id:
+        raise PlanOfOtherProvider(plan_id=plan.id, provider_id=plan.provider_id)
+    checkpoint = Checkpoint.of(plan, extra_info or {"created_by": "manual"})
+    resolver.prepare(checkpoint)
+    return resolver.uow.checkpoints.add(checkpoint)
+
+
+def start_delete(uow: UnitOfWork, checkpoint: Checkpoint) -> None:
+    """Move to deleting. The checkpoint's row is locked by the caller.
+
+    :raises CheckpointBusy: it is being made or deleted.
+    :raises CheckpointPinned: a restore or verification needs it.
+    """
+    if checkpoint.status == CheckpointStatus.DELETED:
+        raise CheckpointNotFound(id=checkpoint.id)
+    if checkpoint.status not in DELETABLE:
+        raise CheckpointBusy(checkpoint_id=checkpoint.id, state=checkpoint.status)
+    if uow.checkpoints.pinned(checkpoint.id):
+        raise CheckpointPinned(checkpoint_id=checkpoint.id, state=checkpoint.status)
+    source = checkpoint.status
+    if not move(uow.session, Checkpoint, checkpoint.id, source, CheckpointStatus.DELETING):
+        raise CheckpointBusy(checkpoint_id=checkpoint.id, state="changing")
+
+
+def usable(
+    uow: UnitOfWork, checkpoint_id: str, provider_id: str, project_id: str | None, field: str
+) -> Checkpoint:
+    """The available checkpoint that a restore or verification asks for, locked against its deletion.
+
+    :raises CheckpointNotFound: the project has none such.
+    :raises InvalidField: it is another provider's.
+    :raises CheckpointNotAvailable: it is not, or not any more.
+    """
+    checkpoint = uow.checkpoints.get(checkpoint_id, project_id, lock=True)
+    if checkpoint.provider_id != provider_id:
+        raise InvalidField(field=f"{field}.provider_id", reason="is not the provider of this checkpoint")
+    if checkpoint.status != CheckpointStatus.AVAILABLE:
+        raise CheckpointNotAvailable(checkpoint_id=checkpoint.id, state=checkpoint.status)
+    return checkpoint
