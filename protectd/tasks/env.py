@@ -4,20 +4,41 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from protectd.common.clock import Clock
-from protectd.domain.providers import Providers
-from protectd.domain.vaults import Vaults
+from protectd.common.progress import Progress
+from protectd.common.reports import PruneReport
+from protectd.domain.providers import Protectables, Provider, Providers
 from protectd.model.unit_of_work import Database
+from protectd.plugin.base import VaultSession
 from protectd.queue.contract import TaskRef
+from protectd.vault.snapshot import Snapshot
 
 
 class Announcer(Protocol):
     """Where follow-on tasks are announced. See `protectd.queue.dispatcher.Dispatcher`."""
 
     def dispatch(self, submitted: Sequence[TaskRef], *, wait_for_direct: bool = True) -> bool: ...
+
+
+class OpenVault(VaultSession, Protocol):
+    """What tasks do with a vault beyond what protections do."""
+
+    def snapshots(self) -> list[Snapshot]: ...
+
+    def forget(self, snapshot_ids: Sequence[str]) -> None:
+        """Remove snapshots. Safe to repeat; no byte comes back before a prune."""
+
+    def prune(self, progress: Progress | None = None) -> PruneReport: ...
+
+
+class VaultOpener(Protocol):
+    """See `protectd.domain.vaults.Vaults`."""
+
+    def session(self, provider: Provider, project_id: str) -> AbstractContextManager[OpenVault]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +68,8 @@ class TaskEnv:
     database: Database
     clock: Clock
     providers: Providers
-    vaults: Vaults
+    protectables: Protectables
+    vaults: VaultOpener
     owner: str
     host: str
     options: TaskOptions = field(default_factory=TaskOptions)

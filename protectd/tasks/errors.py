@@ -38,6 +38,25 @@ class EntityNotReady(Conflict):
     message = "{kind} {id} is {status}; it must be {expected}"
 
 
+class TypeNotSupported(ProtectdError):
+    code = "task.type_not_supported"
+    message = "provider {provider_id} does not protect {resource}"
+
+
+class NotSaved(ProtectdError):
+    """There is no data of a resource that a checkpoint says it has."""
+
+    code = "task.not_saved"
+    message = "the checkpoint holds no data of {resource}"
+
+
+class RestoreIncomplete(ProtectdError):
+    """Some of what was saved could not be read back whole."""
+
+    code = "restore.incomplete"
+    message = "{count} entries of {resource} are damaged in the vault and missing: {names}"
+
+
 class InternalFailure(ProtectdError):
     """A fault of the program. What happened is in the log only: the text may hold anything."""
 

@@ -18,7 +18,8 @@ from protectd.tasks.progress import TaskProgress
 
 @dataclass
 class Run:
-    """:ivar facts: what `handle_begin` read and `handle_processing` needs.
+    """:ivar moved_data: an earlier attempt was seen to read or write data.
+    :ivar facts: what `handle_begin` read and `handle_processing` needs.
     :ivar follow_ons: tasks that the terminal transaction submitted; announced after its commit.
     """
 
@@ -32,6 +33,7 @@ class Run:
     context: RequestContext
     progress: TaskProgress
     keeper: LeaseKeeper
+    moved_data: bool
     facts: Any = None
     follow_ons: list[TaskRef] = field(default_factory=list)
 
@@ -52,5 +54,11 @@ class Run:
             first_begun_at=task.started_at or env.clock.now(),
             context=reference(task).context,
             progress=progress,
+            moved_data=_moved_data(task),
             keeper=LeaseKeeper(env.database, env.clock, task.id, token, env.options.lease_s, progress),
         )
+
+
+def _moved_data(task: Task) -> bool:
+    seen = task.progress or {}
+    return bool(seen.get("done_bytes") or seen.get("done_files"))

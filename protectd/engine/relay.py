@@ -1,0 +1,46 @@
+"""Announcing the tasks that nobody has heard of."""
+
+from __future__ import annotations
+
+import logging
+
+from protectd.common.clock import Clock
+from protectd.domain.submission import reference
+from protectd.model.unit_of_work import Database
+from protectd.queue.dispatcher import Dispatcher
+
+LOG = logging.getLogger(__name__)
+
+BATCH = 100
+
+
+class Relay:
+    """Sends what a request could not send, what is due again, and what was sent but not taken.
+
+    Any number may run: a task that is announced twice runs once.
+    """
+
+    def __init__(
+        self, database: Database, clock: Clock, dispatcher: Dispatcher, resend_grace_s: float = 60.0
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._dispatcher = dispatcher
+        self._resend_grace_s = resend_grace_s
+
+    def run_once(self) -> int:
+        """:returns: how many tasks were announced, or tried to be."""
+        return self._send(self._resend_grace_s, young_s=1.0)
+
+    def resend_all(self) -> int:
+        """At the start of a process that carries its messages within: whatever was sent before is lost."""
+        return self._send(0.0, young_s=0.0)
+
+    def _send(self, grace_s: float, young_s: float) -> int:
+        with self._database.read() as uow:
+            tasks = uow.tasks.unsent(self._clock.now(), grace_s, BATCH, young_s=young_s)
+            refs = [reference(task) for task in tasks]
+        if refs:
+            LOG.info("%d tasks are announced again", len(refs))
+            self._dispatcher.dispatch(refs, wait_for_direct=False)
+        return len(refs)

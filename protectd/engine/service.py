@@ -1,0 +1,61 @@
+"""The loop of the engine."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from protectd.common.errors import Unavailable
+
+LOG = logging.getLogger(__name__)
+
+Chore = Callable[[], object]
+
+
+class EngineService:
+    """Does its chores every `poll_interval_s` seconds in a thread of its own, the first time at once.
+
+    A chore that fails is done again in the next round; the others are done nevertheless.
+    """
+
+    def __init__(self, chores: Sequence[Chore], poll_interval_s: float = 5.0) -> None:
+        self._chores = list(chores)
+        self._poll_interval_s = poll_interval_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, grace_s: float) -> bool:
+        """Ask the loop to end. :returns: whether it has, within `grace_s`."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(grace_s)
+        return not self._thread.is_alive()
+
+    def wait(self) -> None:
+        """Return when `stop` has been called."""
+        self._stop.wait()
+
+    def round(self) -> None:
+        for chore in self._chores:
+            if self._stop.is_set():
+                return
+            _do(chore)
+
+    def _run(self) -> None:
+        self.round()
+        while not self._stop.wait(self._poll_interval_s):
+            self.round()
+
+
+def _do(chore: Chore) -> None:
+    try:
+        chore()
+    except Unavailable as error:
+        LOG.warning("the engine tries again: %s", error)
+    except Exception:
+        # The door of a run: one bad row must not end the service for all the others.
+        LOG.exception("a round of the engine broke off")

@@ -1,0 +1,231 @@
+"""Protect: from a PENDING checkpoint to an available one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from protectd.common.errors import ProtectdError
+from protectd.common.progress import Progress
+from protectd.common.reports import SaveReport
+from protectd.domain import parameters
+from protectd.domain.providers import Provider
+from protectd.model.models import Checkpoint, CheckpointResource
+from protectd.model.states import CheckpointStatus, ResourceStatus, move
+from protectd.model.unit_of_work import UnitOfWork
+from protectd.plugin import runner
+from protectd.plugin.base import ProtectContext, Resource
+from protectd.plugin.graph import Graph
+from protectd.plugin.outcomes import Job, Outcome
+from protectd.tasks.base import BaseTask
+from protectd.tasks.entities import (
+    access_of,
+    fail_resources,
+    issue_rows,
+    plugin_resource,
+    protection_of,
+    provider_of,
+    reasons,
+)
+from protectd.tasks.env import OpenVault
+from protectd.tasks.errors import EntityNotReady
+from protectd.tasks.run import Run
+from protectd.tasks.snapshots import forget_checkpoint
+
+UNFINISHED = (ResourceStatus.PENDING, ResourceStatus.PROTECTING)
+HARMLESS = frozenset({"socket"})
+"""Kinds of issues that take nothing from a checkpoint: sockets hold no data."""
+
+
+@dataclass
+class ProtectFacts:
+    """:ivar repeated: an earlier attempt may have left snapshots.
+    :ivar previous: snapshot of each resource in the newest available checkpoint of the plan.
+    """
+
+    resources: list[Resource]
+    parameters: parameters.Parameters
+    previous: Mapping[str, str]
+    repeated: bool
+    graph: Graph | None = None
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
+class ProtectCheckpoint(BaseTask[Checkpoint]):
+    operation = "protect"
+    kind = "checkpoint"
+    success_word = CheckpointStatus.AVAILABLE
+    failure_word = CheckpointStatus.ERROR
+
+    def retrieve_entity(self, uow: UnitOfWork, entity_id: str) -> Checkpoint:
+        return uow.checkpoints.get(entity_id, lock=True)
+
+    def handle_begin(self, uow: UnitOfWork, checkpoint: Checkpoint, run: Run) -> None:
+        repeated = checkpoint.status == CheckpointStatus.PROTECTING
+        if not repeated and not self._start(uow, checkpoint):
+            raise EntityNotReady(
+                kind=self.kind, id=checkpoint.id, status=checkpoint.status, expected=CheckpointStatus.PENDING
+            )
+        plan = uow.plans.find(checkpoint.plan_id, include_deleted=True)
+        run.facts = ProtectFacts(
+            resources=[plugin_resource(row) for row in checkpoint.resources],
+            parameters=plan.parameters if plan else {},
+            previous=_previous(uow, checkpoint),
+            repeated=repeated,
+        )
+
+    def handle_processing(self, run: Run) -> None:
+        """Snapshots first, rows later: what breaks off here leaves rubbish in the vault, never a lie."""
+        facts: ProtectFacts = run.facts
+        provider = provider_of(self.env, run)
+        facts.graph = self.env.protectables.graph(facts.resources)
+        with self.env.vaults.session(provider, run.context.project_id) as vault:
+            self._forget_others(vault, run)
+            facts.outcomes = runner.run(
+                facts.graph,
+                lambda resource, progress: self._job(run, provider, vault, resource, progress),
+                run.progress,
+            )
+            self._forget_others(vault, run)
+        error = runner.first_error(facts.outcomes)
+        if error is not None:
+            raise error
+
+    def _forget_others(self, vault: OpenVault, run: Run) -> None:
+        """An attempt that broke off, or was late to notice that its lease was lost, may have left some."""
+        facts: ProtectFacts = run.facts
+        if facts.repeated:
+            own = {report.snapshot_id for report in _reports(facts.outcomes)}
+            forget_checkpoint(vault, run.entity_id, keep=own)
+
+    def handle_success(self, uow: UnitOfWork, checkpoint: Checkpoint, run: Run) -> None:
+        facts: ProtectFacts = run.facts
+        rows = {row.key: row for row in checkpoint.resources}
+        for outcome in facts.outcomes:
+            row = rows.get(outcome.resource.key) or _add_dependent(uow, checkpoint, outcome.resource)
+            _keep(uow, row, outcome)
+        reports = _reports(facts.outcomes)
+        move(
+            uow.session,
+            Checkpoint,
+            checkpoint.id,
+            CheckpointStatus.PROTECTING,
+            CheckpointStatus.AVAILABLE,
+            ended_at=self.env.clock.now(),
+            resource_graph=facts.graph.to_json() if facts.graph else None,
+            partial=any(map(_is_partial, reports)),
+            **_sums(reports),
+        )
+
+    def handle_error(self, uow: UnitOfWork, checkpoint: Checkpoint, error: ProtectdError, run: Run) -> None:
+        why = reasons(run.facts.outcomes) if run.facts else {}
+        fail_resources(uow, checkpoint.resources, UNFINISHED, why)
+        if checkpoint.status in (CheckpointStatus.PENDING, CheckpointStatus.PROTECTING):
+            move(
+                uow.session,
+                Checkpoint,
+                checkpoint.id,
+                checkpoint.status,
+                CheckpointStatus.ERROR,
+                ended_at=self.env.clock.now(),
+                error_code=error.code,
+                error_message=str(error),
+            )
+
+    def _start(self, uow: UnitOfWork, checkpoint: Checkpoint) -> bool:
+        if checkpoint.status != CheckpointStatus.PENDING:
+            return False
+        for row in checkpoint.resources:
+            move(uow.session, CheckpointResource, row.id, ResourceStatus.PENDING, ResourceStatus.PROTECTING)
+        return move(
+            uow.session,
+            Checkpoint,
+            checkpoint.id,
+            CheckpointStatus.PENDING,
+            CheckpointStatus.PROTECTING,
+            started_at=self.env.clock.now(),
+        )
+
+    def _job(
+        self, run: Run, provider: Provider, vault: OpenVault, resource: Resource, progress: Progress
+    ) -> Job:
+        facts: ProtectFacts = run.facts
+        context = ProtectContext(
+            request=run.context,
+            resource=resource,
+            parameters=parameters.overlay(facts.parameters, resource.type, resource.id),
+            access=access_of(provider, run),
+            progress=progress,
+            vault=vault,
+            checkpoint_id=run.entity_id,
+            previous_snapshot_id=facts.previous.get(resource.key),
+        )
+        return Job(protection_of(provider, resource).protect(context), context)
+
+
+def _previous(uow: UnitOfWork, checkpoint: Checkpoint) -> dict[str, str]:
+    found = {
+        row.key: uow.checkpoints.newest_available(checkpoint.plan_id, row.resource_type, row.resource_id)
+        for row in checkpoint.resources
+    }
+    return {key: row.snapshot_id for key, row in found.items() if row is not None and row.snapshot_id}
+
+
+def _add_dependent(uow: UnitOfWork, checkpoint: Checkpoint, resource: Resource) -> CheckpointResource:
+    """A resource that was found below one of the plan's."""
+    row = CheckpointResource(
+        checkpoint_id=checkpoint.id,
+        resource_id=resource.id,
+        resource_type=resource.type,
+        resource_name=resource.name,
+        extra_info=resource.extra_info,
+        status=ResourceStatus.PROTECTING,
+    )
+    checkpoint.resources.append(row)
+    uow.flush()
+    return row
+
+
+def _keep(uow: UnitOfWork, row: CheckpointResource, outcome: Outcome) -> None:
+    report = outcome.report
+    if not isinstance(report, SaveReport) or not isinstance(outcome.context, ProtectContext):
+        return
+    info = dict(outcome.context.saved_info)
+    move(
+        uow.session,
+        CheckpointResource,
+        row.id,
+        ResourceStatus.PROTECTING,
+        ResourceStatus.AVAILABLE,
+        snapshot_id=report.snapshot_id,
+        tree_id=report.tree_id,
+        source_path=info.get("path"),
+        saved_info=info,
+        files=report.files,
+        directories=report.directories,
+        logical_bytes=report.logical_bytes,
+        added_bytes=report.added_bytes,
+        stored_bytes=report.stored_bytes,
+        issue_count=report.issue_count,
+        issues=issue_rows(report.issues),
+    )
+
+
+def _reports(outcomes: list[Outcome]) -> list[SaveReport]:
+    return [outcome.report for outcome in outcomes if isinstance(outcome.report, SaveReport)]
+
+
+def _is_partial(report: SaveReport) -> bool:
+    """Whether something that was to be saved is not in it as it was, or may not be."""
+    unseen = report.issue_count > len(report.issues)
+    return unseen or any(issue.kind not in HARMLESS for issue in report.issues)
+
+
+def _sums(reports: list[SaveReport]) -> dict[str, Any]:
+    return {
+        "files": sum(report.files for report in reports),
+        "logical_bytes": sum(report.logical_bytes for report in reports),
+        "added_bytes": sum(report.added_bytes for report in reports),
+        "stored_bytes": sum(report.stored_bytes for report in reports),
+    }

@@ -1,0 +1,24 @@
+"""Which snapshots of a vault belong to a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from protectd.tasks.env import OpenVault
+
+CHECKPOINT_TAG = "protectd:checkpoint="
+
+
+def forget_checkpoint(
+    vault: OpenVault, checkpoint_id: str, *, also: Collection[str] = (), keep: Collection[str] = ()
+) -> int:
+    """Forget every snapshot that is tagged with the checkpoint, and those of `also` that are still there.
+
+    Safe to repeat. :returns: how many there were.
+    """
+    tag = CHECKPOINT_TAG + checkpoint_id
+    meant = [each.id for each in vault.snapshots() if tag in each.tags or each.id in also]
+    ids = [id for id in meant if id not in keep]
+    if ids:
+        vault.forget(ids)
+    return len(ids)
