@@ -7,11 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from protectd.common.clock import Clock
-from protectd.common.errors import Unavailable
 from protectd.model.models import Task
 from protectd.model.unit_of_work import Database
 from protectd.tasks.base import BaseTask
-from protectd.tasks.errors import TaskLost
 
 LOG = logging.getLogger(__name__)
 
@@ -36,27 +34,17 @@ class Reconciler:
         """:returns: how many tasks were made pending again or given up."""
         with self._database.read() as uow:
             expired = uow.tasks.expired(self._clock.now(), BATCH)
-        return sum(self._settle_apart(task) for task in expired)
+        return sum(self._settle(task) for task in expired)
 
     def fence(self, owner_prefix: str, keep: str) -> int:
         """Void the leases of former boots of this process, which is known to be the only one of its name."""
         with self._database.write() as uow:
             return uow.tasks.fence_owner(owner_prefix, self._clock.now(), keep=keep)
 
-    def _settle_apart(self, task: Task) -> bool:
-        """One row that cannot be settled does not keep the others waiting."""
-        try:
-            return self._settle(task)
-        except Unavailable:
-            raise
-        except Exception:
-            LOG.exception("task %s cannot be handed over", task.id)
-            return False
-
     def _settle(self, task: Task) -> bool:
         if task.attempts < task.max_attempts:
             return self._release(task)
-        return self._give_up(task)
+        return self._operations[task.operation]().give_up_and_suppress_exceptions(task)
 
     def _release(self, task: Task) -> bool:
         with self._database.write() as uow:
@@ -64,20 +52,3 @@ class Reconciler:
         if released:
             LOG.warning("task %s: its worker %s was lost; it is handed over", task.id, task.lease_owner)
         return released
-
-    def _give_up(self, task: Task) -> bool:
-        operation = self._operations[task.operation]()
-        error = TaskLost(attempts=task.attempts)
-        with self._database.write() as uow:
-            failed = uow.tasks.fail_expired(
-                task,
-                self._clock.now(),
-                outcome=operation.failure_word,
-                error_code=error.code,
-                error_message=str(error),
-            )
-            if failed:
-                operation.give_up(uow, task, error)
-        if failed:
-            LOG.error("task %s: %s", task.id, error)
-        return failed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from protectd.common.errors import Unavailable
 
@@ -39,23 +40,17 @@ class EngineService:
         """Return when `stop` has been called."""
         self._stop.wait()
 
-    def round(self) -> None:
-        for chore in self._chores:
-            if self._stop.is_set():
-                return
-            _do(chore)
-
     def _run(self) -> None:
-        self.round()
-        while not self._stop.wait(self._poll_interval_s):
-            self.round()
+        with ThreadPoolExecutor(1, thread_name_prefix="engine-chore") as pool:
+            while not self._stop.is_set():
+                for chore in self._chores:
+                    _log(pool.submit(chore).exception())
+                self._stop.wait(self._poll_interval_s)
 
 
-def _do(chore: Chore) -> None:
-    try:
-        chore()
-    except Unavailable as error:
+def _log(error: BaseException | None) -> None:
+    """One bad row must not end the service for all others, whatever it is."""
+    if isinstance(error, Unavailable):
         LOG.warning("the engine tries again: %s", error)
-    except Exception:
-        # The door of a run: one bad row must not end the service for all the others.
-        LOG.exception("a round of the engine broke off")
+    elif error is not None:
+        LOG.error("a chore of the engine broke off", exc_info=error)

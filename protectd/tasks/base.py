@@ -16,7 +16,7 @@ from protectd.model.states import TaskState
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.tasks.backoff import retry_delay_s
 from protectd.tasks.env import TaskEnv
-from protectd.tasks.errors import EntityGone, LeaseLost, Stopping, visible
+from protectd.tasks.errors import EntityGone, LeaseLost, Stopping, TaskLost, visible
 from protectd.tasks.hold import claim, end, give_back, give_back_unclaimed
 from protectd.tasks.run import Run
 from protectd.vault.errors import VaultLocked
@@ -91,10 +91,37 @@ class BaseTask(ABC, Generic[E]):
             # The door of tasks. The lease runs out, and the reconciler finds what is left.
             LOG.exception("task %s (request %s) broke off", task_id, context.request_id)
 
-    def give_up(self, uow: UnitOfWork, task: Task, error: ProtectdError) -> None:
-        """Move the entity of a task that nobody will run any more to its bad end, in the caller's
-        transaction. An entity that is gone needs none."""
-        self._give_up(uow, Run.of(task, self.env), error)
+    def give_up_and_suppress_exceptions(self, task: Task) -> bool:
+        """End a task, and its entity, whose workers were lost as often as it may be begun.
+
+        :param task: as it was read with its expired lease; if that has changed since, nothing happens.
+        :returns: whether this call ended it.
+        :raises Unavailable: the database is away; the same call may succeed later.
+        """
+        try:
+            return self._give_up_expired(task)
+        except Unavailable:
+            raise
+        except Exception:
+            # The door of tasks: one row that cannot be ended does not keep others from it.
+            LOG.exception("task %s cannot be given up", task.id)
+            return False
+
+    def _give_up_expired(self, task: Task) -> bool:
+        error, run = TaskLost(attempts=task.attempts), Run.of(task, self.env)
+        with self.env.database.write() as uow:
+            ended = uow.tasks.fail_expired(
+                task,
+                self.env.clock.now(),
+                outcome=self.failure_word,
+                error_code=error.code,
+                error_message=str(error),
+            )
+            if ended:
+                self._give_up(uow, run, error)
+        if ended:
+            self._log(run, logging.ERROR, f"{self.failure_word}: {error}")
+        return ended
 
     def _process(self, context: RequestContext, task_id: str) -> None:
         if self.env.stopping.is_set():
