@@ -92,13 +92,14 @@ def _of_contract(found: object, contract: type, where: str) -> type[Any]:
 
 
 def make(build: Callable[[], T], where: str) -> T:
-    """Make a plug-in of its options; whatever it raises leaves as an error that says where.
+    """Make a plug-in of its options.
 
-    :raises ConfigurationError: always this one, or the plug-in's own.
+    :param where: the place in the configuration that the options come from.
+    :raises ConfigurationError: whatever the plug-in raised, with the place.
     """
     try:
         return build()
-    except ProtectdError:
-        raise
+    except ProtectdError as error:
+        raise ConfigurationError(where=where, reason=str(error)) from error
     except Exception as error:
         raise ConfigurationError(where=where, reason=_told(error)) from error
