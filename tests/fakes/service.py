@@ -1,0 +1,181 @@
+"""The real application in this process: paste pipeline, SQLite, banks, tasks run directly or left waiting."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import webtest
+
+from protectd.cmd.build import Parts, parts
+from protectd.common.ids import new_id
+from protectd.conf import new_config
+from protectd.domain import tokens
+from protectd.model import migrate
+from protectd.plugin.secret_stores.crypto import make_master_key
+
+FILES_ID = "6659007d-6f66-4a0f-9cb4-17d6aded0bb9"
+MEMORY_ID = "0b6f2c5c-57a1-4b0e-8f0d-3f6f3f1f7a10"
+END_STATES = frozenset({"available", "error", "deleted", "error-deleting", "success", "fail"})
+PASTE_FILE = Path(__file__).parents[2] / "etc/protectd/protectd-api-paste.ini"
+
+PROVIDER = """
+[provider]
+id = {id}
+name = {name}
+description = {name} of the tests
+enabled = true
+bank = {bank}
+plugin = directory
+
+[{bank}]
+{options}
+
+[allowed_roots]
+{roots}
+"""
+
+
+@dataclass
+class Client:
+    """One caller. Answers of any status come back; the fault body of each refusal is looked at."""
+
+    app: webtest.TestApp
+    token: str
+    project_id: str
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> webtest.TestResponse:
+        """:param path: below the project, or from the top when it begins with a slash."""
+        url = path if path.startswith("/") else f"/v1/{self.project_id}/{path}"
+        headers = {"X-Auth-Token": self.token, **headers}
+        send = getattr(self.app, f"{method.lower()}_json" if body is not None else method.lower())
+        arguments = () if body is None else (body,)
+        answer = send(url, *arguments, headers=headers, expect_errors=True)
+        if answer.status_int >= 400:
+            fault_of(answer)
+        return answer
+
+    def get(self, path: str, status: int = 200) -> Any:
+        return _expect(self.call("GET", path), status).json
+
+    def post(self, path: str, body: Any, status: int) -> Any:
+        return _expect(self.call("POST", path, body), status).json
+
+    def refused(self, method: str, path: str, status: int, body: Any = None) -> dict[str, Any]:
+        """The fault of a request that has to be refused."""
+        return fault_of(_expect(self.call(method, path, body), status))
+
+    # --- nouns ---
+
+    def plan_body(self, path: Path | str, provider_id: str = MEMORY_ID, **changed: Any) -> dict[str, Any]:
+        resource = {"type": "directory", "name": "data", "extra_info": {"path": str(path)}}
+        plan = {"name": "nightly", "provider_id": provider_id, "parameters": {}, "resources": [resource]}
+        return {"plan": plan | changed}
+
+    def plan(self, path: Path | str, provider_id: str = MEMORY_ID, **changed: Any) -> dict[str, Any]:
+        return dict(self.post("plans", self.plan_body(path, provider_id, **changed), 201)["plan"])
+
+    def checkpoint(self, plan: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
+        path = f"providers/{plan['provider_id']}/checkpoints"
+        return dict(self.post(path, {"checkpoint": {"plan_id": plan["id"], **fields}}, 202)["checkpoint"])
+
+    def restore(self, checkpoint: Mapping[str, Any], status: int = 202, **fields: Any) -> dict[str, Any]:
+        return dict(self.post("restores", {"restore": run_body(checkpoint, **fields)}, status))
+
+    def ended(self, path: str, key: str, within_s: float = 60) -> dict[str, Any]:
+        """Poll until the thing has ended."""
+        for _ in range(int(within_s / 0.05)):
+            entity = self.get(path)[key]
+            if entity["status"] in END_STATES:
+                return dict(entity)
+            time.sleep(0.05)
+        raise AssertionError(f"{path} is still {entity['status']} after {within_s} s")
+
+
+def run_body(checkpoint: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
+    provider_id = checkpoint["protection_plan"]["provider_id"]
+    return {"provider_id": provider_id, "checkpoint_id": checkpoint["id"], "parameters": {}, **fields}
+
+
+def fault_of(answer: webtest.TestResponse) -> dict[str, Any]:
+    """The one fault body, whose every part is checked."""
+    assert answer.content_type == "application/json", answer
+    body = answer.json
+    name, fault = next(iter(body.items()))
+    assert set(body) == {name, "code", "title", "description", "request_id"}
+    assert fault["code"] == body["code"] == answer.status_int
+    assert fault["message"] == body["description"]
+    assert fault["error"]
+    assert body["request_id"] == answer.headers["x-openstack-request-id"]
+    return {"name": name, **fault}
+
+
+def _expect(answer: webtest.TestResponse, status: int) -> webtest.TestResponse:
+    assert answer.status_int == status, f"{answer.status}: {answer.text}"
+    return answer
+
+
+@dataclass
+class Service:
+    """:ivar allowed: the directory that members of any project may touch."""
+
+    parts: Parts
+    app: webtest.TestApp
+    allowed: Path
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def client(self, project_id: str | None = None, role: str = "member") -> Client:
+        project_id = project_id or new_id()
+        with self.parts.database.write() as uow:
+            user = f"user-{next(self.numbers)}"
+            token = tokens.issue(uow, project_id, user, [role], None, self.parts.clock.now())
+        return Client(self.app, token, project_id)
+
+    def directory(self, name: str = "data") -> Path:
+        """A small directory that members may protect."""
+        path = self.allowed / name
+        path.mkdir()
+        (path / "one.txt").write_text("one\n")
+        (path / "below").mkdir()
+        (path / "below" / "two.txt").write_text("two\n")
+        return path
+
+
+@contextmanager
+def running(directory: Path, mode: str = "queue", paste: str | None = None) -> Iterator[Service]:
+    """
+    :param mode: `direct` runs tasks before the answer; `queue` sends them to nobody, so they wait.
+    :param paste: text of the paste file, if not the shipped one.
+    """
+    allowed = directory / "allowed"
+    allowed.mkdir()
+    with parts(_conf(directory, allowed, mode, paste), "protectd-api", in_process=True) as made:
+        make_master_key(Path(made.conf.secrets.master_key_file))
+        migrate.upgrade(made.database_url)
+        yield Service(made, webtest.TestApp(made.application()), allowed)
+
+
+def _conf(directory: Path, allowed: Path, mode: str, paste: str | None) -> Any:
+    state, providers = directory / "state", directory / "providers.d"
+    for each in (state, providers):
+        each.mkdir()
+    paste_file = directory / "paste.ini"
+    paste_file.write_text(paste or PASTE_FILE.read_text())
+    for id, name, bank, options in (
+        (FILES_ID, "files", "filesystem", f"path = {directory}/bank"),
+        (MEMORY_ID, "memory", "memory", ""),
+    ):
+        text = PROVIDER.format(id=id, name=name, bank=bank, options=options, roots=f"* = {allowed}")
+        (providers / f"{name}.conf").write_text(text)
+    conf = new_config()
+    conf.set_override("state_dir", str(state))
+    conf.set_override("provider_config_dir", str(providers))
+    conf.set_override("paste_config", str(paste_file), group="api")
+    conf.set_override("connection", f"sqlite:///{state}/protectd.db", group="database")
+    conf.set_override("mode", mode, group="dispatch")
+    return conf
