@@ -156,7 +156,7 @@ def move(
 
     One UPDATE whose WHERE names the source (and `where`): of several callers at once, one wins.
 
-    :returns: whether this call won. A loaded instance is read anew at its next use either way.
+    :returns: whether this call won. An instance that the session has loaded is read anew either way.
     :raises MoveNotAllowed: the pair is not in the table.
     """
     check_move(model.kind, source, target)
@@ -176,5 +176,5 @@ def swap(session: Session, model: type[Any], id: str | int, statement: Any) -> b
     result = session.execute(statement, execution_options={"synchronize_session": False})
     loaded = session.identity_map.get(session.identity_key(model, id))
     if loaded is not None:
-        session.expire(loaded)
+        session.refresh(loaded)
     return cast("CursorResult[Any]", result).rowcount == 1

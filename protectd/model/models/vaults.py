@@ -22,8 +22,8 @@ from protectd.model.states import VaultStatus
 class Vault(Timestamps, Stateful, Base):
     """`repository_id` is the id in the repository's config: 64 hex digits.
 
-    `initial` holds, until the vault is ready, the first objects of the repository just as they will lie in the
-    bank: who finishes a creation, and how many do, writes the same bytes.
+    `initial` holds, until the vault is ready, the first objects of the repository just as they will lie in
+    the bank: who finishes a creation, and how many do, writes the same bytes.
     """
 
     __tablename__ = "vaults"

@@ -46,7 +46,7 @@ class PlanRepository(Repository[Plan]):
             _remove(resource)
         plan.updated_at = utc_now()
         self.session.flush()
-        self.session.expire(plan, ["resources"])
+        self.session.refresh(plan, ["resources"])
 
 
 def _place(row: PlanResource, wanted: PlanResource, position: int) -> None:

@@ -191,7 +191,7 @@ class TaskRepository(Repository[Task]):
     def fence_owner(self, owner_prefix: str, now: datetime, *, keep: str | None = None) -> int:
         """End the leases of owners whose name starts so: a former boot of this process, known to be dead.
 
-        Their tokens are void at once and the tasks count as expired.
+        Their tokens are void at once and the tasks count as expired. Tasks loaded before do not show it.
 
         :param keep: the owner of this boot.
         :returns: how many tasks.
@@ -204,9 +204,7 @@ class TaskRepository(Repository[Task]):
             .execution_options(synchronize_session=False)
         )
         self.session.flush()
-        count = cast("CursorResult[Any]", self.session.execute(statement)).rowcount
-        self.session.expire_all()
-        return count
+        return cast("CursorResult[Any]", self.session.execute(statement)).rowcount
 
     def live(self, entity_type: str, entity_id: str) -> list[Task]:
         """Tasks of one entity that wait or run, oldest first."""
