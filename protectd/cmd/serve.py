@@ -1,10 +1,10 @@
-"""HTTP for standalone: waitress on one socket, in the thread that calls it, until it is told to stop."""
+"""HTTP for standalone: waitress on one socket."""
 
 from __future__ import annotations
 
 import socket
-import threading
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -39,11 +39,10 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Server:
-    """Serves `app` on `sock`. `run` returns after `stop` was set and what had been asked is answered."""
+    """Serves `app` on `sock`, in the thread that calls `run`."""
 
-    def __init__(self, app: Any, sock: socket.socket, *, threads: int, stop: threading.Event) -> None:
+    def __init__(self, app: Any, sock: socket.socket, *, threads: int) -> None:
         self._map: dict[int, Any] = {}
-        self._stop = stop
         self._server = create_server(
             app,
             map=self._map,
@@ -55,20 +54,21 @@ class Server:
         )
         self._server.channel_class = Channel
 
-    def run(self) -> None:
-        while not self._stop.is_set():
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Serve until `stop` says so; it is asked several times a second."""
+        while not stop():
             self._turn()
-        self._drain()
+
+    def close(self) -> None:
+        """Answer what was asked, within limits, and let go of the port."""
+        deadline = time.monotonic() + DRAIN_S
+        while self._busy() and time.monotonic() < deadline:
+            self._turn()
         self._server.task_dispatcher.shutdown(timeout=1)
         self._server.close()
 
     def _turn(self) -> None:
         wasyncore.loop(timeout=LOOK_S, use_poll=True, map=self._map, count=1)
-
-    def _drain(self) -> None:
-        deadline = time.monotonic() + DRAIN_S
-        while self._busy() and time.monotonic() < deadline:
-            self._turn()
 
     def _busy(self) -> bool:
         channels = list(self._server.active_channels.values())

@@ -1,0 +1,85 @@
+"""protectd-api: the REST API under gunicorn."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+from oslo_config import cfg
+
+from protectd.cmd import arguments
+from protectd.cmd.build import Parts, parts
+from protectd.cmd.door import guarded
+from protectd.cmd.logs import start_logging
+
+BINARY = "protectd-api"
+IDLE_S = 5
+
+
+class Service(BaseApplication):  # type: ignore[misc]
+    """Each of gunicorn's processes builds parts of its own, after the fork."""
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._conf = conf
+        self._parts: Parts | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        api = self._conf.api
+        host = f"[{api.bind_host}]" if ":" in api.bind_host else api.bind_host
+        settings = {
+            "bind": [f"{host}:{api.bind_port}"],
+            "workers": api.workers,
+            "worker_class": "gthread",
+            "threads": api.threads,
+            "keepalive": IDLE_S,
+            "graceful_timeout": max(1, int(self._conf.tasks.stop_grace_s)),
+            "timeout": max(60, int(self._conf.dispatch.direct_timeout_s) + 30),
+            "proc_name": BINARY,
+            "accesslog": None,
+            "errorlog": self._conf.log_file or "-",
+            "loglevel": "debug" if self._conf.debug else "info",
+            "forwarded_allow_ips": "*" if api.trust_forwarded else "",
+            "worker_exit": self._end,
+        }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        start_logging(debug=self._conf.debug, log_file=self._conf.log_file)
+        self._parts = Parts(self._conf, BINARY)
+        application = self._parts.application()
+        self._parts.heartbeat.start()
+        return application
+
+    def _end(self, server: object, worker: object) -> None:
+        if self._parts is not None:
+            self._parts.close()
+
+
+def check(conf: cfg.ConfigOpts) -> None:
+    """What would fail in every process fails once, before there is one, as one sentence."""
+    with parts(conf, BINARY) as made:
+        made.check_address(conf.api.bind_host)
+        made.check_schema()
+        made.application()
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    parser = arguments.parser(BINARY, "Serve the REST API; [api] of the configuration says where.")
+    arguments.add_state_dir(parser)
+    conf = arguments.settings(parser.parse_args(argv))
+    start_logging(debug=conf.debug, log_file=conf.log_file)
+    check(conf)
+    Service(conf).run()
+    return 0
+
+
+def main() -> int:
+    return guarded(BINARY, run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

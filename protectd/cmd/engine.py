@@ -1,0 +1,47 @@
+"""protectd-engine: sends tasks that were not sent and hands over those whose worker was lost."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from protectd.cmd import arguments
+from protectd.cmd.build import parts
+from protectd.cmd.door import guarded
+from protectd.cmd.logs import start_logging
+from protectd.cmd.signals import Ending
+
+LOG = logging.getLogger(__name__)
+
+BINARY = "protectd-engine"
+END_S = 9.5
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    parser = arguments.parser(
+        BINARY,
+        "Send tasks that were not sent, and hand over those whose worker was lost.",
+    )
+    arguments.add_state_dir(parser)
+    conf = arguments.settings(parser.parse_args(argv))
+    ending = Ending(END_S)
+    start_logging(debug=conf.debug, log_file=conf.log_file)
+    with parts(conf, BINARY) as made:
+        made.check_schema()
+        made.engine.start()
+        made.heartbeat.start()
+        LOG.info("looking every %g s", conf.engine.poll_interval_s)
+        ending.wait()
+        LOG.info("ending")
+        made.engine.stop(ending.left_s() / 2)
+    LOG.info("ended")
+    return 0
+
+
+def main() -> int:
+    return guarded(BINARY, run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
