@@ -5,6 +5,7 @@ from __future__ import annotations
 from oslo_config import cfg
 
 from protectd.common.units import MIB
+from protectd.conf.groups import register_in
 
 GROUP = cfg.OptGroup("api", title="REST API")
 
@@ -69,5 +70,4 @@ its own address.
 
 
 def register(conf: cfg.ConfigOpts) -> None:
-    conf.register_group(GROUP)
-    conf.register_opts(OPTS, group=GROUP)
+    register_in(conf, GROUP, OPTS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
+from protectd.conf.groups import register_in
+
 GROUP = cfg.OptGroup("database", title="Database")
 
 OPTS = [
@@ -35,5 +37,4 @@ upgrade` brings its tables up to date.
 
 
 def register(conf: cfg.ConfigOpts) -> None:
-    conf.register_group(GROUP)
-    conf.register_opts(OPTS, group=GROUP)
+    register_in(conf, GROUP, OPTS)

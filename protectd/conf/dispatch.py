@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
+from protectd.conf.groups import register_in
+
 GROUP = cfg.OptGroup("dispatch", title="Dispatch of operations")
 
 MODES = ("queue", "direct")
@@ -34,5 +36,4 @@ worker. It may be changed with a restart; what waits is done either way.
 
 
 def register(conf: cfg.ConfigOpts) -> None:
-    conf.register_group(GROUP)
-    conf.register_opts(OPTS, group=GROUP)
+    register_in(conf, GROUP, OPTS)

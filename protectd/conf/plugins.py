@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
+from protectd.conf.groups import register_in
+
 GROUP = cfg.OptGroup("plugins", title="Plug-ins that may be loaded")
 
 OPTS = [
@@ -24,5 +26,4 @@ OPTS = [
 
 
 def register(conf: cfg.ConfigOpts) -> None:
-    conf.register_group(GROUP)
-    conf.register_opts(OPTS, group=GROUP)
+    register_in(conf, GROUP, OPTS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
+from protectd.conf.groups import register_in
+
 GROUP = cfg.OptGroup("protectables", title="Types of resources")
 
 OPTS = [
@@ -12,5 +14,4 @@ OPTS = [
 
 
 def register(conf: cfg.ConfigOpts) -> None:
-    conf.register_group(GROUP)
-    conf.register_opts(OPTS, group=GROUP)
+    register_in(conf, GROUP, OPTS)

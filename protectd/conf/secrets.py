@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
+from protectd.conf.groups import register_in
+
 GROUP = cfg.OptGroup("secrets", title="Secrets at rest")
 
 OPTS = [
@@ -25,5 +27,4 @@ makes one. Keep a copy elsewhere: without it no vault opens.
 
 
 def register(conf: cfg.ConfigOpts) -> None:
-    conf.register_group(GROUP)
-    conf.register_opts(OPTS, group=GROUP)
+    register_in(conf, GROUP, OPTS)

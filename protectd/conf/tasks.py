@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
+from protectd.conf.groups import register_in
+
 GROUP = cfg.OptGroup("tasks", title="Operations in workers")
 
 OPTS = [
@@ -49,5 +51,4 @@ workers sooner; too short takes tasks from workers that are only slow.
 
 
 def register(conf: cfg.ConfigOpts) -> None:
-    conf.register_group(GROUP)
-    conf.register_opts(OPTS, group=GROUP)
+    register_in(conf, GROUP, OPTS)
