@@ -8,7 +8,17 @@ import time
 from logging.handlers import WatchedFileHandler
 
 LINE = "%(asctime)s.%(msecs)03dZ %(levelname)s %(process)d %(name)s: %(message)s"
-QUIET = ("amqp", "kombu", "oslo.messaging", "oslo_messaging", "stevedore", "waitress.queue", "alembic")
+QUIET = (
+    "alembic",
+    "amqp",
+    "kombu",
+    "oslo.messaging",
+    "oslo_messaging",
+    "protectd.model.engine._Pool",
+    "stevedore",
+    "waitress.queue",
+)
+"""Libraries whose ordinary days are nobody's news; the pool logs under the name of our class."""
 
 
 def start_logging(*, debug: bool, log_file: str = "") -> None:

@@ -24,7 +24,7 @@ def load_pipeline(file: Path, name: str, runtime: str) -> Any:
     pipeline = _pipeline(file, name)
     uri, conf = f"config:{quote(str(file))}", {GLOBAL_KEY: runtime}
     for section in pipeline[:-1]:
-        _attempt(file, f"filter:{section}", partial(loadfilter, uri, section, conf))
+        _attempt(file, f"filter:{section}", partial(loadfilter, uri, name=section, global_conf=conf))
     return _attempt(file, f"pipeline:{name}", lambda: loadapp(uri, name, global_conf=conf))
 
 
