@@ -107,9 +107,8 @@ def test_a_filter_for_a_part_of_a_name_takes_it_literally(any_database: Database
             assert [plan.name for plan in uow.plans.page(Page(10), None, {"name": part})] == names
 
 
+@pytest.mark.parametrize("any_url", ["postgresql", "mariadb"], indirect=True)
 def test_a_value_too_long_for_its_column_is_refused_not_cut(any_database: Database) -> None:
-    if any_database.engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has no lengths: it keeps the whole value")
     with pytest.raises(DataError), any_database.write() as uow:
         uow.plans.add(rows.plan(name="x" * 256))
 

@@ -1,0 +1,116 @@
+"""Many writers on one database, threads and processes, without one error."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from protectd.model.engine import DatabaseUnavailable
+from protectd.model.models import Task
+from protectd.model.unit_of_work import Database
+from tests.fakes import rows
+
+pytest_plugins = ["tests.fakes.databases"]
+
+THREADS = 8
+PROCESSES = 2
+ROUNDS = 12
+
+COUNT = """
+import sys
+from protectd.model.unit_of_work import Database
+from tests.functional.test_model_concurrency import count_up
+
+count_up(Database(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+"""
+
+
+def count_up(database: Database, plan_id: str, rounds: int) -> None:
+    """Read, think, write: what a deferred transaction of SQLite fails at, whatever its timeout."""
+    for _ in range(rounds):
+        with database.read() as uow:
+            uow.plans.get(plan_id)
+        with database.write() as uow:
+            plan = uow.plans.get(plan_id, lock=True)
+            plan.parameters = {"count": plan.parameters["count"] + 1}
+            uow.tasks.add(rows.task())
+
+
+def test_eight_threads_and_two_processes_write_without_one_error(any_database: Database) -> None:
+    with any_database.write() as uow:
+        plan_id = uow.plans.add(rows.plan(parameters={"count": 0})).id
+    url = any_database.engine.url.render_as_string(hide_password=False)
+    arguments = [sys.executable, "-c", COUNT, url, plan_id, str(ROUNDS)]
+    others = [subprocess.Popen(arguments, stderr=subprocess.PIPE) for _ in range(PROCESSES)]
+    with ThreadPoolExecutor(THREADS) as pool:
+        for done in [pool.submit(count_up, any_database, plan_id, ROUNDS) for _ in range(THREADS)]:
+            done.result()
+    assert [other.communicate()[1] for other in others] == [b""] * PROCESSES
+    assert [other.returncode for other in others] == [0] * PROCESSES
+    with any_database.read() as uow:
+        assert uow.plans.get(plan_id).parameters == {"count": (THREADS + PROCESSES) * ROUNDS}
+        assert uow.session.query(Task).count() == (THREADS + PROCESSES) * ROUNDS
+
+
+def test_many_processes_may_open_a_new_sqlite_file_at_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    opened = "import sys; from protectd.model.migrate import upgrade; upgrade(sys.argv[1])"
+    others = [subprocess.Popen([sys.executable, "-c", opened, url], stderr=subprocess.PIPE) for _ in range(3)]
+    assert [(other.communicate()[1], other.returncode) for other in others] == [(b"", 0)] * 3
+
+
+def test_a_reader_is_not_held_up_by_a_writer(any_database: Database) -> None:
+    with any_database.write() as writer:
+        plan = writer.plans.add(rows.plan())
+        with any_database.read() as reader:
+            assert reader.plans.find(plan.id) is None
+
+
+def test_a_deletion_and_a_restore_of_one_checkpoint_wait_for_each_other(any_database: Database) -> None:
+    """Both lock the checkpoint's row before they look, so one of them sees what the other did."""
+    for _ in range(6):
+        with any_database.write() as uow:
+            checkpoint = uow.checkpoints.add(
+                rows.checkpoint(uow.plans.add(rows.plan()), status="available")
+            ).id
+        with ThreadPoolExecutor(2) as pool:
+            jobs: list[Callable[[Database, str], bool]] = [_delete, _restore]
+            done = [pool.submit(job, any_database, checkpoint) for job in jobs]
+        assert [job.result() for job in done].count(True) == 1
+
+
+def _delete(database: Database, checkpoint_id: str) -> bool:
+    with database.write() as uow:
+        checkpoint = uow.checkpoints.get(checkpoint_id, lock=True)
+        if uow.checkpoints.pinned(checkpoint_id):
+            return False
+        checkpoint.status = "deleting"
+        return True
+
+
+def _restore(database: Database, checkpoint_id: str) -> bool:
+    with database.write() as uow:
+        if uow.checkpoints.get(checkpoint_id, lock=True).status != "available":
+            return False
+        uow.restores.add(rows.restore(checkpoint_id=checkpoint_id))
+        return True
+
+
+def test_a_lock_that_does_not_come_free_is_unavailability(sqlite_database: Database) -> None:
+    event.listen(sqlite_database.engine, "checkout", _impatient)
+    with sqlite_database.write() as holder:
+        holder.plans.add(rows.plan())
+        with sqlite_database.write() as waiter, pytest.raises(DatabaseUnavailable) as caught:
+            waiter.plans.find("x")
+    assert (caught.value.status, caught.value.code) == (503, "database.unavailable")
+
+
+def _impatient(connection: Any, *_: object) -> None:
+    connection.execute("PRAGMA busy_timeout = 1")

@@ -1,0 +1,81 @@
+"""Migrations on each database, up and down, and what they leave beside what the models expect."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import inspect, text
+
+from protectd.model import migrate
+from protectd.model.engine import make_engine
+from protectd.model.models import Plan
+from protectd.model.unit_of_work import Database
+from tests.fakes import rows
+
+pytest_plugins = ["tests.fakes.databases"]
+
+HEAD = "0001_initial"
+
+
+def tables(url: str) -> set[str]:
+    engine = make_engine(url)
+    try:
+        return set(inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+
+
+def test_up_down_and_up_again_ends_where_the_models_are(empty_url: str) -> None:
+    assert migrate.current(empty_url) is None
+    migrate.upgrade(empty_url)
+    assert migrate.current(empty_url) == HEAD
+    assert migrate.check(empty_url) == []
+    migrate.downgrade(empty_url, "base")
+    assert migrate.current(empty_url) is None
+    assert tables(empty_url) == {"alembic_version"}
+    migrate.upgrade(empty_url)
+    assert migrate.check(empty_url) == []
+
+
+def test_an_upgrade_may_be_repeated_and_keeps_what_is_there(empty_url: str) -> None:
+    migrate.upgrade(empty_url)
+    database = Database(empty_url)
+    with database.write() as uow:
+        plan = uow.plans.add(rows.plan(name="keep me"))
+    migrate.upgrade(empty_url)
+    with database.read() as uow:
+        assert uow.plans.get(plan.id).name == "keep me"
+    database.dispose()
+
+
+def test_the_indexes_the_models_name_are_there(empty_url: str) -> None:
+    """The comparison of types and columns does not look at all of them on every database."""
+    migrate.upgrade(empty_url)
+    engine = make_engine(empty_url)
+    for table in Plan.metadata.sorted_tables:
+        found = {index["name"] for index in inspect(engine).get_indexes(table.name)}
+        assert {index.name for index in table.indexes} <= found
+    engine.dispose()
+
+
+def test_a_difference_is_found(empty_url: str) -> None:
+    migrate.upgrade(empty_url)
+    engine = make_engine(empty_url)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE plans ADD COLUMN stray INTEGER"))
+    engine.dispose()
+    assert "stray" in repr(migrate.check(empty_url))
+
+
+@pytest.mark.parametrize("empty_url", ["mariadb"], indirect=True)
+def test_mariadb_tables_compare_bytes(empty_url: str) -> None:
+    migrate.upgrade(empty_url)
+    engine = make_engine(empty_url)
+    with engine.connect() as connection:
+        found = connection.execute(
+            text(
+                "SELECT DISTINCT table_collation FROM information_schema.tables "
+                "WHERE table_schema = DATABASE() AND table_name <> 'alembic_version'"
+            )
+        ).scalars()
+        assert list(found) == ["utf8mb4_bin"]
+    engine.dispose()
