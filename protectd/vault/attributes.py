@@ -1,0 +1,91 @@
+"""What a restored entry is given beside its content."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from protectd.vault.tree import Node
+
+_ACL = "system.posix_acl_"
+_HARMLESS = ("user.", _ACL)
+_SET_ID = stat.S_ISUID | stat.S_ISGID
+
+
+class Wanted(NamedTuple):
+    """`mode` without the type. Attributes with ACLs last."""
+
+    mode: int
+    uid: int
+    gid: int
+    mtime_ns: int
+    xattrs: Sequence[tuple[str, bytes]] = ()
+
+
+class Policy(NamedTuple):
+    """What of a node is believed. Without `trusted` all belongs to the owner of the target, no program gets
+    rights by it, and only attributes without power are set."""
+
+    trusted: bool
+    uid: int
+    gid: int
+
+    def wanted(self, node: Node) -> Wanted:
+        mode = stat.S_IMODE(node.mode)
+        xattrs = [(os.fsdecode(name), bytes(value)) for name, value in node.xattrs]
+        if self.trusted:
+            return Wanted(mode, node.uid, node.gid, node.mtime_ns, _acls_last(xattrs))
+        xattrs = [(name, value) for name, value in xattrs if name.startswith(_HARMLESS)]
+        return Wanted(mode & ~_SET_ID, self.uid, self.gid, node.mtime_ns, _acls_last(xattrs))
+
+
+def _acls_last(xattrs: list[tuple[str, bytes]]) -> Sequence[tuple[str, bytes]]:
+    # A change of mode writes into an ACL and an ACL into the mode; what was saved is the mode after both.
+    return sorted(xattrs, key=lambda each: each[0].startswith(_ACL)) if len(xattrs) > 1 else xattrs
+
+
+def apply(descriptor: int | str, status: os.stat_result, wanted: Wanted) -> list[str]:
+    """Give an open entry its owner, mode, attributes and time; one sentence for each that it did not take.
+
+    :param descriptor: or the path below /proc/self/fd of one that is not open for reading or writing.
+    :param status: of the entry now.
+    """
+    troubles = [*_set_attributes(descriptor, wanted, acls=False)]
+    if (status.st_uid, status.st_gid) != (wanted.uid, wanted.gid):
+        try:
+            os.chown(descriptor, wanted.uid, wanted.gid)
+        except OSError as error:
+            troubles.append(f"its owner {wanted.uid}:{wanted.gid}: {error.strerror}")
+    # A change of owner clears the set-id bits, so the mode comes after it.
+    if stat.S_IMODE(status.st_mode) != wanted.mode or wanted.mode & _SET_ID or wanted.xattrs:
+        try:
+            os.chmod(descriptor, wanted.mode)
+        except OSError as error:
+            troubles.append(f"its mode {wanted.mode:o}: {error.strerror}")
+    troubles += _set_attributes(descriptor, wanted, acls=True)
+    os.utime(descriptor, ns=(wanted.mtime_ns, wanted.mtime_ns))
+    return troubles
+
+
+def _set_attributes(descriptor: int | str, wanted: Wanted, *, acls: bool) -> list[str]:
+    troubles = []
+    for name, value in wanted.xattrs:
+        if name.startswith(_ACL) != acls:
+            continue
+        try:
+            os.setxattr(descriptor, name, value)
+        except OSError as error:
+            troubles.append(f"its attribute {name}: {error.strerror}")
+    return troubles
+
+
+def drop_other_attributes(descriptor: int, wanted: Wanted) -> None:
+    """Remove a user's attributes that the entry shall not have."""
+    kept = {name for name, _ in wanted.xattrs}
+    with suppress(OSError):
+        for name in os.listxattr(descriptor):
+            if name.startswith("user.") and name not in kept:
+                os.removexattr(descriptor, name)

@@ -1,0 +1,174 @@
+"""The data engine as the rest of the service sees it: sessions on vaults, work in child processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from protectd.common.progress import Progress
+from protectd.common.reports import CheckReport, PruneReport, RestoreOptions, RestoreReport, SaveReport
+from protectd.plugin.base import BankPlugin
+from protectd.vault.crypto import MasterKey
+from protectd.vault.errors import WorkerLost
+from protectd.vault.forget import forget
+from protectd.vault.maintenance import PruneVault
+from protectd.vault.operation import CANCEL, COUNTS
+from protectd.vault.options import EngineOptions
+from protectd.vault.pool import DONE, FAILED, Place, Pool, ProcessPool, Role, ThreadPool, receive, send
+from protectd.vault.repository import Repository
+from protectd.vault.restore import RestoreTree
+from protectd.vault.save import SaveTree
+from protectd.vault.snapshot import Snapshot
+from protectd.vault.verify import CheckVault
+
+_POLL_S = 0.2
+_CANCEL_GRACE_S = 8.0
+_MAX_IDLE_PLANNERS = 2
+
+
+class VaultEngine:
+    """Runs operations on vaults. Thread safe; any number of sessions and operations at once.
+
+    Each operation has a planner process with its workers, so that the caller's process stays free to serve.
+    They are kept warm between operations, and die with this process.
+    """
+
+    def __init__(self, options: EngineOptions | None = None) -> None:
+        self.options = options or EngineOptions()
+        self._processes = ProcessPool(max_idle=_MAX_IDLE_PLANNERS)
+        self._threads = ThreadPool()
+
+    @contextmanager
+    def session(self, bank: BankPlugin, key: MasterKey) -> Iterator[VaultSession]:
+        """An open vault. The bank holds a repository that `key` opens; each operation proves it."""
+        yield VaultSession(self, bank, key)
+
+    def warm(self) -> None:
+        """Start the first planner now, so that the first operation need not wait for it."""
+        if not self.options.in_process:
+            self._processes.warm(1)
+
+    def close(self) -> None:
+        """End the idle processes. Operations under way in other threads go on to their end."""
+        self._processes.close()
+
+    def runs_in_threads(self, bank: BankPlugin) -> bool:
+        return self.options.in_process or not bank.shared
+
+    def run(self, bank: BankPlugin, role: Role, progress: Progress | None) -> Any:
+        """Run a planner's role and wait for it. What `progress.check` raises ends it and is raised here."""
+        pool: Pool = self._threads if self.runs_in_threads(bank) else self._processes
+        place = pool.start(role)
+        try:
+            tag, value = _follow(place, progress or Progress())
+        except BaseException:
+            _end(pool, place)
+            raise
+        pool.release(place)
+        if tag == FAILED:
+            raise value
+        return value
+
+
+def _follow(place: Place, progress: Progress) -> tuple[str, Any]:
+    while True:
+        if place.channel.poll(_POLL_S):
+            tag, value = receive(place)
+            if tag in (DONE, FAILED):
+                return tag, value
+            if tag == COUNTS:
+                progress.report(value)
+        progress.check()
+
+
+def _end(pool: Pool, place: Place) -> None:
+    """Have a role stop and clean up after itself; one that does not is killed."""
+    deadline = time.monotonic() + _CANCEL_GRACE_S
+    try:
+        send(place, CANCEL)
+        while place.channel.poll(max(0.0, deadline - time.monotonic())):
+            if receive(place)[0] in (DONE, FAILED):
+                pool.release(place)
+                return
+    except WorkerLost:
+        pass
+    pool.discard(place)
+
+
+class VaultSession:
+    """An open vault: the contract of `plugin.base.VaultSession` and what the service itself needs."""
+
+    def __init__(self, engine: VaultEngine, bank: BankPlugin, key: MasterKey) -> None:
+        self._engine = engine
+        self._bank = bank
+        self._key = key
+
+    def save_tree(
+        self,
+        path: str,
+        *,
+        tags: Sequence[str],
+        parent: str | None = None,
+        excludes: Sequence[str] = (),
+        progress: Progress | None = None,
+    ) -> SaveReport:
+        role = SaveTree(
+            bank=self._bank,
+            key=self._key,
+            options=self._engine.options,
+            path=path,
+            tags=tuple(tags),
+            parent=parent,
+            excludes=tuple(excludes),
+            own_process=not self._engine.runs_in_threads(self._bank),
+        )
+        report: SaveReport = self._run(role, progress)
+        return report
+
+    def restore_tree(
+        self,
+        snapshot_id: str,
+        tree_id: str,
+        source: str,
+        target: str,
+        options: RestoreOptions,
+        progress: Progress | None = None,
+    ) -> RestoreReport:
+        role = RestoreTree(
+            bank=self._bank,
+            key=self._key,
+            engine=self._engine.options,
+            snapshot_id=snapshot_id,
+            tree_id=tree_id,
+            source=source,
+            target=target,
+            options=options,
+        )
+        report: RestoreReport = self._run(role, progress)
+        return report
+
+    def check(
+        self, snapshot_ids: Sequence[str] | None, *, read_data: bool, progress: Progress | None = None
+    ) -> CheckReport:
+        wanted = None if snapshot_ids is None else tuple(snapshot_ids)
+        role = CheckVault(self._bank, self._key, self._engine.options, wanted, read_data)
+        report: CheckReport = self._run(role, progress)
+        return report
+
+    def forget(self, snapshot_ids: Sequence[str]) -> None:
+        """Remove snapshots; safe to repeat. What only they needed stays until a prune."""
+        forget(Repository.with_key(self._bank, self._key), snapshot_ids)
+
+    def prune(self, progress: Progress | None = None) -> PruneReport:
+        """Give back what no snapshot needs. :raises VaultLocked: others do not leave the vault in time."""
+        report: PruneReport = self._run(PruneVault(self._bank, self._key, self._engine.options), progress)
+        return report
+
+    def snapshots(self) -> list[Snapshot]:
+        """All, oldest first."""
+        return Repository.with_key(self._bank, self._key).snapshots()
+
+    def _run(self, role: Role, progress: Progress | None) -> Any:
+        return self._engine.run(self._bank, role, progress)

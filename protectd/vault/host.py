@@ -1,0 +1,45 @@
+"""A child process of the engine: runs one role after the other, started by exec, kept warm.
+
+`python -m protectd.vault.host <descriptor> <parent>`: roles come pickled over the socket; secrets are part of
+them, so they are in no argument, file or environment.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from multiprocessing.connection import Connection
+from typing import Any
+
+from protectd.vault.pool import ProcessPool, serve
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(descriptor: int, parent: int) -> None:
+    """Serve until the other end of the socket is gone, which it is when the parent dies."""
+    _die_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Files of a restore are made with the mode they shall have; whatever needs less asks for less.
+    os.umask(0)
+    channel: Connection[Any, Any] = Connection(descriptor)
+    with ProcessPool() as pool:
+        while True:
+            try:
+                role = channel.recv()
+            except (EOFError, ConnectionError):
+                return
+            serve(role, channel, pool)
+
+
+def _die_with(parent: int) -> None:
+    """Be killed when the thread that started this process ends, which may have happened already."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,43 @@
+"""What the planners of all operations share: progress out, cancel in."""
+
+from __future__ import annotations
+
+import time
+
+from protectd.common.errors import Cancelled
+from protectd.common.progress import Counts
+from protectd.vault.pool import Channel
+
+COUNTS = "counts"
+CANCEL = "cancel"
+_INTERVAL_S = 0.2
+
+
+class Reporter:
+    """Tells the owner how far an operation is, at most five times a second, and hears when it has to end."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._next = 0.0
+        self._next_check = 0.0
+
+    def tell(self, counts: Counts) -> None:
+        """:raises Cancelled: the owner wants it to end. :raises EOFError: the owner is gone."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + _INTERVAL_S
+        self.check()
+        self._channel.send((COUNTS, counts))
+
+    def check_sometimes(self) -> None:
+        """As `tell`, without a picture."""
+        now = time.monotonic()
+        if now >= self._next_check:
+            self._next_check = now + _INTERVAL_S
+            self.check()
+
+    def check(self) -> None:
+        """Look now whether the owner wants it to end."""
+        if self._channel.poll(0) and self._channel.recv() == CANCEL:
+            raise Cancelled

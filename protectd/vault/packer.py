@@ -1,0 +1,157 @@
+"""Filling packs: compress, seal into the pack's own memory, store it with one put."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import zstandard
+
+from protectd.common.units import KIB, MIB
+from protectd.plugin.base import BankPlugin
+from protectd.vault.crypto import OVERHEAD_BYTES, Buffer, Sealer
+from protectd.vault.pack import TREE, BlobEntry, pack_key, seal_header
+from protectd.vault.shared import Pages
+
+_SLACK_BYTES = 9 * MIB
+"""One largest blob above the size at which a pack is closed, with its header."""
+_HEADER_ENTRY_BYTES = 41
+
+
+class StoredPack(NamedTuple):
+    """A pack that lies in the bank."""
+
+    id: bytes
+    entries: list[BlobEntry]
+
+
+class _PackMemory:
+    """One pack in the making. Its memory is taken once and used for pack after pack."""
+
+    def __init__(self, size: int) -> None:
+        self._pages = Pages(size)
+        self.view = self._pages.view
+        self.size = size
+        self.entries: list[BlobEntry] = []
+        self.end = 0
+
+    def room_for(self, length: int) -> bool:
+        """Whether a unit of `length` and a header that names it still fit."""
+        header = _HEADER_ENTRY_BYTES * (len(self.entries) + 1) + OVERHEAD_BYTES + 4
+        return self.end + length + header <= self.size
+
+    def clear(self) -> None:
+        self.entries = []
+        self.end = 0
+
+    def close(self) -> None:
+        self._pages.close()
+
+
+class Packer:
+    """Packs of one kind. A full one is stored by a thread while the next is filled. For one thread."""
+
+    def __init__(self, bank: BankPlugin, sealer: Sealer, *, kind: str, pack_bytes: int, level: int) -> None:
+        self._bank = bank
+        self._sealer = sealer
+        self._kind = kind
+        self._pack_bytes = pack_bytes
+        self._compressor = zstandard.ZstdCompressor(level=level, write_checksum=False)
+        self._size = pack_bytes + _SLACK_BYTES
+        self._storing: tuple[_PackMemory, Future[StoredPack]] | None = None
+        self._free: list[_PackMemory] = []
+        self._pack = _PackMemory(self._size)
+        self._putter = ThreadPoolExecutor(1, thread_name_prefix="vault-put")
+        self._stored: list[StoredPack] = []
+        self.plain_bytes = 0
+        self.sealed_bytes = 0
+
+    def add(self, blob_id: bytes, plain: Buffer) -> None:
+        """Store a blob that is not stored yet."""
+        frame = self._compressor.compress(plain)
+        plain_length: int | None = len(plain)
+        body: Buffer = frame
+        if len(frame) >= len(plain) and self._kind != TREE:
+            body, plain_length = plain, None
+        pack = self._with_room(len(body) + OVERHEAD_BYTES)
+        length = self._sealer.seal_into(body, pack.view[pack.end :])
+        self._note(BlobEntry(self._kind, blob_id, pack.end, length, plain_length))
+        self.plain_bytes += len(plain)
+        self.sealed_bytes += length
+
+    def add_sealed(self, entry: BlobEntry, unit: Buffer) -> None:
+        """Take over a unit that another packer has sealed: it is good at any place."""
+        pack = self._with_room(len(unit))
+        pack.view[pack.end : pack.end + len(unit)] = unit
+        self._note(entry._replace(offset=pack.end))
+
+    def _note(self, entry: BlobEntry) -> None:
+        self._pack.entries.append(entry)
+        self._pack.end += entry.length
+        if self._pack.end >= self._pack_bytes:
+            self.flush()
+
+    def _with_room(self, length: int) -> _PackMemory:
+        if not self._pack.room_for(length):
+            self.flush()
+        if not self._pack.room_for(length):  # one blob larger than a pack: the tree of a huge directory
+            self._free.append(self._pack)
+            self._pack = _PackMemory(length + 4 * KIB)
+        return self._pack
+
+    def flush(self) -> None:
+        """Begin to store what there is. At most one pack is on its way while another is filled."""
+        if not self._pack.entries:
+            return
+        self._wait()
+        pack = self._pack
+        trailer = seal_header(self._sealer, pack.entries)
+        pack.view[pack.end : pack.end + len(trailer)] = trailer
+        pack.end += len(trailer)
+        self._storing = (pack, self._putter.submit(self._put, pack))
+        self._pack = self._free.pop() if self._free else _PackMemory(self._size)
+
+    def _put(self, pack: _PackMemory) -> StoredPack:
+        with pack.view[: pack.end] as body:
+            pack_id = hashlib.sha256(body).digest()
+            self._bank.put(pack_key(pack_id), body)
+        return StoredPack(pack_id, pack.entries)
+
+    def _wait(self) -> None:
+        if self._storing is None:
+            return
+        (pack, future), self._storing = self._storing, None
+        try:
+            self._stored.append(future.result())
+        finally:
+            pack.clear()
+            if pack.size == self._size:
+                self._free.append(pack)
+            else:
+                pack.close()
+
+    def take_stored(self) -> list[StoredPack]:
+        """Packs that have become durable since the last call; does not wait."""
+        if self._storing is not None and self._storing[1].done():
+            self._wait()
+        stored, self._stored = self._stored, []
+        return stored
+
+    def settle(self) -> None:
+        """Wait for the pack on its way."""
+        self._wait()
+
+    def leftover(self) -> tuple[list[BlobEntry], bytes]:
+        """The units of the pack in the making, for `add_sealed` of another packer."""
+        entries, units = self._pack.entries, bytes(self._pack.view[: self._pack.end])
+        self._pack.clear()
+        return entries, units
+
+    def close(self) -> None:
+        """Wait for the pack on its way, whatever becomes of it, and give the memory back."""
+        self._putter.shutdown()
+        if self._storing is not None:
+            self._free.append(self._storing[0])
+        for pack in (*self._free, self._pack):
+            pack.close()

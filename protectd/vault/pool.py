@@ -1,0 +1,240 @@
+"""Where the roles of an operation run: in warm child processes, or in threads where a bank cannot be shared.
+
+A role talks over one channel. Whatever it sends is a tagged message; the last one is `done` with its result
+or `failed` with its error, after which the place is free for the next role.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import Any, Protocol, Self, TypeAlias
+
+from protectd.common.errors import ProtectdError
+from protectd.vault.errors import VaultError, WorkerLost
+
+DONE = "done"
+FAILED = "failed"
+STOP_GRACE_S = 3.0
+_MAX_IDLE = 2
+_GONE = (EOFError, ConnectionError, BrokenPipeError)
+
+Channel: TypeAlias = "Connection[Any, Any]"
+
+
+class Role(Protocol):
+    """Picklable: what a child does. Runs once."""
+
+    def run(self, channel: Channel, pool: Pool) -> Any:
+        """Do it; what it returns is sent as `done`. `pool` gives places for helpers."""
+
+
+class Place(Protocol):
+    """Somewhere a role runs."""
+
+    channel: Channel
+
+    def kill(self) -> None:
+        """End it now, whatever it does."""
+
+
+class Pool(Protocol):
+    def start(self, role: Role) -> Place: ...
+
+    def release(self, place: Place) -> None:
+        """Take back a place whose role has said `done` or `failed`."""
+
+    def discard(self, place: Place) -> None:
+        """Take back a place that does not answer."""
+
+
+def serve(role: Role, channel: Channel, pool: Pool) -> None:
+    """Run a role and send how it ended. Errors that nobody raises on purpose end the child: its owner sees
+    the channel close, and the traceback is on the standard error."""
+    try:
+        message = (DONE, role.run(channel, pool))
+    except _GONE:
+        return
+    except ProtectdError as error:
+        message = (FAILED, error)
+    except (OSError, MemoryError) as error:
+        message = (FAILED, VaultError(reason=f"{type(error).__name__}: {error}"))
+    with suppress(*_GONE):
+        channel.send(message)
+
+
+def receive(place: Place) -> tuple[str, Any]:
+    """The next message of a role. :raises WorkerLost: its process has ended."""
+    try:
+        tag, value = place.channel.recv()
+    except _GONE:
+        raise WorkerLost(reason="it ended without a word") from None
+    return tag, value
+
+
+def send(place: Place, message: Any) -> None:
+    """:raises WorkerLost: the role's process has ended."""
+    try:
+        place.channel.send(message)
+    except _GONE:
+        raise WorkerLost(reason="it ended while work was given to it") from None
+
+
+# --- processes ---
+
+
+@dataclass
+class _Child:
+    channel: Channel
+    process: subprocess.Popen[bytes]
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+class ProcessPool:
+    """Warm children, started by exec when none is idle. Thread safe.
+
+    The kernel kills a child when the *thread* that started it ends, so one thread starts them all and lives
+    as long as the pool.
+    """
+
+    def __init__(self, max_idle: int | None = None) -> None:
+        self._max_idle = max(_MAX_IDLE, os.cpu_count() or 1) if max_idle is None else max_idle
+        self._idle: list[_Child] = []
+        self._all: set[int] = set()
+        self._lock = threading.Lock()
+        self._starter: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self, role: Role) -> Place:
+        for _ in range(self._max_idle + 1):
+            child = self._take() or self._submit(_start_child)
+            with suppress(*_GONE):
+                child.channel.send(role)
+                return child
+            self.discard(child)  # an idle one that died; the next is fresh at the latest
+        raise WorkerLost(reason="it does not start")
+
+    def warm(self, count: int) -> None:
+        """See to it that `count` children are idle."""
+        with self._lock:
+            missing = count - len(self._idle)
+        for _ in range(missing):
+            self.release(self._submit(_start_child))
+
+    def _take(self) -> _Child | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _submit(self, start: Callable[[], _Child]) -> _Child:
+        with self._lock:
+            if self._starter is None:
+                self._starter = ThreadPoolExecutor(1, thread_name_prefix="vault-starter")
+        return self._starter.submit(start).result()
+
+    def release(self, place: Place) -> None:
+        assert isinstance(place, _Child)
+        with self._lock:
+            if len(self._idle) < self._max_idle:
+                self._idle.append(place)
+                return
+        _stop([place])
+
+    def discard(self, place: Place) -> None:
+        place.channel.close()
+        place.kill()
+
+    def close(self) -> None:
+        """End the idle children; those at work end when their channel closes, or with this process."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+            starter, self._starter = self._starter, None
+        _stop(idle)
+        if starter is not None:
+            starter.shutdown()
+
+
+def _start_child() -> _Child:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", __package__ + ".host", str(theirs.fileno()), str(os.getpid())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno() if _has_stderr() else subprocess.DEVNULL,
+            env=_environment(),
+        )
+    return _Child(Connection(ours.detach()), process)
+
+
+def _has_stderr() -> bool:
+    try:
+        return sys.stderr.fileno() >= 0
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def _environment() -> dict[str, str]:
+    """A child finds the modules where its parent found them, plug-ins included."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def _stop(children: list[_Child]) -> None:
+    for child in children:
+        child.channel.close()
+    for child in children:
+        with suppress(subprocess.TimeoutExpired):
+            child.process.wait(STOP_GRACE_S)
+            continue
+        child.kill()
+
+
+# --- threads ---
+
+
+@dataclass
+class _Strand:
+    channel: Channel
+    thread: threading.Thread = field(repr=False)
+
+    def kill(self) -> None:
+        """A thread cannot be killed: it ends when it next uses its channel."""
+
+
+class ThreadPool:
+    """A thread for each role, for banks that live in this process. Nothing is kept warm."""
+
+    def start(self, role: Role) -> Place:
+        ours, theirs = Pipe()
+        thread = threading.Thread(target=self._run, args=(role, theirs), daemon=True, name="vault-role")
+        thread.start()
+        return _Strand(ours, thread)
+
+    def _run(self, role: Role, channel: Channel) -> None:
+        with channel:
+            serve(role, channel, self)
+
+    def release(self, place: Place) -> None:
+        place.channel.close()
+
+    def discard(self, place: Place) -> None:
+        place.channel.close()
+
+    def close(self) -> None:
+        """Nothing is kept."""

@@ -1,0 +1,356 @@
+"""The planner of a restore: makes the directories, has workers write the files pack by pack, finishes all."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+
+from protectd.common.clock import SystemClock
+from protectd.common.progress import Counts
+from protectd.common.reports import RestoreOptions, RestoreReport
+from protectd.plugin.base import BankPlugin
+from protectd.vault.attributes import Policy, apply, drop_other_attributes
+from protectd.vault.crew import Crew
+from protectd.vault.crypto import MasterKey
+from protectd.vault.errors import VaultDamaged, VaultError
+from protectd.vault.issues import Issues
+from protectd.vault.locks import shared_lock
+from protectd.vault.opening import READ_DIRECTORY
+from protectd.vault.operation import Reporter
+from protectd.vault.options import EngineOptions
+from protectd.vault.pack import TREE
+from protectd.vault.pool import Channel, Pool
+from protectd.vault.repository import BlobReader, Repository
+from protectd.vault.restore_plan import FileTarget, Plan, PlannedBlob, job_blob
+from protectd.vault.restore_walk import MadeFolder, TreeWriter
+from protectd.vault.restore_worker import (
+    NEW_FILE,
+    FileLocks,
+    PartFile,
+    RestoreJob,
+    RestoreReply,
+    RestoreWorker,
+    WholeFile,
+)
+from protectd.vault.shared import CancelFlag
+from protectd.vault.target import Target, move_into_place, temporary_name
+from protectd.vault.tree import Node, decode_tree
+
+Portion = tuple[bytes, list[PlannedBlob]]
+
+
+@dataclass(frozen=True)
+class RestoreTree:
+    """Role of a planner."""
+
+    bank: BankPlugin
+    key: MasterKey
+    engine: EngineOptions
+    snapshot_id: str
+    tree_id: str
+    source: str
+    target: str
+    options: RestoreOptions
+
+    def run(self, channel: Channel, pool: Pool) -> RestoreReport:
+        repository = Repository.with_key(self.bank, self.key)
+        with shared_lock(repository, self.engine.identity(), SystemClock(), self.engine.lock_wait_s):
+            reader = BlobReader(repository, repository.load_index())
+            tree, node = self._source(repository, reader)
+            with ExitStack() as stack:
+                target = Target.prepare(self.target, overwrite=self.options.overwrite)
+                stack.enter_context(closing(target))
+                return _Restore(self, reader, target, Reporter(channel), pool, stack).run(tree, node)
+
+    def _source(self, repository: Repository, reader: BlobReader) -> tuple[bytes, Node | None]:
+        """Tree and node of the directory that was saved."""
+        snapshot = repository.load_snapshot(self.snapshot_id)
+        if snapshot.tree != self.tree_id:
+            reason = f"it holds tree {snapshot.tree}, not {self.tree_id}"
+            raise VaultDamaged(object=f"snapshots/{self.snapshot_id}", reason=reason)
+        tree, node = snapshot.tree_id, None
+        for name in filter(None, os.fsencode(os.path.normpath(self.source)).split(b"/")):
+            nodes = {each.name: each for each in decode_tree(reader.load(TREE, tree))}
+            node = nodes.get(name)
+            if node is None or node.subtree is None:
+                raise VaultError(reason=f"snapshot {self.snapshot_id} holds no directory {self.source!r}")
+            tree = node.subtree
+        return tree, node
+
+
+class _Restore:
+    def __init__(
+        self,
+        role: RestoreTree,
+        reader: BlobReader,
+        target: Target,
+        reporter: Reporter,
+        pool: Pool,
+        stack: ExitStack,
+    ) -> None:
+        self._role = role
+        self._target = target
+        self._reporter = reporter
+        self._issues = Issues()
+        self._plan = Plan(reader.index)
+        self._again: deque[Portion] = deque()
+        self._read_bytes = 0
+        self._crew = self._hire(pool, stack)
+        policy = Policy(role.options.trusted, *target.owner)
+        self._writer = TreeWriter(
+            reader,
+            target,
+            policy,
+            self._plan,
+            self._issues,
+            overwrite=role.options.overwrite,
+            pause=reporter.check_sometimes,
+        )
+        self._done = self._writer.done
+
+    def _hire(self, pool: Pool, stack: ExitStack) -> Crew:
+        cancel = stack.enter_context(closing(CancelFlag.create()))
+        locks = stack.enter_context(closing(FileLocks.create()))
+        worker = RestoreWorker(
+            bank=self._role.bank,
+            key=self._role.key,
+            target=self._target.path,
+            identity=self._target.identity,
+            overwrite=self._role.options.overwrite,
+            verify=self._role.options.verify,
+            locks=locks.path,
+            cancel=cancel.path,
+        )
+        return stack.enter_context(Crew(pool, [worker] * self._role.engine.worker_count, cancel))
+
+    def run(self, tree_id: bytes, node: Node | None) -> RestoreReport:
+        try:
+            self._writer.write(tree_id, node)
+            self._fill()
+        except BaseException:
+            self._remove_unfinished()
+            raise
+        self._link()
+        for folder in reversed(self._writer.folders):
+            self._finish_folder(folder)
+        return RestoreReport(
+            files=self._done.files,
+            directories=self._done.directories,
+            others=self._done.others,
+            written_bytes=self._done.written_bytes,
+            issues=tuple(self._issues.kept),
+            issue_count=self._issues.count,
+        )
+
+    # --- filling files ---
+
+    def _fill(self) -> None:
+        portions = self._plan.portions()
+        while portion := self._next(portions):
+            while not self._crew.has_room:
+                self._collect()
+            self._crew.give(self._job(portion), portion)
+        for _ in self._crew.finish():
+            pass
+
+    def _next(self, portions: Iterator[Portion]) -> Portion | None:
+        """A portion to read, also one that failed elsewhere; None when all has been read."""
+        while not self._again:
+            portion = next(portions, None)
+            if portion is not None:
+                return portion
+            if not self._crew.busy:
+                return None
+            self._collect()
+        return self._again.popleft()
+
+    def _job(self, portion: Portion) -> RestoreJob:
+        pack_id, blobs = portion
+        numbers = {number for blob in blobs for number, _ in blob.places}
+        files = {number: self._file(self._plan.files[number]) for number in numbers}
+        return RestoreJob(pack_id, [job_blob(blob) for blob in blobs], files)
+
+    def _file(self, file: FileTarget) -> WholeFile | PartFile:
+        if file.whole:
+            return WholeFile(file.folder, file.name, file.wanted)
+        if not file.written_as and not file.lost:
+            try:
+                self._begin(file)
+            except OSError as error:
+                self._lose(file, "refused", error.strerror or str(error))
+        return PartFile(file.folder, file.written_as, file.sparse)
+
+    def _begin(self, file: FileTarget) -> None:
+        """Make a file of several blobs at its full length: under its name when that is free."""
+        folder = self._target.folder(file.folder)
+        try:
+            file.written_as = file.name
+            descriptor = os.open(file.name, NEW_FILE, 0o600, dir_fd=folder)
+        except FileExistsError:
+            file.written_as = b""
+            if not self._role.options.overwrite:
+                raise
+            file.written_as = temporary_name()
+            descriptor = os.open(file.written_as, NEW_FILE, 0o600, dir_fd=folder)
+        except OSError:
+            file.written_as = b""
+            raise
+        try:
+            _give_length(descriptor, file)
+        finally:
+            os.close(descriptor)
+
+    def _collect(self) -> None:
+        for (pack_id, blobs), reply in self._crew.replies(0.25):
+            self._take(pack_id, blobs, reply)
+        counts = Counts(
+            "restore",
+            self._done.written_bytes,
+            self._plan.total_bytes,
+            self._done.files,
+            len(self._plan.files),
+        )
+        self._reporter.tell(counts)
+
+    def _take(self, pack_id: bytes, blobs: list[PlannedBlob], reply: RestoreReply) -> None:
+        self._done.written_bytes += reply.written_bytes
+        for number, reason in reply.bad_files:
+            self._lose(self._plan.files[number], "refused", reason)
+        for number, trouble in reply.troubles:
+            self._issue(self._plan.files[number], "metadata", trouble)
+        bad = dict(reply.bad_blobs)
+        for place, blob in enumerate(blobs):
+            if place in bad:
+                self._bad_blob(blob, bad[place])
+            else:
+                self._filled(blob)
+
+    def _bad_blob(self, blob: PlannedBlob, reason: str) -> None:
+        other = self._plan.another_copy(blob)
+        if other is not None:
+            self._again.append((other[0], [other[1]]))
+            return
+        for number, _ in blob.places:
+            self._lose(self._plan.files[number], "damaged", reason)
+        self._filled(blob)
+
+    def _filled(self, blob: PlannedBlob) -> None:
+        for number, _ in blob.places:
+            file = self._plan.files[number]
+            file.missing -= 1
+            if not file.missing:
+                self._finish(file)
+
+    def _finish(self, file: FileTarget) -> None:
+        if file.lost:
+            self._remove(file)
+            return
+        if not file.whole:
+            try:
+                self._finish_parts(file)
+            except OSError as error:
+                self._lose(file, "refused", error.strerror or str(error))
+                self._remove(file)
+                return
+        self._done.files += 1
+
+    def _finish_parts(self, file: FileTarget) -> None:
+        folder = self._target.folder(file.folder)
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        descriptor = os.open(file.written_as, flags, dir_fd=folder)
+        try:
+            for trouble in apply(descriptor, os.fstat(descriptor), file.wanted):
+                self._issue(file, "metadata", trouble)
+        finally:
+            os.close(descriptor)
+        if file.written_as != file.name:
+            move_into_place(folder, file.written_as, file.name)
+        file.written_as = b""
+
+    # --- what went wrong ---
+
+    def _lose(self, file: FileTarget, kind: str, reason: str) -> None:
+        """Leave a file out; said once."""
+        if not file.lost:
+            file.lost = True
+            self._issue(file, kind, reason)
+
+    def _remove(self, file: FileTarget) -> None:
+        if file.written_as:
+            with suppress(OSError):
+                os.unlink(file.written_as, dir_fd=self._target.folder(file.folder))
+        file.written_as = b""
+
+    def _remove_unfinished(self) -> None:
+        """After an error nothing half-written stays under any name."""
+        for file in self._plan.files:
+            self._remove(file)
+
+    def _issue(self, file: FileTarget, kind: str, reason: str) -> None:
+        self._issues.add(os.path.join(self._target.path, file.folder, file.name), kind, reason)
+
+    # --- the end ---
+
+    def _link(self) -> None:
+        for file in self._plan.files:
+            for place in file.links:
+                if file.lost:
+                    where = os.path.join(self._target.path, *place)
+                    self._issues.add(where, "damaged", "the file it is a further name of was left out")
+                else:
+                    self._link_one((file.folder, file.name), place, regular=True)
+        for first, place, regular in self._writer.links:
+            self._link_one(first, place, regular=regular)
+
+    def _link_one(self, first: tuple[bytes, bytes], place: tuple[bytes, bytes], *, regular: bool) -> None:
+        try:
+            self._make_link(first, place)
+        except OSError as error:
+            where = os.path.join(self._target.path, *place)
+            self._issues.add(where, "refused", error.strerror or str(error))
+        else:
+            self._done.files += regular
+            self._done.others += not regular
+
+    def _make_link(self, first: tuple[bytes, bytes], place: tuple[bytes, bytes]) -> None:
+        # The second look may close what the first has opened, so the first descriptor is kept apart.
+        source = os.dup(self._target.folder(first[0]))
+        try:
+            folder = self._target.folder(place[0])
+            try:
+                os.link(first[1], place[1], src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
+            except FileExistsError:
+                if not self._role.options.overwrite:
+                    raise
+                temporary = temporary_name()
+                os.link(first[1], temporary, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
+                move_into_place(folder, temporary, place[1])
+        finally:
+            os.close(source)
+
+    def _finish_folder(self, made: MadeFolder) -> None:
+        where = os.path.join(self._target.path, made.relative).rstrip(b"/")
+        try:
+            descriptor = os.open(b".", READ_DIRECTORY, dir_fd=self._target.folder(made.relative))
+            try:
+                if not made.new:
+                    drop_other_attributes(descriptor, made.wanted)
+                troubles = apply(descriptor, os.fstat(descriptor), made.wanted)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            troubles = [error.strerror or str(error)]
+        for trouble in troubles:
+            self._issues.add(where, "metadata", trouble)
+
+
+def _give_length(descriptor: int, file: FileTarget) -> None:
+    """Room for all of it at once, which several writers fill fastest; holes where it has some."""
+    if not file.sparse:
+        with suppress(OSError):  # not every file system can
+            os.posix_fallocate(descriptor, 0, file.size)
+            return
+    os.ftruncate(descriptor, file.size)

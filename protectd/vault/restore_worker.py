@@ -1,0 +1,296 @@
+"""A worker of a restore: reads a stretch of a pack once and writes its blobs to all their places."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import zstandard
+
+from protectd.common.errors import Cancelled
+from protectd.common.units import KIB, MIB
+from protectd.plugin.base import BankObjectNotFound, BankPlugin
+from protectd.vault.attributes import Wanted, apply
+from protectd.vault.crew import work
+from protectd.vault.crypto import MasterKey, Sealer
+from protectd.vault.errors import FormatError, TargetUnusable, UnitDamaged, VaultDamaged
+from protectd.vault.pack import DATA, BlobEntry, decompress, open_blob, pack_key
+from protectd.vault.pool import Channel, Pool
+from protectd.vault.save_worker import ZERO_RUNS, zero_id
+from protectd.vault.shared import CancelFlag, Pages, SharedMemory
+from protectd.vault.target import Target, move_into_place, shown_below, temporary_name
+
+_BUFFER_BYTES = 32 * MIB
+_MAX_GAP_BYTES = 256 * KIB
+_MAX_OPEN_FILES = 32
+_LOCKS = 256
+_FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+OPEN_FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+class WholeFile(NamedTuple):
+    """A file of one blob: made, filled and finished in one go."""
+
+    folder: bytes
+    name: bytes
+    wanted: Wanted
+
+
+class PartFile(NamedTuple):
+    """A file of several blobs that the planner has made and will finish. `sparse`: zeros are holes."""
+
+    folder: bytes
+    name: bytes
+    sparse: bool
+
+
+class Blob(NamedTuple):
+    """`places`: numbers of files, and where in them."""
+
+    id: bytes
+    offset: int
+    length: int
+    plain_length: int | None
+    places: Sequence[tuple[int, int]]
+
+
+class RestoreJob(NamedTuple):
+    """Blobs of one pack by offset, and the files they go to by number."""
+
+    pack_id: bytes
+    blobs: Sequence[Blob]
+    files: Mapping[int, WholeFile | PartFile]
+
+
+class RestoreReply(NamedTuple):
+    """`bad_blobs` could not be read: index in the job, and why. `bad_files` could not be written, `troubles`
+    lack something: number and why."""
+
+    bad_blobs: list[tuple[int, str]]
+    bad_files: list[tuple[int, str]]
+    troubles: list[tuple[int, str]]
+    written_bytes: int
+
+
+@dataclass(frozen=True)
+class RestoreWorker:
+    """Role of one worker."""
+
+    bank: BankPlugin
+    key: MasterKey
+    target: bytes
+    identity: tuple[int, int]
+    overwrite: bool
+    verify: bool
+    locks: str
+    cancel: str
+
+    def run(self, channel: Channel, pool: Pool) -> Any:
+        return work(_Restorer(self), channel)
+
+
+class _Restorer:
+    def __init__(self, role: RestoreWorker) -> None:
+        self._role = role
+        self._target = Target.attach(role.target, role.identity)
+        self._sealer = Sealer(role.key)
+        self._decompressor = zstandard.ZstdDecompressor()
+        self._cancel = CancelFlag.attach(role.cancel)
+        self._locks = FileLocks(role.locks)
+        self._buffer = Pages(_BUFFER_BYTES)
+        self._parts: OrderedDict[int, int] = OrderedDict()
+        self._reply = RestoreReply([], [], [], 0)
+        self._written = 0
+
+    def handle(self, job: RestoreJob) -> RestoreReply:
+        self._reply = RestoreReply([], [], [], 0)
+        self._written = 0
+        for first, last in _stretches(job.blobs):
+            self._stretch(job, first, last)
+        return self._reply._replace(written_bytes=self._written)
+
+    def finish(self) -> None:
+        """Nothing is left."""
+
+    def close(self) -> None:
+        for descriptor in self._parts.values():
+            os.close(descriptor)
+        self._target.close()
+        self._locks.close()
+        self._cancel.close()
+        self._buffer.close()
+
+    # --- reading ---
+
+    def _stretch(self, job: RestoreJob, first: int, last: int) -> None:
+        """Blobs `first` to before `last` with one read."""
+        start = job.blobs[first].offset
+        length = job.blobs[last - 1].offset + job.blobs[last - 1].length - start
+        buffer = self._buffer.view if length <= _BUFFER_BYTES else memoryview(bytearray(length))
+        try:
+            read = self._role.bank.read_into(pack_key(job.pack_id), buffer[:length], start)
+        except BankObjectNotFound:
+            read = 0
+        for number in range(first, last):
+            if self._cancel.is_set():
+                raise Cancelled
+            self._blob(job, number, buffer[:read], job.blobs[number].offset - start)
+
+    def _blob(self, job: RestoreJob, number: int, stretch: memoryview, start: int) -> None:
+        blob = job.blobs[number]
+        try:
+            plain = self._open(blob, stretch[start : start + blob.length])
+        except (VaultDamaged, UnitDamaged, FormatError) as error:
+            self._reply.bad_blobs.append((number, f"{pack_key(job.pack_id)}: {error}"))
+            return
+        for file_number, position in blob.places:
+            self._write(file_number, job.files[file_number], plain, position, blob.id)
+
+    def _open(self, blob: Blob, unit: memoryview) -> bytes:
+        if self._role.verify:
+            entry = BlobEntry(DATA, blob.id, blob.offset, blob.length, blob.plain_length)
+            return open_blob(self._sealer, self._decompressor, entry, unit)
+        plain = self._sealer.open(unit)
+        return (
+            plain if blob.plain_length is None else decompress(self._decompressor, plain, blob.plain_length)
+        )
+
+    # --- writing ---
+
+    def _write(
+        self, number: int, file: WholeFile | PartFile, plain: bytes, position: int, blob_id: bytes
+    ) -> None:
+        try:
+            if isinstance(file, WholeFile):
+                self._whole(number, file, plain)
+            elif not (file.sparse and blob_id in zero_ids()):
+                self._part(number, file, plain, position)
+        except OSError as error:
+            if error.errno in _FATAL:
+                where = shown_below(self._role.target, file.folder, file.name)
+                raise TargetUnusable(path=where, reason=error.strerror) from error
+            self._reply.bad_files.append((number, error.strerror or str(error)))
+        else:
+            self._written += len(plain)
+
+    def _whole(self, number: int, file: WholeFile, plain: bytes) -> None:
+        folder = self._target.folder(file.folder)
+        troubles = write_new(folder, file.name, file.wanted, plain, overwrite=self._role.overwrite)
+        self._reply.troubles.extend((number, trouble) for trouble in troubles)
+
+    def _part(self, number: int, file: PartFile, plain: bytes, position: int) -> None:
+        descriptor = self._part_descriptor(number, file)
+        with self._locks.held(number):
+            _write_all(descriptor, plain, position)
+
+    def _part_descriptor(self, number: int, file: PartFile) -> int:
+        found = self._parts.get(number)
+        if found is None:
+            folder = self._target.folder(file.folder)
+            found = self._parts[number] = os.open(file.name, OPEN_FILE, dir_fd=folder)
+            if len(self._parts) > _MAX_OPEN_FILES:
+                os.close(self._parts.popitem(last=False)[1])
+        else:
+            self._parts.move_to_end(number)
+        return found
+
+
+def write_new(folder: int, name: bytes, wanted: Wanted, plain: bytes, *, overwrite: bool) -> list[str]:
+    """Write a whole file under a name that is free, or in place of what has it; what it did not take.
+
+    What was there stays until the new file is complete.
+    """
+    try:
+        return _write_file(folder, name, wanted, plain)
+    except FileExistsError:
+        if not overwrite:
+            raise
+    temporary = temporary_name()
+    troubles = _write_file(folder, temporary, wanted, plain)
+    move_into_place(folder, temporary, name)
+    return troubles
+
+
+def _write_file(folder: int, name: bytes, wanted: Wanted, plain: bytes) -> list[str]:
+    # Attributes are set by whoever may write, so the final mode waits for them.
+    mode = 0o600 if wanted.xattrs else wanted.mode & 0o777
+    descriptor = os.open(name, NEW_FILE, mode, dir_fd=folder)
+    try:
+        _write_all(descriptor, plain, 0)
+        return apply(descriptor, os.fstat(descriptor), wanted)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name, dir_fd=folder)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, plain: bytes, position: int) -> None:
+    written = os.pwrite(descriptor, plain, position) if plain else 0
+    while written < len(plain):
+        written += os.pwrite(descriptor, memoryview(plain)[written:], position + written)
+
+
+def zero_ids() -> frozenset[bytes]:
+    """Ids of the blobs that stand for holes."""
+    return _ZERO_IDS
+
+
+_ZERO_IDS = frozenset(map(zero_id, ZERO_RUNS))
+
+
+class FileLocks:
+    """One writer at a time for each file: two on one inode keep each other spinning in the kernel."""
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+    @staticmethod
+    def create() -> SharedMemory:
+        return SharedMemory.create(_LOCKS)
+
+    def held(self, number: int) -> _Held:
+        return _Held(self._descriptor, number % _LOCKS)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class _Held:
+    """A lock on one byte, owned by the open descriptor: it holds between threads as between processes."""
+
+    def __init__(self, descriptor: int, place: int) -> None:
+        self._descriptor = descriptor
+        self._place = place
+
+    def __enter__(self) -> None:
+        self._set(fcntl.F_WRLCK)
+
+    def __exit__(self, *_: object) -> None:
+        self._set(fcntl.F_UNLCK)
+
+    def _set(self, kind: int) -> None:
+        request = struct.pack("hhqqi", kind, os.SEEK_SET, self._place, 1, 0)
+        fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLKW, request)
+
+
+def _stretches(blobs: Sequence[Blob]) -> Iterator[tuple[int, int]]:
+    """Runs of blobs that are worth one read: no large gap between them, and no more than the buffer takes."""
+    first = 0
+    for number in range(1, len(blobs) + 1):
+        if number < len(blobs):
+            gap = blobs[number].offset - blobs[number - 1].offset - blobs[number - 1].length
+            end = blobs[number].offset + blobs[number].length
+            if gap <= _MAX_GAP_BYTES and end - blobs[first].offset <= _BUFFER_BYTES:
+                continue
+        yield first, number
+        first = number

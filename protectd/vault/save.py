@@ -1,0 +1,279 @@
+"""The planner of a backup: walks the tree, hands files to workers, builds trees, writes index and snapshot.
+
+Order of durability: packs, then the index files that name them, then the snapshot. A crash leaves packs that
+no snapshot needs, never a snapshot that lacks one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+
+from protectd.common.clock import SystemClock
+from protectd.common.progress import Counts
+from protectd.common.reports import SaveReport
+from protectd.plugin.base import BankPlugin, ResourceUnavailable
+from protectd.vault.blobset import NewBlobs, StoredBlobs
+from protectd.vault.chunker import seed_of
+from protectd.vault.crew import Crew
+from protectd.vault.crypto import MasterKey
+from protectd.vault.index import BlobIndex
+from protectd.vault.issues import Issues
+from protectd.vault.locks import HeldLock, shared_lock
+from protectd.vault.opening import shown
+from protectd.vault.operation import Reporter
+from protectd.vault.options import EngineOptions
+from protectd.vault.pack import DATA, TREE
+from protectd.vault.packer import Packer
+from protectd.vault.pool import Channel, Pool
+from protectd.vault.previous import PreviousTrees
+from protectd.vault.repository import BlobReader, Repository
+from protectd.vault.save_files import Files
+from protectd.vault.save_index import IndexWriter
+from protectd.vault.save_jobs import Batch, Jobs, Ticket
+from protectd.vault.save_root import choose_parent, exclude_paths, normal_path, open_root
+from protectd.vault.save_trees import Trees
+from protectd.vault.save_worker import FileResult, SaveReply, SaveRest, SaveWorker
+from protectd.vault.scan import FileEntry, Folder, Scanner
+from protectd.vault.shared import CancelFlag
+from protectd.vault.snapshot import Snapshot
+
+_PUMP_EVERY = 512
+"""Entries between two looks at the workers, when no job has become ready."""
+_MAX_WAITING_FILES = 100_000
+"""The scan pauses here: about 1 KiB is held for each."""
+
+
+@dataclass(frozen=True)
+class SaveTree:
+    """Role of a planner. :ivar own_process: it may change the working directory."""
+
+    bank: BankPlugin
+    key: MasterKey
+    options: EngineOptions
+    path: str
+    tags: Sequence[str]
+    parent: str | None
+    excludes: Sequence[str]
+    own_process: bool
+
+    def run(self, channel: Channel, pool: Pool) -> SaveReport:
+        path = normal_path(self.path)
+        repository = Repository.with_key(self.bank, self.key)
+        identity = self.options.identity()
+        with shared_lock(repository, identity, SystemClock(), self.options.lock_wait_s) as lock:
+            index = repository.load_index()
+            with ExitStack() as stack:
+                return _Save(self, path, repository, index, lock, Reporter(channel), pool, stack).run()
+
+
+class _Save:
+    def __init__(
+        self,
+        role: SaveTree,
+        path: bytes,
+        repository: Repository,
+        index: BlobIndex,
+        lock: HeldLock,
+        reporter: Reporter,
+        pool: Pool,
+        stack: ExitStack,
+    ) -> None:
+        self._role = role
+        self._path = path
+        self._repository = repository
+        self._lock = lock
+        self._reporter = reporter
+        self._stack = stack
+        self._started = SystemClock().now()
+        self._issues = Issues()
+        self._jobs = Jobs()
+        self._index_writer = IndexWriter(repository)
+        self._new = stack.enter_context(closing(NewBlobs.create()))
+        self._stored = stack.enter_context(closing(StoredBlobs.create(index.known(DATA).to_bytes())))
+        self._crew = self._hire(pool)
+        self._tree_packer = self._packer(TREE)
+        self._trees = Trees(index, self._tree_packer)
+        self._parent = choose_parent(repository, shown(path), role.options.identity().hostname, role.parent)
+        self._previous = PreviousTrees(BlobReader(repository, index))
+        self._scanner = Scanner(
+            exclude_paths(role.excludes),
+            self._previous,
+            self._all_stored,
+            self._issues,
+            own_directory=role.own_process,
+        )
+        self._files = Files(self._scanner, self._issues, self._read, self._trees.settle)
+        self._new_table: list[str] = []
+        self._read_bytes = 0
+        self._read_files = 0
+        self._scanned = False
+        self._since_pump = 0
+
+    def _hire(self, pool: Pool) -> Crew:
+        role, options = self._role, self._role.options
+        cancel = self._stack.enter_context(closing(CancelFlag.create()))
+        worker = SaveWorker(
+            bank=role.bank,
+            key=role.key,
+            seed=seed_of(self._repository.config.polynomial),
+            pack_bytes=options.pack_bytes,
+            level=options.level,
+            stored_blobs=self._stored.path,
+            new_blobs=self._new.paths,
+            cancel=cancel.path,
+        )
+        return self._stack.enter_context(Crew(pool, [worker] * options.worker_count, cancel))
+
+    def _packer(self, kind: str) -> Packer:
+        options = self._role.options
+        packer = Packer(
+            self._role.bank,
+            self._repository.sealer,
+            kind=kind,
+            pack_bytes=options.pack_bytes,
+            level=options.level,
+        )
+        return self._stack.enter_context(closing(packer))
+
+    def _all_stored(self, content: list[bytes]) -> bool:
+        return all(blob_id in self._stored for blob_id in content)
+
+    # --- the run ---
+
+    def run(self) -> SaveReport:
+        for entry in self._walk():
+            self._files.found(entry)
+        self._scanned = True
+        self._jobs.close_batch()
+        while self._jobs or self._crew.busy or self._jobs.close_batch():
+            self._pump(0.25)
+        return self._finish()
+
+    def _walk(self) -> Iterator[FileEntry]:
+        root_tree = self._parent.tree_id if self._parent else None
+        self._top = open_root(self._path, root_tree, self._previous)
+        pending = [self._top]
+        while pending:
+            folder = pending.pop()
+            inner: list[Folder] = []
+            for found in self._scanner.scan(folder):
+                if isinstance(found, Folder):
+                    inner.append(found)
+                else:
+                    yield found
+                self._pump_sometimes()
+            pending.extend(reversed(inner))
+            self._pump_sometimes()
+            self._trees.settle(folder)
+
+    def _pump_sometimes(self) -> None:
+        self._since_pump += 1
+        if self._since_pump >= _PUMP_EVERY:
+            self._pump(0)
+        while self._jobs.waiting_files > _MAX_WAITING_FILES and self._crew.busy:
+            self._pump(0.25)
+
+    def _pump(self, timeout_s: float) -> None:
+        """Give out jobs, take in replies, tell how far it is."""
+        self._since_pump = 0
+        self._feed()
+        if self._crew.busy:
+            for ticket, reply in self._crew.replies(timeout_s):
+                self._take(ticket, reply)
+            self._feed()
+        self._reporter.tell(self._counts())
+
+    def _feed(self) -> None:
+        while self._jobs and self._crew.has_room:
+            job, ticket = self._jobs.take()
+            self._crew.give(job._replace(new_tables=tuple(self._new.paths)), ticket)
+
+    def _read(self, entry: FileEntry) -> None:
+        if self._jobs.add(entry) and self._crew.has_room:
+            self._pump(0)
+
+    def _take(self, ticket: Ticket, reply: SaveReply) -> None:
+        self._index_writer.add(reply.packs)
+        self._new.grow_for(reply.new_blobs)
+        if isinstance(ticket, Batch):
+            for entry, result in zip(ticket.files, reply.results, strict=True):
+                self._result(entry, result)
+        else:
+            large, number = ticket
+            self._read_bytes += reply.results[0].read_bytes
+            whole = large.put(number, reply.results[0])
+            if whole is not None:
+                self._read_files += 1
+                self._files.result(large.entry, whole)
+
+    def _result(self, entry: FileEntry, result: FileResult) -> None:
+        self._read_bytes += result.read_bytes
+        self._read_files += 1
+        self._files.result(entry, result)
+
+    def _counts(self) -> Counts:
+        tally = self._scanner.tally
+        return Counts(
+            phase="save",
+            done_bytes=tally.unmodified_bytes + self._read_bytes,
+            total_bytes=tally.logical_bytes if self._scanned else None,
+            done_files=tally.unmodified + self._read_files,
+            total_files=tally.files if self._scanned else None,
+        )
+
+    # --- the end ---
+
+    def _finish(self) -> SaveReport:
+        if self._trees.root_id is None or self._top.lost:
+            raise ResourceUnavailable(resource=self._role.path, reason="the directory could not be read")
+        plain, sealed = self._collect()
+        self._lock.check()
+        self._index_writer.flush()
+        snapshot_id = self._repository.save_snapshot(self._snapshot(self._trees.root_id))
+        tally = self._scanner.tally
+        return SaveReport(
+            snapshot_id=snapshot_id,
+            tree_id=self._trees.root_id.hex(),
+            files=tally.files,
+            directories=tally.directories + 1,
+            others=tally.others,
+            files_unmodified=tally.unmodified,
+            logical_bytes=tally.logical_bytes,
+            read_bytes=self._read_bytes,
+            added_bytes=plain,
+            stored_bytes=sealed,
+            issues=tuple(self._issues.kept),
+            issue_count=self._issues.count,
+        )
+
+    def _collect(self) -> tuple[int, int]:
+        """Close every pack, with the workers' leftovers put together; (plain, stored) bytes of all."""
+        plain = sealed = 0
+        packer: Packer | None = None
+        rest: SaveRest
+        for rest in self._crew.finish():
+            self._index_writer.add(rest.packs)
+            plain, sealed = plain + rest.plain_bytes, sealed + rest.sealed_bytes
+            for entry in rest.entries:
+                packer = packer or self._packer(DATA)
+                packer.add_sealed(entry, rest.units[entry.offset : entry.offset + entry.length])
+        for each in filter(None, (packer, self._tree_packer)):
+            each.flush()
+        for each in filter(None, (packer, self._tree_packer)):
+            each.settle()
+            self._index_writer.add(each.take_stored())
+        return plain + self._tree_packer.plain_bytes, sealed + self._tree_packer.sealed_bytes
+
+    def _snapshot(self, tree_id: bytes) -> Snapshot:
+        identity = self._role.options.identity()
+        return Snapshot(
+            time=self._started,
+            tree=tree_id.hex(),
+            paths=(shown(self._path),),
+            hostname=identity.hostname,
+            username=identity.username,
+            tags=tuple(self._role.tags),
+            parent=self._parent.id if self._parent else None,
+        )

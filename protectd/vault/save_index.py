@@ -1,0 +1,32 @@
+"""Index files of a backup, written while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from protectd.vault.index import MAX_BLOBS, encode_index
+from protectd.vault.pack import BlobEntry
+from protectd.vault.packer import StoredPack
+from protectd.vault.repository import INDEX, Repository
+
+
+class IndexWriter:
+    """Names packs that are durable. Between two index files a crash loses the work, not the vault."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        self._packs: dict[bytes, list[BlobEntry]] = {}
+        self._blobs = 0
+
+    def add(self, packs: Iterable[StoredPack]) -> None:
+        for pack_id, entries in packs:
+            if self._blobs + len(entries) > MAX_BLOBS:
+                self.flush()
+            self._packs[pack_id] = entries
+            self._blobs += len(entries)
+
+    def flush(self) -> None:
+        """Store what was added; durable when this returns."""
+        for raw in encode_index(self._packs):
+            self._repository.save_unpacked(INDEX, raw)
+        self._packs, self._blobs = {}, 0

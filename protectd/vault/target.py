@@ -1,0 +1,151 @@
+"""Writing inside one directory and nowhere else: every step goes by handles and follows no link."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections import OrderedDict
+from contextlib import suppress
+
+from protectd.vault.errors import TargetUnusable
+from protectd.vault.opening import READ_DIRECTORY, Identity, open_long, open_seen, shown
+
+_MAX_OPEN = 128
+ACLS = ("system.posix_acl_access", "system.posix_acl_default")
+
+
+class Target:
+    """Directories below a root, by their path relative to it (b"" is the root itself).
+
+    :ivar owner: uid and gid of the directory that stood there, or nearest above, before the restore.
+    """
+
+    def __init__(self, path: bytes, root: int, owner: tuple[int, int]) -> None:
+        self.path = path
+        self.owner = owner
+        self.identity = Identity.of(os.fstat(root))
+        self._root = root
+        self._open: OrderedDict[bytes, int] = OrderedDict()
+
+    @classmethod
+    def prepare(cls, path: str, *, overwrite: bool) -> Target:
+        """Make the target, and what is missing above it, for this user alone.
+
+        :raises TargetUnusable: not an absolute path, not a directory, or not empty.
+        """
+        raw = os.path.normpath(os.fsencode(path))
+        if not path.startswith("/") or "\0" in path:
+            raise TargetUnusable(path=path, reason="the path is not absolute")
+        try:
+            owner = _make(raw)
+            target = cls(raw, open_long(raw, READ_DIRECTORY), owner)
+            if not overwrite and os.listdir(target._root):
+                target.close()
+                raise TargetUnusable(path=path, reason="it is not empty")
+            _drop_acls(target._root)
+        except OSError as error:
+            raise TargetUnusable(path=path, reason=error.strerror) from error
+        return target
+
+    @classmethod
+    def attach(cls, path: bytes, identity: tuple[int, int]) -> Target:
+        """The same target in another process. :raises Replaced: it is another directory by now."""
+        root, status = open_seen(path, READ_DIRECTORY, identity)
+        return cls(path, root, (status.st_uid, status.st_gid))
+
+    def folder(self, relative: bytes) -> int:
+        """A descriptor, good until the next call. :raises OSError: no directory there, or a link to one."""
+        if not relative:
+            return self._root
+        found = self._open.get(relative)
+        if found is not None:
+            self._open.move_to_end(relative)
+            return found
+        return self._descend(relative)
+
+    def _descend(self, relative: bytes) -> int:
+        known = relative
+        while known and known not in self._open:
+            known = known.rpartition(b"/")[0]
+        descriptor = self._open.get(known, self._root)
+        for name in relative[len(known) :].strip(b"/").split(b"/"):
+            descriptor = os.open(name, READ_DIRECTORY, dir_fd=descriptor)
+            known = known + b"/" + name if known else name
+            self._keep(known, descriptor)
+        return descriptor
+
+    def _keep(self, relative: bytes, descriptor: int) -> None:
+        self._open[relative] = descriptor
+        if len(self._open) > _MAX_OPEN:
+            os.close(self._open.popitem(last=False)[1])
+
+    def make_folder(self, parent: bytes, name: bytes, *, overwrite: bool) -> bool:
+        """Make a directory, 0700 for now; whether it is new. What else is there goes if `overwrite`.
+
+        :raises FileExistsError: something else is there.
+        """
+        folder = self.folder(parent)
+        with suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=folder)
+            return True
+        if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            if not overwrite:
+                raise FileExistsError(0, "something else is in its place")
+            os.unlink(name, dir_fd=folder)
+            os.mkdir(name, 0o700, dir_fd=folder)
+            return True
+        _drop_acls(self.folder(parent + b"/" + name if parent else name))
+        return False
+
+    def close(self) -> None:
+        for descriptor in (*self._open.values(), self._root):
+            os.close(descriptor)
+        self._open.clear()
+
+
+def _make(path: bytes) -> tuple[int, int]:
+    """Make what is missing of a path; the owner of the last part that was there."""
+    missing = []
+    place = path
+    while not os.path.lexists(place):
+        missing.append(place)
+        place = os.path.dirname(place)
+    status = os.stat(place)
+    for each in reversed(missing):
+        os.mkdir(each, 0o700)
+        if os.geteuid() == 0:
+            os.chown(each, status.st_uid, status.st_gid, follow_symlinks=False)
+    return status.st_uid, status.st_gid
+
+
+def _drop_acls(folder: int) -> None:
+    """What is made in a directory shall not inherit from it."""
+    for name in ACLS:
+        with suppress(OSError):
+            os.removexattr(folder, name)
+
+
+def temporary_name() -> bytes:
+    return b".protectd-" + secrets.token_hex(8).encode()
+
+
+def move_into_place(folder: int, temporary: bytes, name: bytes) -> None:
+    """Replace whatever has the name, also an empty directory. The temporary entry is gone when this raises.
+
+    :raises OSError: a directory with something in it is in the way.
+    """
+    try:
+        with suppress(IsADirectoryError):
+            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            return
+        os.rmdir(name, dir_fd=folder)
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(temporary, dir_fd=folder)
+        raise
+
+
+def shown_below(target: bytes, relative: bytes, name: bytes = b"") -> str:
+    return shown(os.path.join(target, relative, name))
