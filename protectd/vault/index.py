@@ -92,9 +92,9 @@ def _part(packs: Sequence[Mapping[str, Any]]) -> IndexPart:
     blobs = [blob for pack in packs for blob in pack["blobs"]]
     count = len(blobs)
     numbers = np.empty((count, 3), np.int64)
-    numbers[:, 0] = [blob["offset"] for blob in blobs]
-    numbers[:, 1] = [blob["length"] for blob in blobs]
-    numbers[:, 2] = [blob.get("uncompressed_length") or _PLAIN for blob in blobs]
+    numbers[:, 0] = _whole([blob["offset"] for blob in blobs])
+    numbers[:, 1] = _whole([blob["length"] for blob in blobs])
+    numbers[:, 2] = _whole([blob.get("uncompressed_length") or _PLAIN for blob in blobs])
     if count and (numbers.min() < 0 or numbers.max() > _PLAIN or numbers[:, 1].min() <= OVERHEAD_BYTES):
         raise FormatError(reason="it has an impossible offset or length")
     return IndexPart(
@@ -104,6 +104,13 @@ def _part(packs: Sequence[Mapping[str, Any]]) -> IndexPart:
         _ids([blob["id"] for blob in blobs]),
         numbers.astype(np.uint32),
     )
+
+
+def _whole(values: list[Any]) -> npt.NDArray[Any]:
+    column = np.array(values)
+    if values and column.dtype.kind not in "iu":
+        raise FormatError(reason="it has an offset or length that is no whole number")
+    return column
 
 
 def _ids(texts: Sequence[str]) -> npt.NDArray[np.uint8]:

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from pathlib import Path
+
+import orjson
+import pytest
+
+from protectd.vault.errors import FormatError
+from protectd.vault.tree import (
+    EMPTY_TREE,
+    Node,
+    decode_tree,
+    directory_node,
+    encode_node,
+    encode_tree,
+    file_node,
+    node_prefix,
+    other_node,
+    split_tree,
+)
+from tests.fakes.vaults import blob_id, directory_of, file_of, tree_of
+
+ID = bytes(range(32))
+
+
+def _node(**fields: object) -> dict[str, object]:
+    base = {"name": "a", "type": "file", "mtime": "2020-01-01T00:00:00Z", "uid": 0, "gid": 0, "content": []}
+    return base | fields
+
+
+def _tree(*nodes: dict[str, object]) -> bytes:
+    return orjson.dumps({"nodes": list(nodes)})
+
+
+def test_the_empty_tree_has_the_id_of_the_format() -> None:
+    assert encode_tree([]) == EMPTY_TREE
+    assert hashlib.sha256(EMPTY_TREE).hexdigest() == (
+        "ac08ce34ba4f8123618661bef2425f7028ffb9ac740578a3ee88684d2523fee8"
+    )
+    assert split_tree(EMPTY_TREE) == []
+    assert decode_tree(EMPTY_TREE) == []
+
+
+def test_a_node_holds_every_field_in_the_order_of_the_format() -> None:
+    node = Node(
+        b"dev", "chardev", stat.S_IFCHR | 0o600, 1, 2, 3, 4, 5, "u", "g", 6, 7, 0, 1,
+        xattrs=[(b"user.a", b"\x00")], device=9,
+    )  # fmt: skip
+    assert encode_node(node) == (
+        b'{"name":"dev","type":"chardev","mode":69206400,"mtime":"1970-01-01T00:00:00.000000001Z",'
+        b'"atime":"1970-01-01T00:00:00.000000002Z","ctime":"1970-01-01T00:00:00.000000003Z","uid":4,"gid":5,'
+        b'"user":"u","group":"g","inode":6,"device_id":7,"links":1,'
+        b'"extended_attributes":[{"name":"user.a","value":"AA=="}],"device":9,"content":null}'
+    )
+
+
+def test_a_real_file_becomes_a_node_that_says_what_lstat_says(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    path.chmod(0o4640)
+    status = path.lstat()
+    node = decode_tree(encode_tree([file_node(node_prefix(b"file", status, "me", "us"), [ID])]))[0]
+    assert (node.name, node.type, node.mode) == (b"file", "file", status.st_mode)
+    assert (node.mtime_ns, node.atime_ns, node.ctime_ns) == (
+        status.st_mtime_ns,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
+    assert (node.uid, node.gid, node.user, node.group) == (status.st_uid, status.st_gid, "me", "us")
+    assert (node.inode, node.device_id, node.size, node.links) == (status.st_ino, status.st_dev, 5, 1)
+    assert node.content == [ID] and node.subtree is None
+
+
+def test_zero_and_empty_fields_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    path.chmod(0)
+    prefix = node_prefix(b"file", path.lstat())
+    for absent in (b'"mode"', b'"user"', b'"group"', b'"size"', b'"device"', b"extended"):
+        assert absent not in prefix
+    assert file_node(prefix, []).endswith(b'"content":[]}')
+    directory = node_prefix(b"d", tmp_path.lstat())
+    assert b'"links"' not in directory and b'"size"' not in directory
+
+
+def test_a_link_target_that_is_no_utf8_is_kept_raw_beside_the_text(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path / "link")
+    os.symlink(b"\xff\nx", path)
+    raw = other_node(node_prefix(b"link", os.lstat(path), link_target=os.readlink(path)))
+    assert b'"linktarget":"\\ufffd\\nx","linktarget_raw":"/wp4",' in raw
+    assert decode_tree(encode_tree([raw]))[0].link_target == b"\xff\nx"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "a/b", "/", "a/../b", "nul\\x00", "\\x2e\\x2e", "\\u002e", "\\x2f", '"', "\\", "a\nb"],
+)
+def test_a_name_that_no_directory_can_hold_is_refused(name: str) -> None:
+    with pytest.raises(FormatError):
+        decode_tree(_tree(_node(name=name)))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": "irregular"},
+        {"type": None},
+        {"type": []},
+        {"mtime": "yesterday"},
+        {"mtime": 5},
+        {"content": None},
+        {"content": ["abc"]},
+        {"content": ["0" * 64]},
+        {"content": [5]},
+        {"content": 7},
+        {"type": "dir", "content": None},
+        {"type": "dir", "subtree": "x" * 64},
+        {"uid": "0"},
+        {"uid": -1},
+        {"size": 1.5},
+        {"size": 10**30},
+        {"mode": None},
+        {"user": 5},
+        {"name": 5},
+        {"extended_attributes": [{"name": "user.a", "value": "%"}]},
+        {"extended_attributes": [5]},
+        {"type": "symlink", "linktarget_raw": "%"},
+    ],
+)
+def test_an_impossible_field_is_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(FormatError):
+        decode_tree(json.dumps({"nodes": [_node(**fields)]}).encode())
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"[]", b"{}", b'{"nodes":5}', b'{"nodes":[5]}', b'{"nodes":[{}]}', b"\xff"]
+)
+def test_rubbish_is_refused(raw: bytes) -> None:
+    with pytest.raises(FormatError):
+        decode_tree(raw)
+
+
+def test_unknown_fields_and_a_missing_access_time_are_no_error() -> None:
+    tree = orjson.dumps({"nodes": [_node(new=[{"name": "x"}])], "more": 1})
+    assert decode_tree(tree)[0].name == b"a"
+
+
+def test_splitting_gives_the_very_bytes_also_where_attributes_look_like_nodes() -> None:
+    nodes = [
+        file_of(b'odd},{"name":"', b"text"),
+        directory_of(b"sub", EMPTY_TREE),
+        file_of(b"plain"),
+    ]
+    for node in nodes[:2]:
+        node.xattrs = [(b"user.%d" % n, b'{"content":null},{"name":"x"') for n in range(3)]
+    tree = tree_of(*nodes)
+    assert split_tree(tree) == [encode_node(node) for node in nodes]
+    assert decode_tree(tree) == nodes
+
+
+def test_a_tree_in_another_form_is_not_split() -> None:
+    assert split_tree(b'{"nodes": []}') is None
+    assert split_tree(b'{"nodes":[]}') is None
+
+
+def test_a_directory_node_names_its_subtree() -> None:
+    raw = directory_node(b'{"name":"d",', blob_id(b""))
+    assert raw.endswith(b'"content":null,"subtree":"%s"}' % blob_id(b"").hex().encode())
