@@ -11,7 +11,8 @@ from protectd.queue.dispatcher import Dispatcher
 
 LOG = logging.getLogger(__name__)
 
-BATCH = 100
+BATCH = 1000
+"""More than all tasks of a host whose worker is away: they must not hide the others."""
 
 
 class Relay:

@@ -12,7 +12,7 @@ from protectd.common.errors import ConfigurationError, Unavailable
 from protectd.model.unit_of_work import Database
 from protectd.queue.client import TaskClient
 from protectd.queue.contract import METHODS, TaskRef, context_to_message
-from protectd.queue.publisher import QueueUnavailable
+from protectd.queue.publisher import NobodyListens, QueueUnavailable
 from protectd.queue.server import Tasks
 
 LOG = logging.getLogger(__name__)
@@ -105,16 +105,26 @@ class Dispatcher:
         self._running.pop(task_id, None)
 
     def _send(self, refs: Sequence[TaskRef]) -> None:
-        """One failure ends it for all: the next one would only wait as long again."""
-        if self._client is None:
-            return
-        try:
-            for ref in refs:
-                method = getattr(self._client, ref.method)
-                method(context_to_message(ref.context), ref.task_id, host=ref.host)
-                self._mark_sent(ref)
-        except QueueUnavailable as error:
-            LOG.warning("task %s and later ones wait for the relay: %s", ref.task_id, error)
+        """A broker that fails once ends it for all: the next message would only wait as long again. A host
+        without a worker ends it for the tasks of that host."""
+        deaf: set[str | None] = set()
+        for ref in refs:
+            if ref.host in deaf:
+                continue
+            try:
+                self._cast(ref)
+            except NobodyListens as error:
+                deaf.add(ref.host)
+                LOG.warning("task %s waits: %s", ref.task_id, error)
+            except QueueUnavailable as error:
+                LOG.warning("task %s and later ones wait: %s", ref.task_id, error)
+                return
+
+    def _cast(self, ref: TaskRef) -> None:
+        if self._client is not None:
+            method = getattr(self._client, ref.method)
+            method(context_to_message(ref.context), ref.task_id, host=ref.host)
+            self._mark_sent(ref)
 
     def _mark_sent(self, ref: TaskRef) -> None:
         """Failing, the task is announced once more, which does no harm."""

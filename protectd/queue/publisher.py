@@ -20,7 +20,6 @@ LOG = logging.getLogger(__name__)
 Send = Callable[[], None]
 BROKER_ERRORS = (
     oslo_messaging.MessagingException,
-    oslo_messaging.MessageUndeliverable,
     KombuError,
     AMQPError,
     OSError,
@@ -32,6 +31,13 @@ class QueueUnavailable(Unavailable):
 
     code = "queue.unavailable"
     message = "the task queue is not available: {reason}"
+
+
+class NobodyListens(QueueUnavailable):
+    """The broker is there, but has no queue for this message: no such worker has ever listened."""
+
+    code = "queue.nobody_listens"
+    message = "no worker listens: {reason}"
 
 
 class Publisher:
@@ -97,6 +103,8 @@ class Publisher:
 def _settle(job: Future[None], send: Send) -> None:
     try:
         _send_twice(send)
+    except oslo_messaging.MessageUndeliverable as error:
+        _fail(job, NobodyListens(reason=f"nothing takes {error.routing_key}"))
     except BROKER_ERRORS as error:
         # The text of a driver's error may name the broker's URL: its type says enough.
         LOG.warning("a message could not be sent: %s", type(error).__name__)

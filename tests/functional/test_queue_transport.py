@@ -13,7 +13,7 @@ from protectd.common.context import RequestContext
 from protectd.common.errors import ConfigurationError
 from protectd.queue.client import TaskClient
 from protectd.queue.contract import METHODS, ContractMismatch, context_to_message
-from protectd.queue.publisher import QueueUnavailable
+from protectd.queue.publisher import NobodyListens, QueueUnavailable
 from protectd.queue.server import Tasks, TaskServer
 from protectd.queue.transport import is_in_process, make_transport
 from tests.fakes.brokers import Corner, queued_messages, rabbit_corner, silent_broker, unreachable_broker
@@ -167,7 +167,7 @@ def test_messages_wait_for_a_worker_that_is_down(rabbit):
 
 
 def test_a_message_that_no_queue_takes_is_not_taken_for_sent(rabbit):
-    with pytest.raises(QueueUnavailable):
+    with pytest.raises(NobodyListens):
         client_of(rabbit).process_checkpoint(MESSAGE, "task-1")
 
 
