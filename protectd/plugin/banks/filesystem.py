@@ -89,9 +89,9 @@ class FilesystemBank(BankPlugin):
         """Make the directory; remove temporary files that nobody has written to for a day."""
         with _translated(self._prefix):
             _make_durable(self._base, Path("/"))
-            for path in _walk(self._base):
-                if TEMPORARY.fullmatch(path.name):
-                    _remove_leftover(path)
+            for entry in _walk(str(self._base)):
+                if TEMPORARY.fullmatch(entry.name):
+                    _remove_leftover(entry)
 
     def put(self, key: str, data: Buffer) -> None:
         path = self._base / key
@@ -135,7 +135,7 @@ class FilesystemBank(BankPlugin):
     @contextmanager
     def _opened(self, key: str, flags: int = 0, *, direct: bool = False) -> Iterator[int]:
         with _translated(key, reading=True, direct=direct):
-            descriptor = os.open(self._base / key, os.O_RDONLY | os.O_CLOEXEC | flags)
+            descriptor = os.open(f"{self._base}/{key}", os.O_RDONLY | os.O_CLOEXEC | flags)
             try:
                 yield descriptor
             finally:
@@ -149,12 +149,13 @@ class FilesystemBank(BankPlugin):
             return path.stat().st_size
 
     def list(self, prefix: str) -> Iterator[BankObject]:
+        start = len(f"{self._base}/")
         with _translated(prefix):
-            for path in _walk(self._base / prefix):
-                if TEMPORARY.fullmatch(path.name):
+            for entry in _walk(f"{self._base}/{prefix}".rstrip("/")):
+                if TEMPORARY.fullmatch(entry.name):
                     continue
                 with suppress(FileNotFoundError):
-                    yield BankObject(path.relative_to(self._base).as_posix(), path.stat().st_size)
+                    yield BankObject(entry.path[start:], entry.stat().st_size)
 
     def delete(self, key: str) -> None:
         with _translated(key), suppress(FileNotFoundError, NotADirectoryError):
@@ -241,7 +242,7 @@ def _make_durable(directory: Path, top: Path) -> None:
         sync_directory(path.parent)
 
 
-def _walk(directory: Path) -> Iterator[Path]:
+def _walk(directory: str) -> Iterator[os.DirEntry[str]]:
     """Files below; links to directories are followed, so that a bank may be spread over disks."""
     try:
         entries = list(os.scandir(directory))
@@ -249,12 +250,12 @@ def _walk(directory: Path) -> Iterator[Path]:
         return
     for entry in entries:
         if entry.is_dir():
-            yield from _walk(Path(entry.path))
+            yield from _walk(entry.path)
         elif entry.is_file():
-            yield Path(entry.path)
+            yield entry
 
 
-def _remove_leftover(path: Path) -> None:
+def _remove_leftover(entry: os.DirEntry[str]) -> None:
     with suppress(FileNotFoundError):
-        if time.time() - path.stat().st_mtime > LEFTOVER_AGE_S:
-            path.unlink()
+        if time.time() - entry.stat().st_mtime > LEFTOVER_AGE_S:
+            os.unlink(entry.path)
