@@ -67,8 +67,11 @@ def check(value: Any, schema: Schema, path: str = "", error: type[InvalidField] 
         raise error(field=_field(worst, path) or "body", reason=reason)
 
 
-def _place(error: ValidationError) -> list[str]:
-    return [str(part) for part in error.absolute_path]
+def _place(error: ValidationError) -> tuple[bool, list[str], bool]:
+    """What is wrong comes before what is missing, and a name that is not known before all at its place: it is
+    often the missing one, misspelt."""
+    path = [str(part) for part in error.absolute_path]
+    return error.validator == "required", path, error.validator != "additionalProperties"
 
 
 def _field(error: ValidationError, path: str) -> str:

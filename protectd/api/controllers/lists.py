@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from protectd.api.call import Answer, Call
-from protectd.model.repositories.base import Page
+from protectd.model.repositories.base import InvalidMarker, Page
 
 SORT_KEYS = ("id", "name", "status", "created_at")
 """What the contract's client asks for on any list. Where a list has no such column the key is left out."""
@@ -54,5 +54,11 @@ class Shelf:
         items = sorted(self._items, key=lambda item: str(item.id))
         for name, direction in reversed(page.sort):
             items = sorted(items, key=_text_of(name), reverse=direction == "desc")
-        start = next((n + 1 for n, item in enumerate(items) if item.id == page.marker), 0)
+        start = 0 if page.marker is None else self._behind(items, page.marker)
         return items[start + page.offset :][: page.limit]
+
+    def _behind(self, items: Sequence[Any], marker: str) -> int:
+        for number, item in enumerate(items):
+            if item.id == marker:
+                return number + 1
+        raise InvalidMarker(field="marker", reason="nothing in this list has this id")
