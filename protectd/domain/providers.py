@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from os.path import abspath, realpath
 from pathlib import Path
 
 from protectd.common.errors import ConfigurationError, InvalidField, NotFound
@@ -16,7 +17,6 @@ from protectd.domain.provider_files import ProviderFile
 from protectd.domain.provider_plugins import PluginLoader
 from protectd.plugin.base import Access, BankPlugin, ProtectablePlugin, ProtectionPlugin, Resource, Schema
 from protectd.plugin.graph import Graph
-from protectd.plugin.paths import plain_path
 
 EVERY_PROJECT = "*"
 _KEY_SEGMENT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]+")
@@ -189,10 +189,10 @@ def _provider(file: ProviderFile, loader: PluginLoader) -> Provider:
 
 
 def _with_forbidden(made: Collection[Provider], forbidden_paths: Collection[str]) -> list[Provider]:
-    """A bank is nobody's source or target, whichever provider it belongs to."""
+    """A bank is nobody's source or target, whichever provider it belongs to, and by whatever name."""
     banks = {path for provider in made for path in provider.bank.local_paths()}
-    forbidden = tuple(sorted(banks | {plain_path(path) for path in forbidden_paths}))
-    return [replace(provider, forbidden=forbidden) for provider in made]
+    forbidden = {spelled(path) for path in banks | set(forbidden_paths) for spelled in (abspath, realpath)}
+    return [replace(provider, forbidden=tuple(sorted(forbidden))) for provider in made]
 
 
 def _refuse_twice(where: str, words: Sequence[str]) -> None:

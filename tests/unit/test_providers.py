@@ -254,6 +254,15 @@ def test_each_project_has_a_place_of_its_own_in_the_bank(write: Write) -> None:
     assert provider.vault_bank("p1").location == f"/var/lib/protectd/bank/{ID}/p1"
 
 
+def test_the_services_own_places_are_forbidden_by_every_name(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "link").symlink_to("state")
+    named = [str(tmp_path / "link"), str(tmp_path / "state" / ".." / "conf")]
+    provider = load_providers(write(GOOD), {"state_dir": "/s"}, LOADER, named).get(ID)
+    expected = {str(tmp_path / name) for name in ("link", "state", "conf")}
+    assert expected <= set(provider.access("p", True).forbidden)
+
+
 @pytest.mark.parametrize("project_id", ["", ".", "..", "a/b", "../p1", "a b", "p\0", "ä"])
 def test_a_project_that_names_no_place_of_its_own_gets_none(write: Write, project_id: str) -> None:
     with pytest.raises(InvalidField):
