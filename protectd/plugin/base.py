@@ -172,14 +172,17 @@ class ResourceUnavailable(ProtectdError):
 
 
 class ProtectablePlugin(ABC):
-    """Knows what there is to protect: types, instances, dependencies. Reads only."""
+    """Knows what there is to protect: types, instances, dependencies. Reads only, so every method is safe to
+    repeat."""
 
     @classmethod
     @abstractmethod
-    def from_options(cls, options: Mapping[str, str]) -> Self: ...
+    def from_options(cls, options: Mapping[str, str]) -> Self:
+        """Called once at each start, in the API and in workers. Touches nothing outside."""
 
     @abstractmethod
-    def resource_type(self) -> str: ...
+    def resource_type(self) -> str:
+        """The word that plans, parameters and results use for it: at most 64 characters, no `#`."""
 
     def dependent_types(self) -> Sequence[str]:
         """Types of resources that may hang below one of this type."""
@@ -204,11 +207,12 @@ class ProtectablePlugin(ABC):
         return None
 
     def list_instances(self, context: RequestContext, parameters: Mapping[str, Any]) -> Iterable[Resource]:
-        """Instances that were never registered but can be discovered."""
+        """Instances that were never registered but can be discovered. Asked at every such request."""
         return ()
 
     def dependents(self, resource: Resource) -> Iterable[Resource]:
-        """Direct children of a resource, found now."""
+        """Direct children of a resource, found now. Asked once a run for each resource, on the host that has
+        it, before any hook."""
         return ()
 
 
@@ -329,14 +333,17 @@ class Operation:
 
 
 class ProtectionPlugin(ABC):
-    """Moves one type's data between its home and the vault."""
+    """Moves data of some types between its home and the vault. Keeps nothing between runs: what a run needs
+    lives in its `Operation`."""
 
     @classmethod
     @abstractmethod
-    def from_options(cls, options: Mapping[str, str]) -> Self: ...
+    def from_options(cls, options: Mapping[str, str]) -> Self:
+        """Called once at each start for each provider that names it, in the API too. Touches nothing outside."""
 
     @abstractmethod
-    def supported_types(self) -> Sequence[str]: ...
+    def supported_types(self) -> Sequence[str]:
+        """Types of resources it protects; the same at every call. No other plug-in of the provider may."""
 
     @abstractmethod
     def options_schema(self, resource_type: str) -> Schema:
@@ -347,10 +354,12 @@ class ProtectionPlugin(ABC):
         """Parameters of a restore."""
 
     @abstractmethod
-    def saved_info_schema(self, resource_type: str) -> Schema: ...
+    def saved_info_schema(self, resource_type: str) -> Schema:
+        """What `ProtectContext.saved_info` holds after a run."""
 
     @abstractmethod
-    def verify_schema(self, resource_type: str) -> Schema: ...
+    def verify_schema(self, resource_type: str) -> Schema:
+        """Parameters of a verification."""
 
     @abstractmethod
     def check_restore_parameters(self, parameters: Mapping[str, Any], access: Access) -> None:
@@ -361,13 +370,17 @@ class ProtectionPlugin(ABC):
         """
 
     @abstractmethod
-    def protect(self, context: ProtectContext) -> Operation: ...
+    def protect(self, context: ProtectContext) -> Operation:
+        """Called once a run for each resource, before any hook. Only makes the operation: what it takes, it
+        takes in hooks, which `undo` answers."""
 
     @abstractmethod
-    def restore(self, context: RestoreContext) -> Operation: ...
+    def restore(self, context: RestoreContext) -> Operation:
+        """As `protect`. May be called again for the same restore: what a broken run wrote may be there."""
 
     @abstractmethod
-    def verify(self, context: VerifyContext) -> Operation: ...
+    def verify(self, context: VerifyContext) -> Operation:
+        """As `protect`. Changes nothing."""
 
 
 # --- secret stores ---
@@ -401,7 +414,8 @@ class SecretStorePlugin(ABC):
         """
 
     @abstractmethod
-    def seal(self, plain: bytes, *, secret_id: str, project_id: str) -> SealedSecret: ...
+    def seal(self, plain: bytes, *, secret_id: str, project_id: str) -> SealedSecret:
+        """Safe to repeat: each call gives another text, and all of them open."""
 
     @abstractmethod
     def open(self, sealed: SealedSecret, *, secret_id: str, project_id: str) -> bytes:
