@@ -51,10 +51,10 @@ class NotSaved(ProtectdError):
 
 
 class RestoreIncomplete(ProtectdError):
-    """Some of what was saved could not be read back whole."""
+    """Some of what was saved could not be read back whole, or not be written."""
 
     code = "restore.incomplete"
-    message = "{count} entries of {resource} are damaged in the vault and missing: {names}"
+    message = "{count} entries of {resource} are missing, for the reasons in its warnings: {names}"
 
 
 class InternalFailure(ProtectdError):

@@ -114,7 +114,7 @@ class ProtectCheckpoint(BaseTask[Checkpoint]):
             CheckpointStatus.AVAILABLE,
             ended_at=self.env.clock.now(),
             resource_graph=facts.graph.to_json() if facts.graph else None,
-            partial=any(map(_is_partial, reports)),
+            partial=any(map(is_partial, reports)),
             **_sums(reports),
         )
 
@@ -216,7 +216,7 @@ def _reports(outcomes: list[Outcome]) -> list[SaveReport]:
     return [outcome.report for outcome in outcomes if isinstance(outcome.report, SaveReport)]
 
 
-def _is_partial(report: SaveReport) -> bool:
+def is_partial(report: SaveReport) -> bool:
     """Whether something that was to be saved is not in it as it was, or may not be."""
     unseen = report.issue_count > len(report.issues)
     return unseen or any(issue.kind not in HARMLESS for issue in report.issues)

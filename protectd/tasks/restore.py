@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from protectd.common.progress import Progress
-from protectd.common.reports import RestoreReport
+from protectd.common.reports import Issue, RestoreReport
 from protectd.domain import parameters
 from protectd.domain.providers import Provider
 from protectd.domain.restores import PATH
@@ -23,7 +23,12 @@ from protectd.tasks.errors import RestoreIncomplete
 from protectd.tasks.run import Run
 from protectd.tasks.saved import Saved, SavedDataTask, SavedFacts
 
-DAMAGED = "damaged"
+MISSING = frozenset({"damaged", "refused"})
+"""Kinds of issues whose entry was not written."""
+
+WITHHELD = ("for administrators only", "is not restored")
+"""How the reason ends when an entry was left out on purpose: device nodes, say, for a member."""
+
 OVERWRITE = "overwrite"
 NAMED = 5
 """How many damaged entries an error names; the restore's issues have the others."""
@@ -60,9 +65,9 @@ class RestoreCheckpoint(SavedDataTask[Restore]):
         )
         return Job(protection_of(provider, resource).restore(context), context)
 
-    def judge(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    def judge(self, facts: SavedFacts, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """A file that could not be read back whole is missing, however well the rest went."""
-        return [_judged(outcome) for outcome in outcomes]
+        return [_judged(outcome, facts.saved[outcome.resource.key]) for outcome in outcomes]
 
     def figures(self, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         reports = _reports(outcomes)
@@ -84,19 +89,24 @@ def _parameters(run: Run, provider: Provider, saved: Saved) -> dict[str, Any]:
     return values
 
 
-def _judged(outcome: Outcome) -> Outcome:
+def _judged(outcome: Outcome, saved: Saved) -> Outcome:
     if not outcome.ok:
         return outcome
-    report = outcome.report
+    key, report = outcome.resource.key, outcome.report
     if not isinstance(report, RestoreReport):
-        return replace(outcome, error=NothingReported(resource=outcome.resource.key))
-    damaged = [issue.path for issue in report.issues if issue.kind == DAMAGED]
-    if not damaged:
+        return replace(outcome, error=NothingReported(resource=key))
+    missing = [issue.path for issue in report.issues if _is_missing(issue)]
+    unseen = report.issue_count > len(report.issues)
+    count = max(len(missing), saved.files - report.files if unseen else 0)
+    if count <= 0:
         return outcome
-    names = ", ".join(damaged[:NAMED]) + (", ..." if len(damaged) > NAMED else "")
-    return replace(
-        outcome, error=RestoreIncomplete(count=len(damaged), resource=outcome.resource.key, names=names)
-    )
+    names = ", ".join(missing[:NAMED]) + (", ..." if count > NAMED else "")
+    return replace(outcome, error=RestoreIncomplete(count=count, resource=key, names=names))
+
+
+def _is_missing(issue: Issue) -> bool:
+    """Whether an entry is not there as it was saved. What a caller may not have back is no failure."""
+    return issue.kind in MISSING and not issue.reason.endswith(WITHHELD)
 
 
 def _reports(outcomes: Sequence[Outcome]) -> list[RestoreReport]:

@@ -34,6 +34,7 @@ class Saved:
     snapshot_id: str
     tree_id: str
     info: Mapping[str, Any]
+    files: int
 
 
 @dataclass
@@ -63,7 +64,7 @@ class SavedDataTask(BaseTask[R]):
     def figures(self, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         """What the run's row tells of the work, whether it went well or not."""
 
-    def judge(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    def judge(self, facts: SavedFacts, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """What came of the run, when a report can tell of a failure that nobody raised."""
         return list(outcomes)
 
@@ -87,13 +88,14 @@ class SavedDataTask(BaseTask[R]):
         provider = provider_of(self.env, run)
         with self.env.vaults.session(provider, run.context.project_id) as vault:
             facts.outcomes = self.judge(
+                facts,
                 runner.run(
                     flat_graph(saved.resource for saved in facts.saved.values()),
                     lambda resource, progress: self.make_job(
                         run, provider, vault, facts.saved[resource.key], progress
                     ),
                     run.progress,
-                )
+                ),
             )
         error = runner.first_error(facts.outcomes)
         if error is not None:
@@ -154,4 +156,4 @@ def _saved(row: CheckpointResource) -> Saved:
     """:raises NotSaved: an available checkpoint without data is a fault of ours, not an empty success."""
     if not row.snapshot_id or not row.tree_id:
         raise NotSaved(resource=row.key)
-    return Saved(plugin_resource(row), row.snapshot_id, row.tree_id, row.saved_info or {})
+    return Saved(plugin_resource(row), row.snapshot_id, row.tree_id, row.saved_info or {}, row.files)

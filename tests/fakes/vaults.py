@@ -1,251 +1,164 @@
-"""Small vaults made by hand: one call for each thing that a writer stores, so a test can leave one out."""
+"""Tasks on a real vault: a bank in memory, the engine in this process, directories as resources."""
 
 from __future__ import annotations
 
-import grp
-import hashlib
 import os
-import pwd
-import stat
-import subprocess
-import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-import zstandard
-
-from protectd.common.clock import SystemClock
-from protectd.plugin.banks.filesystem import FilesystemBank
+from protectd.common.clock import Clock
+from protectd.common.context import RequestContext
+from protectd.common.ids import new_id
+from protectd.domain.providers import Protectables, Provider, Providers
+from protectd.domain.secrets import Secrets
+from protectd.domain.submission import Submission
+from protectd.domain.vaults import Vaults
+from protectd.model.models import Checkpoint, Plan, Restore, Task, Verification
+from protectd.model.unit_of_work import Database, UnitOfWork
 from protectd.plugin.banks.memory import MemoryBank
 from protectd.plugin.base import BankPlugin
-from protectd.vault.index import encode_index
-from protectd.vault.keys import ScryptCost
-from protectd.vault.pack import DATA, TREE, BlobEntry, pack_key, seal_header
-from protectd.vault.repository import INDEX, Repository, WriterIdentity
-from protectd.vault.snapshot import Snapshot
-from protectd.vault.tree import (
-    Node,
-    directory_node,
-    encode_node,
-    encode_tree,
-    file_node,
-    node_prefix,
-    other_node,
-)
+from protectd.plugin.protectables.directory import DirectoryProtectable
+from protectd.plugin.protections.directory import DirectoryProtection
+from protectd.plugin.secret_stores.crypto import CryptoStore
+from protectd.queue.contract import TaskRef
+from protectd.tasks.env import OpenVault, TaskEnv, TaskOptions
+from protectd.tasks.operations import operations
+from protectd.vault.engine import VaultEngine
+from protectd.vault.options import EngineOptions
+from tests.fakes import rows
 
-PASSWORD = "correct horse battery staple"
-CHEAP = ScryptCost(2, 8, 1)
-ME = WriterIdentity("protectd-test", "tester", os.getpid())
-
-Blob = tuple[str, bytes]
-"""Kind and plain bytes."""
+PROVIDER_ID = "5d1c6f3e-0c3b-4f36-8b62-0a3f6a2d9c01"
 
 
-def blob_id(plain: bytes) -> bytes:
-    return hashlib.sha256(plain).digest()
+class Protected:
+    """One project with a provider of its own: acts as its requests would, and runs what they submit."""
 
+    def __init__(
+        self, database: Database, clock: Clock, roots: tuple[str, ...], bank: BankPlugin | None = None
+    ) -> None:
+        self.database = database
+        self.clock = clock
+        self.bank = bank or MemoryBank.from_options({})
+        self.provider = Provider(
+            id=PROVIDER_ID,
+            name="test",
+            description="",
+            bank=self.bank,
+            protections={"directory": DirectoryProtection.from_options({})},
+            allowed_roots={rows.PROJECT: roots},
+        )
+        self.engine = VaultEngine(EngineOptions(workers=1, in_process=True, lock_wait_s=0.2))
+        self.context = RequestContext("req-1", rows.PROJECT, "someone", ("member",))
+        self.env = self._env(self._vaults())
+        self.operations = operations(self.env)
 
-def new_vault(bank: BankPlugin | None = None, password: str = PASSWORD) -> Repository:
-    return Repository.create(bank or MemoryBank(), password, identity=ME, clock=SystemClock(), cost=CHEAP)
+    def _vaults(self) -> Vaults:
+        store = Secrets({"crypto": CryptoStore(os.urandom(32))}, "crypto")
+        identity = self.engine.options.identity()
+        return Vaults(self.database, store, self.engine, self.clock, "service", identity)
 
-
-def file_vault(path: Path) -> Repository:
-    """A vault in a directory, for the restic program too."""
-    path.mkdir()
-    return new_vault(FilesystemBank.from_options({"path": str(path)}))
-
-
-def make_pack(
-    vault: Repository, blobs: Iterable[Blob], *, compress: bool = True
-) -> tuple[bytes, bytes, list[BlobEntry]]:
-    """Id, bytes and entries of a pack that is not stored yet."""
-    entries: list[BlobEntry] = []
-    units = b""
-    for kind, plain in blobs:
-        unit = vault.sealer.seal(zstandard.ZstdCompressor().compress(plain) if compress else plain)
-        size = len(plain) if compress else None
-        entries.append(BlobEntry(kind, blob_id(plain), len(units), len(unit), size))
-        units += unit
-    raw = units + seal_header(vault.sealer, entries)
-    return blob_id(raw), raw, entries
-
-
-def store_pack(
-    vault: Repository, blobs: Iterable[Blob], *, compress: bool = True, indexed: bool = True
-) -> bytes:
-    """Store a pack and an index file for it; its id."""
-    pack_id, raw, entries = make_pack(vault, blobs, compress=compress)
-    vault.bank.put(pack_key(pack_id), raw)
-    if indexed:
-        for json in encode_index({pack_id: entries}):
-            vault.save_unpacked(INDEX, json)
-    return pack_id
-
-
-def file_of(name: bytes, *contents: bytes, size: int | None = None) -> Node:
-    """A file whose blobs are these contents."""
-    return Node(
-        name, "file", stat.S_IFREG | 0o644, 0, 0, 0,
-        size=sum(map(len, contents)) if size is None else size,
-        content=[blob_id(each) for each in contents],
-    )  # fmt: skip
-
-
-def directory_of(name: bytes, tree: bytes) -> Node:
-    return Node(name, "dir", stat.S_IFDIR | 0o755, 0, 0, 0, subtree=blob_id(tree))
-
-
-def tree_of(*nodes: Node) -> bytes:
-    return encode_tree(map(encode_node, nodes))
-
-
-def save_files(
-    vault: Repository,
-    files: Mapping[bytes, bytes],
-    *,
-    known: Iterable[bytes] = (),
-    tags: tuple[str, ...] = (),
-) -> str:
-    """A snapshot of one directory with these files, one blob each; those that are `known` are not stored."""
-    tree = tree_of(*(file_of(name, files[name]) for name in sorted(files)))
-    fresh = [(DATA, plain) for plain in sorted(set(files.values()) - set(known))]
-    if fresh:
-        store_pack(vault, fresh)
-    store_pack(vault, [(TREE, tree)])
-    return save_root(vault, tree, tags=tags)
-
-
-def save_root(vault: Repository, tree: bytes, *, tags: tuple[str, ...] = ()) -> str:
-    snapshot = Snapshot(SystemClock().now(), blob_id(tree).hex(), ("/",), "host", "user", tags=tags)
-    return vault.save_snapshot(snapshot)
-
-
-def data_bytes(vault: Repository) -> int:
-    return sum(item.size for item in vault.bank.list("data"))
-
-
-# --- a real directory ---
-
-
-@dataclass
-class SavedDirectory:
-    """Root tree id of a directory as a backup has it, and every blob of it."""
-
-    root: bytes
-    blobs: dict[bytes, Blob]
-
-
-def save_directory(target: bytes) -> SavedDirectory:
-    """The trees of a real directory, from `/` down to it. Each file is one blob: at most 512 KiB."""
-    blobs: dict[bytes, Blob] = {}
-    tree = _tree(target, blobs)
-    path = target
-    while path != b"/":
-        node = directory_node(_prefix(path), tree)
-        path = os.path.dirname(path)
-        tree = _keep(blobs, TREE, encode_tree([node]))
-    return SavedDirectory(tree, blobs)
-
-
-def _tree(folder: bytes, blobs: dict[bytes, Blob]) -> bytes:
-    names = sorted(name for name in os.listdir(folder) if not _is_socket(os.path.join(folder, name)))
-    return _keep(blobs, TREE, encode_tree(_node(os.path.join(folder, name), blobs) for name in names))
-
-
-def _is_socket(path: bytes) -> bool:
-    return stat.S_ISSOCK(os.lstat(path).st_mode)
-
-
-def _node(path: bytes, blobs: dict[bytes, Blob]) -> bytes:
-    mode, prefix = os.lstat(path).st_mode, _prefix(path)
-    if stat.S_ISDIR(mode):
-        return directory_node(prefix, _tree(path, blobs))
-    if not stat.S_ISREG(mode):
-        return other_node(prefix)
-    with open(path, "rb") as file:
-        content = file.read()
-    return file_node(prefix, [_keep(blobs, DATA, content)] if content else [])
-
-
-def _prefix(path: bytes) -> bytes:
-    status = os.lstat(path)
-    link = stat.S_ISLNK(status.st_mode)
-    user = group = ""
-    with suppress(KeyError):
-        user = pwd.getpwuid(status.st_uid).pw_name
-    with suppress(KeyError):
-        group = grp.getgrgid(status.st_gid).gr_name
-    names = [] if link else os.listxattr(path)  # this version of restic has none for symbolic links
-    return node_prefix(
-        os.path.basename(path),
-        status,
-        user,
-        group,
-        link_target=os.readlink(path) if link else b"",
-        xattrs=[(os.fsencode(name), os.getxattr(path, name)) for name in names],
-    )
-
-
-def _keep(blobs: dict[bytes, Blob], kind: str, plain: bytes) -> bytes:
-    blobs[blob_id(plain)] = (kind, plain)
-    return blob_id(plain)
-
-
-class Restic:
-    """The restic program on one repository, without a cache, in UTC."""
-
-    def __init__(self, program: str, repository: Path | str, password: str = PASSWORD) -> None:
-        self._program = program
-        self._environment = os.environ | {
-            "RESTIC_REPOSITORY": str(repository),
-            "RESTIC_PASSWORD": password,
-            "TZ": "UTC",
-        }
-
-    def run(self, *arguments: str | bytes) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [self._program, "--no-cache", *arguments],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            errors="surrogateescape",
-            timeout=300,
+    def _env(self, vaults: Vaults) -> TaskEnv:
+        return TaskEnv(
+            database=self.database,
+            clock=self.clock,
+            providers=Providers([self.provider]),
+            protectables=Protectables([DirectoryProtectable.from_options({})]),
+            vaults=vaults,
+            owner="worker:1",
+            host="here",
+            options=TaskOptions(lease_s=60, max_attempts=2, retry_base_s=5, retry_cap_s=5),
         )
 
-    def __call__(self, *arguments: str | bytes) -> str:
-        """What it says; it has to succeed."""
-        done = self.run(*arguments)
-        assert done.returncode == 0, f"restic {arguments}: {done.stdout}{done.stderr}"
-        return done.stdout
+    def as_admin(self) -> None:
+        self.context = RequestContext("req-2", rows.PROJECT, "root", ("admin",))
 
-    def check(self) -> None:
-        """Every byte is good, without even a hint."""
-        done = self.run("check", "--read-data")
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert not done.stderr, done.stderr
-        assert "no errors were found" in done.stdout, done.stdout
+    def open_vault(self):
+        return self.env.vaults.session(self.provider, rows.PROJECT)
 
-    @contextmanager
-    def backup_from_pipe(self, vault: Repository) -> Iterator[None]:
-        """A backup that has its lock and waits for input; ends when the block does."""
-        with subprocess.Popen(
-            [self._program, "--no-cache", "backup", "--stdin"],
-            env=self._environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            deadline = time.monotonic() + 60
-            while not vault.names("locks"):
-                assert process.poll() is None and time.monotonic() < deadline, "restic took no lock"
-                time.sleep(0.05)
-            time.sleep(0.5)
-            assert process.stdin is not None
-            try:
-                yield
-            finally:
-                process.stdin.write(b"text")
-                process.stdin.close()
-                process.wait(60)
+    def snapshots(self) -> list[tuple[str, ...]]:
+        """The tags of each."""
+        vault: OpenVault
+        with self.open_vault() as vault:
+            return [snapshot.tags for snapshot in vault.snapshots()]
+
+    # --- requests ---
+
+    def plan(self, *paths: Path, **values: object) -> Plan:
+        resources = [rows.resource(path.name, resource_extra_info={"path": str(path)}) for path in paths]
+        with self.database.write() as uow:
+            return uow.plans.add(rows.plan(provider_id=PROVIDER_ID, resources=resources, **values))
+
+    def checkpoint(self, plan: Plan) -> Checkpoint:
+        with self.database.write() as uow:
+            checkpoint = uow.checkpoints.add(rows.checkpoint(uow.plans.get(plan.id)))
+            self.submission(uow).process_checkpoint(checkpoint)
+        return checkpoint
+
+    def restore(self, checkpoint: Checkpoint, **parameters: object) -> Restore:
+        wanted = {"directory": parameters} if parameters else {}
+        return self.restore_with(checkpoint, wanted)
+
+    def restore_with(self, checkpoint: Checkpoint, parameters: dict) -> Restore:
+        with self.database.write() as uow:
+            restore = Restore(parameters=parameters, **_run_of(checkpoint))
+            self.submission(uow).process_restore(uow.restores.add(restore))
+        return restore
+
+    def verification(self, checkpoint: Checkpoint, depth: str) -> Verification:
+        with self.database.write() as uow:
+            verification = Verification(depth=depth, **_run_of(checkpoint))
+            self.submission(uow).process_verify(uow.verifications.add(verification))
+        return verification
+
+    def delete(self, checkpoint: Checkpoint) -> None:
+        with self.database.write() as uow:
+            found = uow.checkpoints.get(checkpoint.id)
+            found.status = "deleting"
+            self.submission(uow).process_delete(found)
+
+    def submission(self, uow: UnitOfWork) -> Submission:
+        return Submission(uow, self.context, self.clock, max_attempts=2)
+
+    # --- work ---
+
+    def work(self) -> None:
+        """Run what is due, and what follows from it, until nothing is."""
+        while refs := self.due():
+            for ref in refs:
+                self.run(ref)
+
+    def due(self) -> list[TaskRef]:
+        with self.database.read() as uow:
+            tasks = uow.tasks.unsent(self.clock.now(), 0, 100, young_s=0)
+        context = {task.id: RequestContext(task.request_id, task.project_id, "", ()) for task in tasks}
+        return [TaskRef(t.operation, t.method, t.id, t.host, context[t.id]) for t in tasks]
+
+    def run(self, ref: TaskRef) -> None:
+        self.operations[ref.operation]().process_and_suppress_exceptions(ref.context, ref.task_id)
+
+    # --- what came of it ---
+
+    def found(self, entity: Checkpoint) -> Checkpoint:
+        with self.database.read() as uow:
+            return uow.checkpoints.get(entity.id)
+
+    def restored(self, restore: Restore) -> Restore:
+        with self.database.read() as uow:
+            return uow.restores.get(restore.id)
+
+    def verified(self, verification: Verification) -> Verification:
+        with self.database.read() as uow:
+            return uow.verifications.get(verification.id)
+
+    def tasks(self, operation: str) -> list[Task]:
+        with self.database.read() as uow:
+            found = uow.session.query(Task).filter(Task.operation == operation).order_by(Task.created_at)
+            return list(found)
+
+
+def _run_of(checkpoint: Checkpoint) -> dict[str, str]:
+    return {
+        "id": new_id(),
+        "project_id": checkpoint.project_id,
+        "provider_id": checkpoint.provider_id,
+        "checkpoint_id": checkpoint.id,
+    }

@@ -1,0 +1,390 @@
+"""Protect, restore, verify, delete and prune on real rows, a real vault and real directories."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from protectd.common.clock import SystemClock
+from protectd.common.errors import Unavailable
+from protectd.common.reports import Issue, SaveReport
+from protectd.model.unit_of_work import Database
+from protectd.plugin.banks.memory import MemoryBank
+from protectd.plugin.base import BankUnavailable
+from protectd.tasks.protect import is_partial
+from protectd.vault.locks import shared_lock
+from protectd.vault.repository import Repository
+from tests.fakes import rows
+from tests.fakes.clock import ManualClock
+from tests.fakes.tree import differences, tree
+from tests.fakes.vaults import PROVIDER_ID, Protected
+
+pytest_plugins = ["tests.fakes.databases"]
+
+
+class FlakyBank(MemoryBank):
+    """Away while told so."""
+
+    away = False
+
+    def put(self, key, data):
+        if FlakyBank.away:
+            raise BankUnavailable(reason="told so")
+        super().put(key, data)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A directory with content that does not compress."""
+    made = tmp_path / "source"
+    (made / "deep" / "er").mkdir(parents=True)
+    (made / "one.txt").write_text("one")
+    (made / "deep" / "two.bin").write_bytes(os.urandom(300_000))
+    (made / "deep" / "er" / "link").symlink_to("../two.bin")
+    return made
+
+
+@pytest.fixture
+def site(sqlite_database: Database, tmp_path: Path):
+    made = Protected(sqlite_database, ManualClock(), (str(tmp_path),))
+    yield made
+    made.engine.close()
+
+
+@pytest.fixture
+def protected(site, source):
+    """An available checkpoint of `source`."""
+    checkpoint = site.checkpoint(site.plan(source))
+    site.work()
+    assert site.found(checkpoint).error_message is None
+    return checkpoint
+
+
+def vault_bank(site: Protected):
+    return site.bank.section(f"{PROVIDER_ID}/{rows.PROJECT}")
+
+
+def packs(site: Protected) -> list[str]:
+    return [found.key for found in vault_bank(site).list("data")]
+
+
+def damage(site: Protected) -> None:
+    """Change one byte in the middle of the largest pack."""
+    bank = vault_bank(site)
+    key = max(packs(site), key=bank.size)
+    raw = bytearray(bank.get(key))
+    raw[len(raw) // 2] ^= 1
+    bank.put(key, bytes(raw))
+
+
+# --- protect ---
+
+
+def test_a_checkpoint_tells_what_it_holds(site, protected):
+    found = site.found(protected)
+    assert (found.status, found.partial, found.files) == ("available", False, 2)
+    assert found.logical_bytes >= 300_000
+    resource = found.resources[0]
+    assert (resource.status, resource.files, resource.issue_count) == ("available", 2, 0)
+    assert len(resource.snapshot_id) == len(resource.tree_id) == 64
+    assert found.started_at is not None and found.ended_at is not None
+    assert found.resource_graph is not None
+
+
+def test_an_unchanged_directory_adds_next_to_nothing(site, source, protected):
+    again = site.checkpoint(site.plan(source))
+    site.work()
+    assert site.found(again).added_bytes < 10_000
+
+
+def test_a_plan_whose_directory_is_not_there_ends_in_error_with_a_reason(site, tmp_path):
+    checkpoint = site.checkpoint(site.plan(tmp_path / "nothing"))
+    site.work()
+    found = site.found(checkpoint)
+    assert found.status == "error"
+    assert "nothing" in found.error_message
+    assert (found.resources[0].status, "nothing" in found.resources[0].reason) == ("error", True)
+
+
+def test_of_several_resources_each_tells_its_own_end(site, source, tmp_path):
+    checkpoint = site.checkpoint(site.plan(source, tmp_path / "nothing"))
+    site.work()
+    found = site.found(checkpoint)
+    assert [found.status, *(resource.status for resource in found.resources)] == ["error"] * 3
+    assert "nothing" in found.resources[1].reason
+    assert found.resources[0].reason != found.resources[1].reason
+
+
+def test_a_place_that_is_not_allowed_any_more_is_refused_in_the_task_too(site):
+    checkpoint = site.checkpoint(site.plan(Path("/etc")))
+    site.work()
+    assert (site.found(checkpoint).status, site.found(checkpoint).error_code) == ("error", "path.not_allowed")
+
+
+def test_a_socket_is_told_and_takes_nothing_from_a_checkpoint(site, source):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(source / "sock"))
+        checkpoint = site.checkpoint(site.plan(source))
+        site.work()
+    found = site.found(checkpoint)
+    assert (found.status, found.partial) == ("available", False)
+    assert [issue["kind"] for issue in found.resources[0].issues] == ["socket"]
+
+
+@pytest.mark.parametrize(
+    ("issues", "count", "partial"),
+    [
+        ([], 0, False),
+        (["socket"], 1, False),
+        (["socket", "vanished"], 2, True),
+        (["changed"], 1, True),
+        (["unreadable"], 1, True),
+        (["socket"], 2000, True),
+    ],
+)
+def test_what_may_be_missing_makes_a_checkpoint_partial(issues, count, partial):
+    named = tuple(Issue("path", kind, "reason") for kind in issues)
+    report = SaveReport("s", "t", 1, 1, 0, 0, 1, 1, 1, 1, issues=named, issue_count=count)
+    assert is_partial(report) is partial
+
+
+def test_a_bank_that_is_away_for_a_while_costs_an_attempt_and_no_more(sqlite_database, tmp_path, source):
+    site = Protected(sqlite_database, ManualClock(), (str(tmp_path),), FlakyBank.from_options({}))
+    checkpoint = site.checkpoint(site.plan(source))
+    FlakyBank.away = True
+    try:
+        site.work()
+        assert site.found(checkpoint).status in ("PENDING", "protecting")
+    finally:
+        FlakyBank.away = False
+    site.clock.advance(5)
+    site.work()
+    assert (site.found(checkpoint).status, site.tasks("protect")[0].attempts) == ("available", 2)
+
+
+def test_a_repeated_run_leaves_one_snapshot(site, source, protected):
+    """As after a worker that was killed between its last snapshot and its last word."""
+    resource = protected.resources[0]
+    with site.database.write() as uow:
+        found = uow.checkpoints.get(protected.id)
+        found.status = "protecting"
+        found.resources[0].status = "protecting"
+        site.submission(uow).process_checkpoint(found)
+    site.work()
+    tags = f"protectd:checkpoint={protected.id}", f"protectd:resource={resource.resource_id}"
+    assert site.snapshots() == [tags]
+    assert site.found(protected).status == "available"
+
+
+# --- restore ---
+
+
+def test_a_destroyed_directory_comes_back_as_it_was(site, source, protected):
+    before = tree(source)
+    for path in sorted(source.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+    restore = site.restore(protected)
+    site.work()
+    found = site.restored(restore)
+    assert (found.status, found.error_message) == ("success", None)
+    assert differences(before, tree(source)) == []
+    assert found.resources_status == {protected.resources[0].key: "available"}
+    assert found.files == 2
+
+
+def test_a_restore_goes_where_it_is_told(site, source, protected, tmp_path):
+    restore = site.restore(protected, path=str(tmp_path / "elsewhere"))
+    site.work()
+    assert site.restored(restore).status == "success"
+    assert differences(tree(source), tree(tmp_path / "elsewhere")) == []
+
+
+def test_several_resources_under_one_path_get_a_directory_each(site, source, tmp_path):
+    second = tmp_path / "second"
+    second.mkdir()
+    (second / "file").write_text("second")
+    checkpoint = site.checkpoint(site.plan(source, second))
+    site.work()
+    restore = site.restore(checkpoint, path=str(tmp_path / "all"))
+    site.work()
+    assert site.restored(restore).status == "success"
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["second", "source"]
+
+
+def test_a_target_with_content_is_refused_with_a_reason(site, protected):
+    restore = site.restore(protected)
+    site.work()
+    found = site.restored(restore)
+    assert (found.status, found.error_code) == ("fail", "vault.target_unusable")
+    key = protected.resources[0].key
+    assert found.resources_status == {key: "error"}
+    assert found.resources_reason[key] == found.error_message
+
+
+def test_a_damaged_vault_fails_the_restore_and_names_what_is_missing(site, protected, tmp_path):
+    damage(site)
+    restore = site.restore(protected, path=str(tmp_path / "elsewhere"))
+    site.work()
+    found = site.restored(restore)
+    assert (found.status, found.error_code) == ("fail", "restore.incomplete")
+    assert "two.bin" in found.error_message
+    assert [issue["kind"] for issue in found.issues] == ["damaged"]
+    assert not (tmp_path / "elsewhere" / "deep" / "two.bin").exists()
+
+
+def test_a_restore_of_a_checkpoint_that_is_gone_fails_with_a_reason(site, protected, tmp_path):
+    restore = site.restore(protected, path=str(tmp_path / "elsewhere"))
+    with site.database.write() as uow:
+        uow.checkpoints.get(protected.id).status = "deleting"
+    site.work()
+    found = site.restored(restore)
+    assert (found.status, found.error_code) == ("fail", "task.entity_not_ready")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_member_may_not_write_where_only_an_administrator_may(site, protected, tmp_path_factory):
+    target = tmp_path_factory.mktemp("foreign") / "target"
+    restore = site.restore(protected, path=str(target))
+    site.work()
+    assert (site.restored(restore).status, site.restored(restore).error_code) == ("fail", "path.not_allowed")
+    site.as_admin()
+    restore = site.restore(protected, path=str(target))
+    site.work()
+    assert site.restored(restore).status == "success"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes device nodes")
+def test_device_nodes_come_back_for_administrators_only_and_a_member_is_told(site, source, tmp_path):
+    os.mknod(source / "null", 0o020666, os.makedev(1, 3))
+    checkpoint = site.checkpoint(site.plan(source))
+    site.work()
+    restore = site.restore(checkpoint, path=str(tmp_path / "member"))
+    site.work()
+    assert site.restored(restore).status == "success"
+    assert [issue["kind"] for issue in site.restored(restore).issues] == ["refused"]
+    site.as_admin()
+    restore = site.restore(checkpoint, path=str(tmp_path / "admin"))
+    site.work()
+    assert site.restored(restore).issues == []
+    assert (tmp_path / "admin" / "null").is_char_device()
+
+
+def test_a_restore_that_broke_off_while_writing_may_go_on_in_its_own_remains(
+    site, source, protected, tmp_path
+):
+    target = tmp_path / "elsewhere"
+    target.mkdir()
+    (target / "one.txt").write_text("half")
+    restore = site.restore(protected, path=str(target))
+    with site.database.write() as uow:
+        uow.restores.get(restore.id).status = "in_progress"
+        task = uow.tasks.live("restore", restore.id)[0]
+        task.progress = {"phase": "restore", "done_bytes": 4, "done_files": 1}
+    site.work()
+    assert site.restored(restore).status == "success"
+    assert (target / "one.txt").read_text() == "one"
+
+
+# --- verify ---
+
+
+@pytest.mark.parametrize("depth", ["structure", "data"])
+def test_a_good_checkpoint_is_found_good(site, protected, depth):
+    verification = site.verification(protected, depth)
+    site.work()
+    found = site.verified(verification)
+    assert (found.status, found.errors) == ("success", [])
+    assert (found.read_bytes > 300_000) == (depth == "data")
+
+
+def test_one_changed_byte_is_found_where_every_byte_is_read(site, protected):
+    damage(site)
+    verification = site.verification(protected, "data")
+    site.work()
+    found = site.verified(verification)
+    assert (found.status, found.error_code) == ("fail", "resource.damaged")
+    assert found.errors
+    assert found.resources_status == {protected.resources[0].key: "error"}
+
+
+# --- delete and prune ---
+
+
+def test_a_deleted_checkpoint_is_gone_and_its_bytes_come_back(site, source, protected):
+    (source / "deep" / "two.bin").write_bytes(b"")
+    kept = site.checkpoint(site.plan(source))
+    site.work()
+    site.delete(protected)
+    site.work()
+    found = site.found(protected)
+    assert [found.status, found.resources[0].status] == ["deleted", "deleted"]
+    assert [task.state for task in site.tasks("prune")] == ["done"]
+    bank = vault_bank(site)
+    assert sum(bank.size(key) for key in packs(site)) < 100_000
+    verification = site.verification(kept, "data")
+    site.work()
+    assert site.verified(verification).status == "success"
+
+
+def test_a_checkpoint_in_error_leaves_nothing_when_it_is_deleted(site, source, tmp_path):
+    checkpoint = site.checkpoint(site.plan(source, tmp_path / "nothing"))
+    site.work()
+    site.delete(checkpoint)
+    site.work()
+    assert site.found(checkpoint).status == "deleted"
+    assert site.snapshots() == []
+    assert packs(site) == []
+
+
+def test_many_deletions_wait_for_one_prune(site, source, protected):
+    other = site.checkpoint(site.plan(source))
+    site.work()
+    for checkpoint in (protected, other):
+        site.delete(checkpoint)
+    for ref in site.due():
+        site.run(ref)
+    assert [task.state for task in site.tasks("prune")] == ["pending"]
+    site.work()
+    assert packs(site) == []
+
+
+def test_a_prune_waits_for_who_uses_the_vault_without_failing(site, protected):
+    site.delete(protected)
+    with site.open_vault() as vault:
+        repository = Repository.with_key(vault._bank, vault._key)
+        identity = site.engine.options.identity()
+        with shared_lock(repository, identity, SystemClock(), 1.0):
+            for _ in range(5):
+                site.work()
+                site.clock.advance(5)
+            waiting = site.tasks("prune")[0]
+            assert (waiting.state, waiting.attempts, waiting.error_code) == ("pending", 0, "vault.locked")
+    site.work()
+    assert site.tasks("prune")[0].state == "done"
+
+
+def test_a_deletion_that_fails_can_be_asked_for_again(sqlite_database, tmp_path, source):
+    class StuckBank(MemoryBank):
+        def delete(self, key):
+            if stuck.is_set():
+                raise Unavailable(what="bank", reason="told so")
+            super().delete(key)
+
+    stuck = threading.Event()
+    site = Protected(sqlite_database, ManualClock(), (str(tmp_path),), StuckBank.from_options({}))
+    checkpoint = site.checkpoint(site.plan(source))
+    site.work()
+    stuck.set()
+    site.delete(checkpoint)
+    for _ in range(2):
+        site.work()
+        site.clock.advance(5)
+    assert site.found(checkpoint).status == "error-deleting"
+    stuck.clear()
+    site.delete(checkpoint)
+    site.work()
+    assert site.found(checkpoint).status == "deleted"
