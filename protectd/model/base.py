@@ -77,6 +77,21 @@ class Json(TypeDecorator[Any]):
         return None if value is None else json.loads(value)
 
 
+class FreeText(TypeDecorator[str]):
+    """Text for people that may quote a path or a tool: what no database takes is shown as escapes."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return mysql.MEDIUMTEXT() if dialect.name in MYSQL_FAMILY else Text()
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
 class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
     __table_args__: Any = TABLE_OPTIONS

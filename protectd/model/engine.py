@@ -143,6 +143,8 @@ def _set_up_mysql(connection: Any, record: object) -> None:
 
 
 def _name_error(context: ExceptionContext) -> BaseException | None:
+    if context.is_pre_ping:
+        return None  # the pool connects anew by itself
     if context.is_disconnect or _away(context):
         return DatabaseUnavailable(reason=_reason(context.original_exception))
     return None

@@ -11,7 +11,7 @@ from typing import Any
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 
 from alembic import command
 from protectd.common.errors import ConfigurationError
@@ -89,12 +89,28 @@ def _config(connection: Connection) -> Config:
 def _connected(url: str) -> Iterator[Connection]:
     """A connection that no other migration has meanwhile; committed at the end of the block."""
     engine = make_engine(url, pool_size=1, max_overflow=0)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _loosen_keys)
     try:
         with engine.execution_options(**{WRITES: True}).begin() as connection:
             _wait_for_others(connection)
             yield connection
+            _check_keys(connection)
     finally:
         engine.dispose()
+
+
+def _loosen_keys(connection: Any, record: object) -> None:
+    """SQLite changes a table by copying and dropping it, which must not reach the rows that refer to it."""
+    connection.execute("PRAGMA foreign_keys = OFF")
+
+
+def _check_keys(connection: Connection) -> None:
+    if connection.dialect.name != "sqlite":
+        return
+    if dangling := connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall():
+        tables = sorted({row[0] for row in dangling})
+        raise ConfigurationError(where="migrations", reason=f"rows of {tables} refer to rows that are gone")
 
 
 def _wait_for_others(connection: Connection) -> None:

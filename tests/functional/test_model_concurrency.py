@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
-from protectd.model.engine import DatabaseUnavailable
+from protectd.model.engine import DatabaseUnavailable, make_engine
 from protectd.model.models import Task
-from protectd.model.unit_of_work import Database
+from protectd.model.unit_of_work import Database, UnitOfWork
 from tests.fakes import rows
 
 pytest_plugins = ["tests.fakes.databases"]
@@ -101,6 +101,47 @@ def _restore(database: Database, checkpoint_id: str) -> bool:
             return False
         uow.restores.add(rows.restore(checkpoint_id=checkpoint_id))
         return True
+
+
+@pytest.mark.parametrize("any_url", ["postgresql", "mariadb"], indirect=True)
+def test_a_lost_connection_fails_one_unit_of_work_and_the_next_one_connects_anew(
+    any_database: Database,
+) -> None:
+    with any_database.write() as uow:
+        kept = uow.plans.add(rows.plan()).id
+    with pytest.raises(DatabaseUnavailable), any_database.write() as uow:
+        lost = uow.plans.add(rows.plan()).id
+        _kill(any_database, _number(any_database, uow))
+        uow.plans.get(kept)
+    with any_database.read() as uow:
+        assert uow.plans.find(kept) is not None
+        assert uow.plans.find(lost) is None
+
+
+@pytest.mark.parametrize("any_url", ["postgresql", "mariadb"], indirect=True)
+def test_idle_connections_that_were_cut_off_are_not_noticed(any_database: Database) -> None:
+    with any_database.read() as idle:
+        number = _number(any_database, idle)
+    _kill(any_database, number)
+    with any_database.read() as one, any_database.read() as other:
+        assert one.plans.find("x") is None and other.plans.find("x") is None
+
+
+def _number(database: Database, uow: UnitOfWork) -> int:
+    """Which connection of the server a unit of work has."""
+    postgresql = database.engine.dialect.name == "postgresql"
+    asked = "SELECT pg_backend_pid()" if postgresql else "SELECT connection_id()"
+    return int(uow.session.scalar(text(asked)))
+
+
+def _kill(database: Database, number: int) -> None:
+    """As a restart of the server would."""
+    postgresql = database.engine.dialect.name == "postgresql"
+    kill = "SELECT pg_terminate_backend(:number)" if postgresql else "KILL :number"
+    engine = make_engine(database.engine.url)
+    with engine.connect() as connection:
+        connection.execute(text(kill), {"number": number})
+    engine.dispose()
 
 
 def test_a_lock_that_does_not_come_free_is_unavailability(sqlite_database: Database) -> None:

@@ -11,26 +11,11 @@ from protectd.domain import tokens
 from protectd.model.repositories.tokens import TokenNotFound
 from protectd.model.unit_of_work import Database
 from protectd.plugin.base import Identity
+from tests.fakes.clock import ManualClock
 
 pytest_plugins = ["tests.fakes.databases"]
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
-
-
-class StoppedClock:
-    """Shows what it was set to."""
-
-    def __init__(self, now: datetime) -> None:
-        self.moment = now
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def monotonic(self) -> float:
-        return self.moment.timestamp()
-
-    def sleep(self, seconds: float) -> None:
-        self.moment += timedelta(seconds=seconds)
 
 
 def issue(database: Database, ttl_s: float | None = None) -> str:
@@ -40,7 +25,7 @@ def issue(database: Database, ttl_s: float | None = None) -> str:
 
 def test_a_token_gives_the_identity_it_was_made_for(any_database: Database) -> None:
     token = issue(any_database)
-    found = tokens.Lookup(any_database, StoppedClock(NOW)).by_digest(tokens.digest(token))
+    found = tokens.Lookup(any_database, ManualClock(NOW)).by_digest(tokens.digest(token))
     assert found == Identity("user", "project", ("member", "reader"))
 
 
@@ -56,7 +41,7 @@ def test_a_token_has_256_random_bits_and_is_not_kept(any_database: Database) -> 
 
 def test_an_expired_token_is_like_an_unknown_one(any_database: Database) -> None:
     digest = tokens.digest(issue(any_database, ttl_s=60))
-    clock = StoppedClock(NOW)
+    clock = ManualClock(NOW)
     lookup = tokens.Lookup(any_database, clock)
     clock.sleep(59.999)
     assert lookup.by_digest(digest) is not None
@@ -67,7 +52,7 @@ def test_an_expired_token_is_like_an_unknown_one(any_database: Database) -> None
 
 def test_a_revoked_token_is_refused_at_once_and_stays_revoked(any_database: Database) -> None:
     digest = tokens.digest(issue(any_database))
-    lookup = tokens.Lookup(any_database, StoppedClock(NOW))
+    lookup = tokens.Lookup(any_database, ManualClock(NOW))
     assert lookup.by_digest(digest) is not None
     with any_database.write() as uow:
         token_id = uow.tokens.by_digest(digest).id
@@ -86,4 +71,4 @@ def test_revoking_what_is_not_there_says_so(any_database: Database) -> None:
 @pytest.mark.parametrize("odd", ["", "ü😀", "\udcff", "x" * 10_000, "' OR '1'='1"])
 def test_odd_text_is_an_unknown_token(any_database: Database, odd: str) -> None:
     issue(any_database)
-    assert tokens.Lookup(any_database, StoppedClock(NOW)).by_digest(tokens.digest(odd)) is None
+    assert tokens.Lookup(any_database, ManualClock(NOW)).by_digest(tokens.digest(odd)) is None

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from protectd.common.errors import ConfigurationError
-from protectd.model.base import Base, Json, UTCDateTime
+from protectd.model.base import Base, FreeText, Json, UTCDateTime
 from protectd.model.engine import DatabaseUnavailable
 from protectd.model.models import Plan
 from protectd.model.unit_of_work import Database
@@ -44,6 +44,13 @@ def test_json_comes_back_as_it_was(value: object) -> None:
 def test_json_knows_no_nan() -> None:
     with pytest.raises(ValueError, match="JSON"):
         Json().process_bind_param(float("nan"), DIALECTS[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"), [("é😀", "é😀"), ("\udcff", "\\udcff"), ("a\0b", "a\\x00b"), (None, None)]
+)
+def test_text_for_people_holds_what_a_database_takes(text: str | None, kept: str | None) -> None:
+    assert FreeText().process_bind_param(text, DIALECTS[0]) == kept
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)

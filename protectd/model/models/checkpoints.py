@@ -15,6 +15,7 @@ from protectd.model.base import (
     LENGTH_WORD,
     TABLE_OPTIONS,
     Base,
+    FreeText,
     Json,
     LongText,
     Stateful,
@@ -50,7 +51,7 @@ class Checkpoint(Timestamps, Stateful, Base):
     host: Mapped[str | None] = mapped_column(String(LENGTH_NAME))
     partial: Mapped[bool] = mapped_column(Boolean, default=False)
     error_code: Mapped[str | None] = mapped_column(String(LENGTH_WORD))
-    error_message: Mapped[str | None] = mapped_column(LongText)
+    error_message: Mapped[str | None] = mapped_column(FreeText)
     logical_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     added_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     stored_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -100,7 +101,7 @@ class CheckpointResource(Stateful, Base):
     resource_name: Mapped[str] = mapped_column(String(LENGTH_NAME))
     extra_info: Mapped[Any] = mapped_column(Json, nullable=True)
     status: Mapped[str] = mapped_column(String(LENGTH_WORD), default=ResourceStatus.PENDING)
-    reason: Mapped[str | None] = mapped_column(LongText)
+    reason: Mapped[str | None] = mapped_column(FreeText)
     snapshot_id: Mapped[str | None] = mapped_column(String(LENGTH_WORD))
     tree_id: Mapped[str | None] = mapped_column(String(LENGTH_WORD))
     source_path: Mapped[str | None] = mapped_column(LongText)

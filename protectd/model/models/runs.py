@@ -12,8 +12,8 @@ from protectd.model.base import (
     LENGTH_ID,
     LENGTH_NAME,
     LENGTH_WORD,
+    FreeText,
     Json,
-    LongText,
     Stateful,
     Timestamps,
     UTCDateTime,
@@ -32,7 +32,7 @@ class CheckpointRun(Timestamps, Stateful):
     resources_status: Mapped[dict[str, str]] = mapped_column(Json, default=dict)
     resources_reason: Mapped[dict[str, str]] = mapped_column(Json, default=dict)
     error_code: Mapped[str | None] = mapped_column(String(LENGTH_WORD))
-    error_message: Mapped[str | None] = mapped_column(LongText)
+    error_message: Mapped[str | None] = mapped_column(FreeText)
     files: Mapped[int] = mapped_column(BigInteger, default=0)
     issue_count: Mapped[int] = mapped_column(BigInteger, default=0)
     issues: Mapped[list[dict[str, str]]] = mapped_column(Json, default=list)

@@ -14,8 +14,8 @@ from protectd.model.base import (
     LENGTH_WORD,
     TABLE_OPTIONS,
     Base,
+    FreeText,
     Json,
-    LongText,
     Stateful,
     UTCDateTime,
     id_column,
@@ -67,7 +67,7 @@ class Task(Stateful, Base):
     deadline_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     progress: Mapped[dict[str, Any] | None] = mapped_column(Json)
     error_code: Mapped[str | None] = mapped_column(String(LENGTH_WORD))
-    error_message: Mapped[str | None] = mapped_column(LongText)
+    error_message: Mapped[str | None] = mapped_column(FreeText)
     outcome: Mapped[str | None] = mapped_column(String(LENGTH_WORD))
     plan_id: Mapped[str | None] = mapped_column(String(LENGTH_ID))
     provider_id: Mapped[str | None] = mapped_column(String(LENGTH_ID))
