@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import webtest
+from sqlalchemy import event
 
 from protectd.cmd.build import Parts, parts
 from protectd.common.ids import new_id
@@ -135,6 +136,21 @@ class Service:
             user = f"user-{next(self.numbers)}"
             token = tokens.issue(uow, project_id, user, [role], None, self.parts.clock.now())
         return Client(self.app, token, project_id)
+
+    @contextmanager
+    def counted_statements(self) -> Iterator[list[str]]:
+        """The SQL that the block makes the service send."""
+        seen: list[str] = []
+
+        def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+            seen.append(statement)
+
+        engine = self.parts.database.engine
+        event.listen(engine, "before_cursor_execute", note)
+        try:
+            yield seen
+        finally:
+            event.remove(engine, "before_cursor_execute", note)
 
     def directory(self, name: str = "data") -> Path:
         """A small directory that members may protect."""

@@ -1,0 +1,187 @@
+"""Restores: what is refused before anything is written, and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.fakes.service import FILES_ID, Client, Service, run_body
+
+UNKNOWN_ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
+
+
+@pytest.fixture
+def member(direct: Service) -> Client:
+    return direct.client()
+
+
+@pytest.fixture(scope="module")
+def owner(direct: Service) -> Client:
+    return direct.client()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(direct: Service, owner: Client) -> dict[str, Any]:
+    """Two directories, saved."""
+    directories = [direct.directory(name) for name in ("first", "second")]
+    resources = [
+        {"type": "directory", "name": each.name, "extra_info": {"path": str(each)}} for each in directories
+    ]
+    made = owner.checkpoint(owner.plan(directories[0], resources=resources))
+    assert made["status"] == "available", made["error"]
+    return made
+
+
+@pytest.fixture
+def refused(owner: Client, checkpoint: dict[str, Any]) -> Callable[..., dict[str, Any]]:
+    def refuse(status: int = 400, **fields: Any) -> dict[str, Any]:
+        return owner.refused("POST", "restores", status, {"restore": run_body(checkpoint, **fields)})
+
+    return refuse
+
+
+def test_each_resource_goes_to_a_directory_of_its_name(
+    direct: Service, owner: Client, checkpoint: dict[str, Any]
+) -> None:
+    target = direct.allowed / "together"
+    body = {"restore": run_body(checkpoint, parameters={"directory": {"path": str(target)}})}
+    answer = owner.call("POST", "restores", body)
+    restore = answer.json["restore"]
+    assert answer.status_int == 202
+    assert answer.headers["Location"].endswith(f"/v1/{owner.project_id}/restores/{restore['id']}")
+    assert restore["status"] == "success", restore["error"]
+    assert restore["resources_status"] == {
+        f"directory#{each['id']}": "available" for each in checkpoint["resources"]
+    }
+    assert (target / "first" / "one.txt").read_text() == "one\n"
+    assert (target / "second" / "below" / "two.txt").read_text() == "two\n"
+    assert owner.get(f"restores/{restore['id']}")["restore"] == restore
+    assert restore["id"] in [each["id"] for each in owner.get("restores?status=success")["restores"]]
+
+
+def test_a_place_that_has_something_is_not_overwritten_unasked(
+    direct: Service, owner: Client, checkpoint: dict[str, Any]
+) -> None:
+    restore = owner.restore(checkpoint)["restore"]
+    assert restore["status"] == "fail"
+    assert restore["error"]["message"]
+    assert restore["restore_target"] is None
+    changed = direct.allowed / "first" / "one.txt"
+    changed.write_text("changed\n")
+    restore = owner.restore(checkpoint, parameters={"directory": {"overwrite": True}})["restore"]
+    assert restore["status"] == "success", restore["error"]
+    assert changed.read_text() == "one\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"provider_id": "x"}, "restore.provider_id"),
+        ({"provider_id": UNKNOWN_ID}, "restore.provider_id"),
+        ({"provider_id": FILES_ID}, "restore.provider_id"),
+        ({"checkpoint_id": None}, "restore.checkpoint_id"),
+        ({"parameters": None}, "restore.parameters"),
+        ({"parameters": {"volume": {}}}, "restore.parameters.volume"),
+        ({"parameters": {f"directory#{UNKNOWN_ID}": {}}}, f"restore.parameters.directory#{UNKNOWN_ID}"),
+        ({"parameters": {"directory": {"path": ""}}}, "restore.parameters.directory.path"),
+        ({"parameters": {"directory": {"path": "relative"}}}, "restore.parameters.directory.path"),
+        ({"parameters": {"directory": {"path": "/a/../b"}}}, "restore.parameters.directory.path"),
+        ({"parameters": {"directory": {"path": "/a\0"}}}, "restore.parameters.directory.path"),
+        ({"parameters": {"directory": {"overwrite": 3}}}, "restore.parameters.directory.overwrite"),
+        ({"parameters": {"directory": {"target": "/"}}}, "restore.parameters.directory.target"),
+        ({"restore_target": "elsewhere"}, "restore.restore_target"),
+        ({"restore_auth": "x"}, "restore.restore_auth"),
+        ({"trusted": True}, "restore.trusted"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(
+    refused: Callable[..., dict[str, Any]], fields: dict[str, Any], field: str
+) -> None:
+    assert refused(**fields)["field"] == field
+
+
+@pytest.mark.parametrize("path", ["/etc", "/", "/tmp/beside"])
+def test_a_member_restores_only_below_the_allowed_roots(
+    refused: Callable[..., dict[str, Any]], path: str
+) -> None:
+    fault = refused(403, parameters={"directory": {"path": path, "overwrite": True}})
+    assert fault["error"] == "path.not_allowed"
+
+
+def test_nobody_restores_onto_the_services_own_files(direct: Service) -> None:
+    admin = direct.client(role="admin")
+    made = admin.checkpoint(admin.plan(direct.directory("admins")))
+    state = direct.parts.conf.state_dir
+    for path in (state, f"{state}/below", "/"):
+        body = {"restore": run_body(made, parameters={"directory": {"path": path, "overwrite": True}})}
+        admin.refused("POST", "restores", 403, body)
+
+
+def test_a_member_cannot_write_back_where_only_an_administrator_may(direct: Service) -> None:
+    """In place is a target too."""
+    admin = direct.client(role="admin")
+    outside = direct.allowed.parent / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("s")
+    made = admin.checkpoint(admin.plan(outside))
+    member = direct.client(admin.project_id)
+    for parameters in ({}, {"directory": {"overwrite": True}}):
+        body = {"restore": run_body(made, parameters=parameters)}
+        assert member.refused("POST", "restores", 403, body)["error"] == "path.not_allowed"
+
+
+def test_two_resources_of_one_name_do_not_share_a_directory(direct: Service, member: Client) -> None:
+    paths = [direct.directory("same-1"), direct.directory("same-2")]
+    resources = [{"type": "directory", "name": "same", "extra_info": {"path": str(path)}} for path in paths]
+    made = member.checkpoint(member.plan(paths[0], resources=resources))
+    body = run_body(made, parameters={"directory": {"path": str(direct.allowed / "both")}})
+    fault = member.refused("POST", "restores", 400, {"restore": body})
+    assert fault["field"] == "restore.parameters.directory.path"
+
+
+def test_a_checkpoint_that_is_not_available_is_refused_with_its_state(
+    direct: Service, member: Client
+) -> None:
+    made = member.checkpoint(member.plan(direct.allowed / "never-there"))
+    fault = member.refused("POST", "restores", 409, {"restore": run_body(made)})
+    assert fault["error"] == "checkpoint.not_available"
+    assert "error" in fault["message"]
+
+
+def test_another_projects_checkpoint_and_restore_are_not_there(
+    direct: Service, owner: Client, member: Client, checkpoint: dict[str, Any]
+) -> None:
+    restore = owner.restore(checkpoint)["restore"]
+    assert member.refused("POST", "restores", 404, {"restore": run_body(checkpoint)})["error"] == (
+        "checkpoint.not_found"
+    )
+    assert member.refused("GET", f"restores/{restore['id']}", 404)["error"] == "restore.not_found"
+    assert member.get("restores") == {"restores": []}
+
+
+def test_credentials_are_neither_kept_nor_shown(
+    direct: Service, owner: Client, checkpoint: dict[str, Any]
+) -> None:
+    auth = {"type": "password", "username": "u", "password": "hush-hush"}
+    answer = owner.restore(checkpoint, restore_auth=auth, restore_target=None)
+    assert "hush-hush" not in str(answer)
+    assert "restore_auth" not in answer["restore"]
+
+
+def test_an_administrators_restore_is_trusted_and_a_members_is_not(
+    direct: Service, owner: Client, checkpoint: dict[str, Any]
+) -> None:
+    admin = direct.client(owner.project_id, role="admin")
+    assert owner.restore(checkpoint)["restore"]["trusted"] is False
+    assert admin.restore(checkpoint)["restore"]["trusted"] is True
+
+
+def test_four_kilobytes_of_parameters_come_back_unchanged(
+    direct: Service, owner: Client, checkpoint: dict[str, Any]
+) -> None:
+    deep = "/".join([str(direct.allowed), *["d" * 200] * 19])
+    parameters = {"directory": {"path": deep}}
+    restore = owner.restore(checkpoint, parameters=parameters)["restore"]
+    assert owner.get(f"restores/{restore['id']}")["restore"]["parameters"] == parameters
