@@ -339,7 +339,7 @@ class ProtectionPlugin(ABC):
     @classmethod
     @abstractmethod
     def from_options(cls, options: Mapping[str, str]) -> Self:
-        """Called once at each start for each provider that names it, in the API too. Touches nothing outside."""
+        """Called once at each start for each provider that names it. Touches nothing outside."""
 
     @abstractmethod
     def supported_types(self) -> Sequence[str]:
