@@ -35,19 +35,19 @@ class Rule:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a caller stands with one rule after this request. `reset` is whole seconds of the epoch."""
+    """Where a caller stands with one rule after this request. `reset_at`: seconds of the epoch."""
 
     rule: Rule
     refused: bool
     remaining: int
-    reset: int
+    reset_at: float
 
     @property
     def headers(self) -> list[tuple[str, str]]:
         return [
             ("X-RateLimit-Limit", str(self.rule.rate.amount)),
             ("X-RateLimit-Remaining", str(self.remaining)),
-            ("X-RateLimit-Reset", str(self.reset)),
+            ("X-RateLimit-Reset", str(math.ceil(self.reset_at))),
         ]
 
 
@@ -82,7 +82,7 @@ class Counter:
     def take(self, rule: Rule, key: str) -> Standing:
         taken = self._limiter.hit(rule.rate, rule.text, key)
         stats = self._limiter.get_window_stats(rule.rate, rule.text, key)
-        return Standing(rule, not taken, max(0, stats.remaining), math.ceil(stats.reset_time))
+        return Standing(rule, not taken, max(0, stats.remaining), stats.reset_time)
 
 
 def _storage(url: str) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import webtest
+from oslo_policy import opts as policy_opts
 from sqlalchemy import event
 
 from protectd.cmd.build import Parts, parts
@@ -163,35 +164,50 @@ class Service:
 
 
 @contextmanager
-def running(directory: Path, mode: str = "queue", paste: str | None = None) -> Iterator[Service]:
+def running(
+    directory: Path,
+    mode: str = "queue",
+    paste: str | None = None,
+    auth: str = "token",
+    policy: Path | None = None,
+) -> Iterator[Service]:
     """
     :param mode: `direct` runs tasks before the answer; `queue` sends them to nobody, so they wait.
     :param paste: text of the paste file, if not the shipped one.
+    :param policy: a policy file.
     """
-    allowed = directory / "allowed"
+    allowed, paste_file = directory / "allowed", directory / "paste.ini"
     allowed.mkdir()
-    with parts(_conf(directory, allowed, mode, paste), "protectd-api", in_process=True) as made:
+    paste_file.write_text(paste or PASTE_FILE.read_text())
+    conf = _conf(directory, _providers(directory, allowed))
+    conf.set_override("mode", mode, group="dispatch")
+    conf.set_override("paste_config", str(paste_file), group="api")
+    conf.set_override("auth_strategy", auth)
+    if policy is not None:
+        policy_opts.set_defaults(conf, policy_file=str(policy))
+    with parts(conf, "protectd-api", in_process=True) as made:
         make_master_key(Path(made.conf.secrets.master_key_file))
         migrate.upgrade(made.database_url)
         yield Service(made, webtest.TestApp(made.application()), allowed)
 
 
-def _conf(directory: Path, allowed: Path, mode: str, paste: str | None) -> Any:
-    state, providers = directory / "state", directory / "providers.d"
-    for each in (state, providers):
-        each.mkdir()
-    paste_file = directory / "paste.ini"
-    paste_file.write_text(paste or PASTE_FILE.read_text())
+def _conf(directory: Path, providers: Path) -> Any:
+    state = directory / "state"
+    state.mkdir()
+    conf = new_config()
+    conf.set_override("state_dir", str(state))
+    conf.set_override("provider_config_dir", str(providers))
+    conf.set_override("connection", f"sqlite:///{state}/protectd.db", group="database")
+    return conf
+
+
+def _providers(directory: Path, allowed: Path) -> Path:
+    providers = directory / "providers.d"
+    providers.mkdir()
     for id, name, bank, options in (
         (FILES_ID, "files", "filesystem", f"path = {directory}/bank"),
         (MEMORY_ID, "memory", "memory", ""),
     ):
         text = PROVIDER.format(id=id, name=name, bank=bank, options=options, roots=f"* = {allowed}")
         (providers / f"{name}.conf").write_text(text)
-    conf = new_config()
-    conf.set_override("state_dir", str(state))
-    conf.set_override("provider_config_dir", str(providers))
-    conf.set_override("paste_config", str(paste_file), group="api")
-    conf.set_override("connection", f"sqlite:///{state}/protectd.db", group="database")
-    conf.set_override("mode", mode, group="dispatch")
-    return conf
+    return providers

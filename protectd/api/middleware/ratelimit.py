@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -75,7 +76,7 @@ class RateLimit:
     def _refuse(
         self, standing: Standing, environ: env.Environ, start_response: env.StartResponse
     ) -> Iterable[bytes]:
-        wait_s = max(1, standing.reset - int(time.time()))
+        wait_s = max(1, math.ceil(standing.reset_at - time.time()))
         error = self._refusal(limit=str(standing.rule.rate), retry_after_s=wait_s)
         response = faults.render(error, env.request_id(environ))
         response.headers.update(standing.headers)
