@@ -24,7 +24,7 @@ from protectd.vault.prune import prune
 from protectd.vault.repository import INDEX, BlobReader, Repository, WriterIdentity
 from protectd.vault.snapshot import Snapshot
 from protectd.vault.tree import decode_tree, encode_node, encode_tree, split_tree
-from tests.fakes.vaults import (
+from tests.fakes.vault_kit import (
     CHEAP,
     ME,
     PASSWORD,

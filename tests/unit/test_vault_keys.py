@@ -9,7 +9,7 @@ import pytest
 from protectd.vault.crypto import MasterKey
 from protectd.vault.errors import FormatError
 from protectd.vault.keys import RANDOM_PASSWORD_COST, create_key_file, open_key_file
-from tests.fakes.vaults import CHEAP
+from tests.fakes.vault_kit import CHEAP
 
 MOMENT = datetime(2026, 3, 4, 5, 6, 7, 80, tzinfo=UTC)
 

@@ -18,7 +18,7 @@ from protectd.vault.pack import (
     parse_header,
 )
 from protectd.vault.repository import Repository
-from tests.fakes.vaults import blob_id, make_pack, new_vault
+from tests.fakes.vault_kit import blob_id, make_pack, new_vault
 
 ENTRIES = [
     BlobEntry(DATA, b"a" * 32, 0, 100, 500),

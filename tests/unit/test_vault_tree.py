@@ -22,7 +22,7 @@ from protectd.vault.tree import (
     other_node,
     split_tree,
 )
-from tests.fakes.vaults import blob_id, directory_of, file_of, tree_of
+from tests.fakes.vault_kit import blob_id, directory_of, file_of, tree_of
 
 ID = bytes(range(32))
 
