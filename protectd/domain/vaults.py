@@ -124,32 +124,31 @@ class Vaults:
     def _register(self, provider_id: str, project_id: str) -> Vault:
         """Commit the password and what the bank will hold, before anything is in the bank. Of several at once
         the database lets one pass; the others take its row."""
-        password = base64.urlsafe_b64encode(secrets.token_bytes(PASSWORD_BYTES)).rstrip(b"=").decode()
-        initial = self._initial(password)
         try:
-            with self._database.write() as uow:
-                secret = self._secrets.add(
-                    uow,
-                    self._service_project_id,
-                    password.encode(),
-                    name=f"vault {provider_id}/{project_id}"[:255],
-                    secret_type=SECRET_TYPE,
-                )
-                vault = Vault(
-                    id=new_id(),
-                    provider_id=provider_id,
-                    project_id=project_id,
-                    secret_id=secret.id,
-                    initial=initial,
-                )
-                uow.vaults.add(vault)
-                self._secrets.add_consumer(uow, secret.id, *CONSUMER, vault.id)
-            return vault
+            return self._add(provider_id, project_id)
         except IntegrityError:
             found = self._find(provider_id, project_id)
             if found is None:
                 raise
             return found
+
+    def _add(self, provider_id: str, project_id: str) -> Vault:
+        password = base64.urlsafe_b64encode(secrets.token_bytes(PASSWORD_BYTES)).rstrip(b"=").decode()
+        vault = Vault(
+            id=new_id(), provider_id=provider_id, project_id=project_id, initial=self._initial(password)
+        )
+        with self._database.write() as uow:
+            secret = self._secrets.add(
+                uow,
+                self._service_project_id,
+                password.encode(),
+                name=f"vault {vault.id}",
+                secret_type=SECRET_TYPE,
+            )
+            vault.secret_id = secret.id
+            uow.vaults.add(vault)
+            self._secrets.add_consumer(uow, secret.id, *CONSUMER, vault.id)
+        return vault
 
     def _initial(self, password: str) -> dict[str, str]:
         """The key file and the config of a new repository, ready to be stored."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -57,6 +58,19 @@ def test_eight_threads_and_two_processes_write_without_one_error(any_database: D
     with any_database.read() as uow:
         assert uow.plans.get(plan_id).parameters == {"count": (THREADS + PROCESSES) * ROUNDS}
         assert uow.session.query(Task).count() == (THREADS + PROCESSES) * ROUNDS
+
+
+def test_daemons_of_one_name_that_start_at_once_share_a_row(any_database: Database) -> None:
+    for name in ("protectd-worker", "protectd-engine", "protectd-api"):
+        start = threading.Barrier(THREADS)
+
+        def register(_: int, name: str = name, start: threading.Barrier = start) -> int:
+            start.wait()
+            with any_database.write() as uow:
+                return uow.services.register("host", name).id
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            assert len(set(pool.map(register, range(THREADS)))) == 1
 
 
 def test_many_processes_may_open_a_new_sqlite_file_at_once(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from protectd.model.models import Service
@@ -21,14 +22,24 @@ class ServiceRepository:
         return self.session.scalars(query).one_or_none()
 
     def register(self, host: str, binary: str, topic: str | None = None) -> Service:
-        """The row of this daemon; made at its first start, alive again at the next."""
-        found = self.by_name(host, binary)
-        if found is None:
-            found = Service(host=host, binary=binary)
-            self.session.add(found)
+        """The row of this daemon; made at its first start, alive again at the next. Daemons of one name on
+        one host share it, also when they start at the same moment."""
+        found = self.by_name(host, binary) or self._add(host, binary)
         found.topic, found.deleted, found.deleted_at = topic, False, None
         self.session.flush()
         return found
+
+    def _add(self, host: str, binary: str) -> Service:
+        made = Service(host=host, binary=binary)
+        try:
+            with self.session.begin_nested():
+                self.session.add(made)
+        except IntegrityError:
+            found = self.by_name(host, binary)
+            if found is None:
+                raise
+            return found
+        return made
 
     def heartbeat(self, service_id: int, now: datetime) -> bool:
         """Say that the daemon lives. False: its row is gone; register again."""
