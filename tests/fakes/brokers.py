@@ -33,6 +33,66 @@ def _accept(server: socket.socket, kept: list[socket.socket]) -> None:
             kept.append(server.accept()[0])
 
 
+class Line:
+    """A wire to a server that can be cut or held: connections through it break, or fall silent."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._flows = threading.Event()
+        self._flows.set()
+        self._ends: list[socket.socket] = []
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def cut(self) -> None:
+        """Break every connection; new ones work."""
+        ends, self._ends = self._ends, []
+        for end in ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def hold(self) -> None:
+        """Nothing gets through, and nobody is told."""
+        self._flows.clear()
+
+    def release(self) -> None:
+        self._flows.set()
+
+    def close(self) -> None:
+        self.release()
+        self._server.close()
+        self.cut()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                here, _ = self._server.accept()
+                there = socket.create_connection(("127.0.0.1", self._port))
+                self._ends += [here, there]
+                for pair in ((here, there), (there, here)):
+                    threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                self._flows.wait()
+                target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def line_to_rabbit() -> Iterator[tuple[Line, str]]:
+    """A line to RabbitMQ, and the URL of its near end."""
+    line = Line(5672)
+    try:
+        yield line, f"rabbit://guest:guest@127.0.0.1:{line.port}/"
+    finally:
+        line.close()
+
+
 def unreachable_broker() -> str:
     """The URL of a port where nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -178,6 +178,17 @@ class User:
     def final_checkpoint(self, id: str, *daemons: Daemon, timeout_s: float = 240) -> dict[str, Any]:
         return self._final(f"/providers/{self.provider()}/checkpoints/{id}", "checkpoint", daemons, timeout_s)
 
+    def final_checkpoint_deleted(self, id: str, timeout_s: float = 120) -> bool:
+        """Wait until a checkpoint is gone: shown as deleted, or not at all."""
+
+        def gone() -> bool:
+            try:
+                return str(self.checkpoint(id)["status"]) == "deleted"
+            except RequestFailed as error:
+                return bool(error.facts["answered"] == 404)
+
+        return bool(wait_for(f"deletion of {id}", gone, timeout_s))
+
     def _final(
         self, path: str, noun: str, daemons: Sequence[Daemon], timeout_s: float = 240
     ) -> dict[str, Any]:
