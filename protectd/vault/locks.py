@@ -211,13 +211,14 @@ def _try(repository: Repository, identity: WriterIdentity, clock: Clock, exclusi
 def _refuse_conflict(
     repository: Repository, identity: WriterIdentity, clock: Clock, exclusive: bool, own: str
 ) -> None:
+    """A dead lock is removed also where it is not in the way: it would keep restic out for half an hour."""
     for lock in read_locks(repository):
-        if lock.name == own or not (exclusive or lock.exclusive):
+        if lock.name == own:
             continue
         if _is_dead(lock, identity, clock):
             repository.bank.delete(f"{LOCKS}/{lock.name}")
-            continue
-        raise _conflict(lock, clock)
+        elif exclusive or lock.exclusive:
+            raise _conflict(lock, clock)
 
 
 def _is_dead(lock: Lock, identity: WriterIdentity, clock: Clock) -> bool:
