@@ -7,7 +7,7 @@ from typing import Any
 
 import oslo_messaging
 
-from protectd.queue.contract import EXCHANGE, TOPIC
+from protectd.queue.contract import EXCHANGE, TOPIC, VERSION
 from protectd.queue.publisher import Publisher
 
 
@@ -26,7 +26,7 @@ class TaskClient:
         publish_budget_s: float = 2.0,
         exchange: str = EXCHANGE,
     ) -> None:
-        target = oslo_messaging.Target(exchange=exchange, topic=topic)
+        target = oslo_messaging.Target(exchange=exchange, topic=topic, version=VERSION)
         # A queue that nobody has made yet is an error here: else the message would vanish and count as sent.
         options = oslo_messaging.TransportOptions(at_least_once=True)
         self._rpc = oslo_messaging.get_rpc_client(transport, target, retry=0, transport_options=options)

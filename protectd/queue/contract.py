@@ -21,6 +21,8 @@ METHODS: Mapping[str, str] = {
 
 TOPIC = "protectd-worker"
 EXCHANGE = "protectd"
+VERSION = "1.0"
+"""Of the messages. A worker refuses a greater one that it does not know."""
 
 
 class ContractMismatch(ConfigurationError):

@@ -99,5 +99,12 @@ class LeaseKeeper:
         self._stop.set()
 
     def _run(self) -> None:
-        while not self._stop.wait(min(BEAT_S, self._lease_s / 3)):
-            self.beat()
+        """However this thread ends, the task does not go on as if someone kept its lease."""
+        kept = False
+        try:
+            while not self._stop.wait(min(BEAT_S, self._lease_s / 3)):
+                self.beat()
+            kept = True
+        finally:
+            if not kept:
+                self._lose()

@@ -21,15 +21,17 @@ class TaskProgress(Progress):
     def __init__(self, clock: Clock, stopping: threading.Event) -> None:
         self._clock = clock
         self._stopping = stopping
+        self._lock = threading.Lock()
         self._counts: Counts | None = None
         self._end: ProtectdError | None = None
         self._samples: deque[tuple[float, int]] = deque()
 
     def report(self, counts: Counts) -> None:
-        if self._counts is None or counts.phase != self._counts.phase:
-            self._samples = deque()
-        self._counts = counts
-        self._sample(counts.done_bytes)
+        with self._lock:
+            if self._counts is None or counts.phase != self._counts.phase:
+                self._samples.clear()
+            self._counts = counts
+            self._sample(counts.done_bytes)
 
     def check(self) -> None:
         """Return when the task may go on.
@@ -48,10 +50,10 @@ class TaskProgress(Progress):
 
     def picture(self) -> dict[str, Any] | None:
         """The newest counts as they are kept in the row; None before the first."""
-        counts = self._counts
+        with self._lock:
+            counts, rate = self._counts, self._rate_bytes_s()
         if counts is None:
             return None
-        rate = self._rate_bytes_s()
         return {
             "phase": counts.phase,
             "done_bytes": counts.done_bytes,
@@ -70,7 +72,7 @@ class TaskProgress(Progress):
             samples.popleft()
 
     def _rate_bytes_s(self) -> float:
-        samples = list(self._samples)
+        samples = self._samples
         if len(samples) < 2:
             return 0.0
         (begin_s, begin_bytes), (end_s, end_bytes) = samples[0], samples[-1]

@@ -16,7 +16,14 @@ from protectd.queue.contract import METHODS, ContractMismatch, context_to_messag
 from protectd.queue.publisher import NobodyListens, QueueUnavailable
 from protectd.queue.server import Tasks, TaskServer
 from protectd.queue.transport import is_in_process, make_transport
-from tests.fakes.brokers import Corner, queued_messages, rabbit_corner, silent_broker, unreachable_broker
+from tests.fakes.brokers import (
+    Corner,
+    line_to_rabbit,
+    queued_messages,
+    rabbit_corner,
+    silent_broker,
+    unreachable_broker,
+)
 
 CONTEXT = RequestContext("req-1", "project", "user", ("member",))
 MESSAGE = context_to_message(CONTEXT)
@@ -183,6 +190,48 @@ def test_a_broker_that_is_silent_costs_one_budget_and_the_next_callers_nothing()
         waited = [_seconds_until_refused(client) for _ in range(20)]
     # Twenty budgets would be ten seconds: this bound is about waiting in line, not about speed.
     assert sum(waited) < 5
+
+
+def test_a_broker_that_falls_silent_costs_one_budget_and_is_used_again_when_it_wakes(rabbit):
+    with worker(rabbit) as inbox, line_to_rabbit() as (line, url):
+        client = client_of(Corner(url, rabbit.topic, rabbit.exchange), budget_s=0.5)
+        _send_when_possible(client, "before")
+        line.hold()
+        waited = [_seconds_until_refused(client) for _ in range(20)]
+        line.release()
+        _send_when_possible(client, "after")
+        assert {"before", "after"} <= set(inbox.wait_for(3))
+    # As above: twenty budgets would be ten seconds.
+    assert sum(waited) < 5
+
+
+def test_a_broken_connection_of_a_sender_costs_no_message(rabbit):
+    with worker(rabbit) as inbox, line_to_rabbit() as (line, url):
+        client = client_of(Corner(url, rabbit.topic, rabbit.exchange))
+        client.process_delete(MESSAGE, "before")
+        line.cut()
+        client.process_delete(MESSAGE, "after")
+        assert sorted(inbox.wait_for(2)) == ["after", "before"]
+
+
+def test_a_worker_whose_connection_broke_listens_again(rabbit):
+    with line_to_rabbit() as (line, url), worker(Corner(url, rabbit.topic, rabbit.exchange)) as inbox:
+        client = client_of(rabbit)
+        client.process_delete(MESSAGE, "before")
+        inbox.wait_for(1)
+        line.cut()
+        client.process_delete(MESSAGE, "after")
+        assert inbox.wait_for(2) == ["before", "after"]
+
+
+def _send_when_possible(client: TaskClient, task_id: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return client.process_delete(MESSAGE, task_id)
+        except QueueUnavailable:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
 
 def _seconds_until_refused(client: TaskClient) -> float:
