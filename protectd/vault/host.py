@@ -13,7 +13,7 @@ import sys
 from multiprocessing.connection import Connection
 from typing import Any
 
-from protectd.vault.pool import ProcessPool, serve
+from protectd.vault.pool import ProcessPool, Start, serve
 
 _PR_SET_PDEATHSIG = 1
 
@@ -24,14 +24,16 @@ def main(descriptor: int, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Files of a restore are made with the mode they shall have; whatever needs less asks for less.
     os.umask(0)
+    os.chdir("/")
     channel: Connection[Any, Any] = Connection(descriptor)
     with ProcessPool() as pool:
         while True:
             try:
-                role = channel.recv()
+                message = channel.recv()
             except (EOFError, ConnectionError):
                 return
-            serve(role, channel, pool)
+            if isinstance(message, Start):
+                serve(message.role, channel, pool)
 
 
 def _die_with(parent: int) -> None:

@@ -57,6 +57,13 @@ class Pool(Protocol):
         """Take back a place that does not answer."""
 
 
+@dataclass(frozen=True)
+class Start:
+    """What begins a role. A child without one skips whatever else comes: jobs that a failed role has left."""
+
+    role: Role
+
+
 def serve(role: Role, channel: Channel, pool: Pool) -> None:
     """Run a role and send how it ended. Errors that nobody raises on purpose end the child: its owner sees
     the channel close, and the traceback is on the standard error."""
@@ -126,7 +133,7 @@ class ProcessPool:
         for _ in range(self._max_idle + 1):
             child = self._take() or self._submit(_start_child)
             with suppress(*_GONE):
-                child.channel.send(role)
+                child.channel.send(Start(role))
                 return child
             self.discard(child)  # an idle one that died; the next is fresh at the latest
         raise WorkerLost(reason="it does not start")
@@ -174,7 +181,7 @@ def _start_child() -> _Child:
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-m", __package__ + ".host", str(theirs.fileno()), str(os.getpid())],
+            [sys.executable, "-P", "-m", __package__ + ".host", str(theirs.fileno()), str(os.getpid())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr.fileno() if _has_stderr() else subprocess.DEVNULL,
@@ -192,7 +199,7 @@ def _has_stderr() -> bool:
 
 def _environment() -> dict[str, str]:
     """A child finds the modules where its parent found them, plug-ins included."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
 
 
 def _stop(children: list[_Child]) -> None:

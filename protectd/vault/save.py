@@ -6,6 +6,7 @@ no snapshot needs, never a snapshot that lacks one.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -65,6 +66,8 @@ class SaveTree:
         with shared_lock(repository, identity, SystemClock(), self.options.lock_wait_s) as lock:
             index = repository.load_index()
             with ExitStack() as stack:
+                if self.own_process:
+                    stack.callback(os.chdir, "/")  # the scan goes through the tree and shall not keep it busy
                 return _Save(self, path, repository, index, lock, Reporter(channel), pool, stack).run()
 
 

@@ -1,0 +1,444 @@
+"""Saving real directories: everything comes along, nothing is read twice, and restic agrees."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from protectd.common.errors import Cancelled
+from protectd.common.units import KIB, MIB
+from protectd.plugin.banks.memory import MemoryBank
+from protectd.plugin.base import ResourceUnavailable
+from protectd.vault.check import check
+from protectd.vault.engine import VaultEngine
+from protectd.vault.options import EngineOptions
+from protectd.vault.pack import DATA, TREE
+from protectd.vault.repository import BlobReader
+from protectd.vault.tree import Node, decode_tree
+from tests.fakes.engines import Recorder, Rig, kinds
+from tests.fakes.tree import build_hard_tree, differences, tree
+from tests.fakes.vault_kit import Restic
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[VaultEngine]:
+    made = VaultEngine(EngineOptions(node="test", workers=2))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def rig(engine: VaultEngine, tmp_path: Path) -> Rig:
+    return Rig(engine, tmp_path)
+
+
+@pytest.fixture
+def program(restic: str, tmp_path: Path) -> Restic:
+    return Restic(restic, tmp_path / "vault")
+
+
+def nodes(rig: Rig, tree_id: str) -> dict[bytes, Node]:
+    """Nodes of the saved directory by name."""
+    reader = BlobReader(rig.repository, rig.repository.load_index())
+    found = bytes.fromhex(tree_id)
+    for name in rig.source.parts[1:]:
+        inner = {node.name: node for node in decode_tree(reader.load(TREE, found))}
+        found = inner[os.fsencode(name)].subtree or b""
+    return {node.name: node for node in decode_tree(reader.load(TREE, found))}
+
+
+# --- all of it ---
+
+
+def test_every_kind_of_entry_is_saved_and_restored(rig: Rig) -> None:
+    build_hard_tree(rig.source)
+    saved = rig.save()
+    assert saved.issue_count == 0
+    assert rig.restore(saved).issues == ()
+    assert differences(tree(rig.source), tree(rig.top / "restored")) == []
+
+
+def test_the_same_holds_for_a_bank_that_only_this_process_reaches(
+    engine: VaultEngine, tmp_path: Path
+) -> None:
+    rig = Rig(engine, tmp_path, MemoryBank())
+    build_hard_tree(rig.source)
+    saved = rig.save()
+    assert rig.restore(saved).issues == ()
+    assert differences(tree(rig.source), tree(rig.top / "restored")) == []
+    assert rig.session.check(None, read_data=True).ok
+
+
+def test_restic_checks_lists_and_restores_what_we_saved(rig: Rig, program: Restic) -> None:
+    build_hard_tree(rig.source)
+    (rig.source / "links" / "odd target").unlink()  # this version of restic does not keep its bytes
+    saved = rig.save()
+    program.check()
+    listed = program("ls", saved.snapshot_id)
+    assert "deep/level" in listed
+    program("restore", saved.snapshot_id, "--target", str(rig.top / "theirs"))
+    theirs = Path(f"{rig.top}/theirs{rig.source}")
+    assert differences(tree(rig.source), tree(theirs)) == []
+
+
+def test_restic_finds_nothing_to_add_after_us(rig: Rig, program: Restic) -> None:
+    build_hard_tree(rig.source / "inner")
+    (rig.source / "inner" / "links" / "odd target").unlink()  # this version of restic does not keep its bytes
+    saved = rig.save()
+    program("backup", "--host", "protectd-test", str(rig.source))
+    theirs = rig.session.snapshots()[-1]
+    assert theirs.parent == saved.snapshot_id
+    reader = BlobReader(rig.repository, rig.repository.load_index())
+    assert _subtree(reader, theirs.tree, rig.source) == _subtree(reader, saved.tree_id, rig.source)
+
+
+def _subtree(reader: BlobReader, tree_id: str, path: Path) -> bytes:
+    found = bytes.fromhex(tree_id)
+    for name in path.parts[1:]:
+        inner = {node.name: node for node in decode_tree(reader.load(TREE, found))}
+        found = inner[os.fsencode(name)].subtree or b""
+    return found
+
+
+def test_nothing_is_read_again_after_restic(rig: Rig, program: Restic) -> None:
+    build_hard_tree(rig.source)
+    program("backup", "--host", "protectd-test", str(rig.source))
+    saved = rig.save(parent=rig.session.snapshots()[-1].id)
+    assert saved.read_bytes == 0
+    assert saved.files_unmodified == saved.files
+
+
+class ResticInIndia(Restic):
+    """Its times are written with +05:30."""
+
+    def __init__(self, program: str, repository: Path) -> None:
+        super().__init__(program, repository)
+        self._environment["TZ"] = "Asia/Kolkata"
+
+
+def test_nothing_is_read_again_after_restic_in_another_time_zone(rig: Rig, restic: str) -> None:
+    build_hard_tree(rig.source)
+    program = ResticInIndia(restic, rig.top / "vault")
+    program("backup", "--host", "protectd-test", str(rig.source))
+    saved = rig.save()
+    assert saved.read_bytes == 0
+
+
+# --- again, and what changed ---
+
+
+def test_an_unchanged_tree_is_not_read_again_and_adds_nothing(rig: Rig) -> None:
+    build_hard_tree(rig.source)
+    first, second = rig.save(), rig.save()
+    assert second.tree_id == first.tree_id
+    assert (second.read_bytes, second.added_bytes, second.stored_bytes) == (0, 0, 0)
+    assert second.files_unmodified == second.files == first.files
+    assert second.logical_bytes == first.logical_bytes
+
+
+def test_only_what_changed_is_read(rig: Rig) -> None:
+    for number in range(50):
+        rig.file(f"d{number % 5}/f{number}", b"%d" % number * 100)
+    rig.save()
+    rig.file("d1/f1", b"changed now")
+    saved = rig.save()
+    assert saved.read_bytes == len("changed now")
+    assert saved.files_unmodified == 49
+    rig.restore(saved)
+    assert differences(tree(rig.source), tree(rig.top / "restored")) == []
+
+
+def test_a_change_of_mode_owner_or_attribute_is_saved_without_new_data(rig: Rig) -> None:
+    file = rig.file("file", os.urandom(5000))
+    rig.save()
+    file.chmod(0o640)
+    saved = rig.save()
+    assert saved.added_bytes < 5000
+    rig.restore(saved)
+    assert (rig.top / "restored" / "file").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_file_with_its_old_time_and_size_put_back_is_still_read(rig: Rig) -> None:
+    file = rig.file("file", b"before")
+    status = file.stat()
+    rig.save()
+    file.write_bytes(b"after!")
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert rig.save().read_bytes == 6
+
+
+def test_a_parent_that_is_gone_is_replaced_by_the_newest_of_the_path(rig: Rig) -> None:
+    rig.file("file")
+    rig.save()
+    assert rig.save(parent="0" * 64).read_bytes == 0
+
+
+def test_blobs_that_are_missing_from_the_index_are_read_again(rig: Rig) -> None:
+    rig.file("file", os.urandom(3 * MIB))
+    rig.save()
+    for item in list(rig.bank.list("index")):
+        rig.bank.delete(item.key)
+    saved = rig.save()
+    assert saved.read_bytes == 3 * MIB
+    assert rig.session.check([saved.snapshot_id], read_data=True).ok
+
+
+def test_equal_content_is_stored_once_across_workers(rig: Rig) -> None:
+    noise = os.urandom(3 * MIB)
+    for number in range(20):
+        rig.file(f"large{number}", noise)
+        rig.file(f"small{number}", noise[:1000])
+    saved = rig.save()
+    assert saved.added_bytes < 2.5 * len(noise)
+    assert saved.logical_bytes == 20 * (3 * MIB + 1000)
+
+
+def test_one_small_pack_of_a_kind_is_left_at_most(rig: Rig) -> None:
+    for number in range(2000):
+        rig.file(f"d{number % 20}/f{number}", os.urandom(3000))
+    rig.save()
+    index = rig.repository.load_index()
+    small = [
+        entries[0].kind
+        for _, entries in index.packs().items()
+        if sum(entry.length for entry in entries) < 4 * MIB
+    ]
+    assert sorted(small) in ([TREE], [DATA, TREE])
+
+
+def test_a_file_of_several_stretches_is_whole(rig: Rig) -> None:
+    with rig.file("huge", b"").open("wb") as file:
+        for number in range(150):
+            file.write(number.to_bytes(4, "big") * (MIB // 4))
+        file.write(b"end")
+    saved = rig.save()
+    assert saved.read_bytes == 150 * MIB + 3
+    rig.restore(saved)
+    assert differences(tree(rig.source), tree(rig.top / "restored")) == []
+
+
+def test_holes_are_not_read_and_come_back_as_holes(rig: Rig) -> None:
+    with rig.file("sparse", b"").open("r+b") as file:
+        file.write(b"head")
+        file.seek(500 * MIB + 12_345)
+        file.write(b"middle")
+        file.truncate(700 * MIB)
+    saved = rig.save()
+    assert saved.added_bytes < 20 * MIB
+    rig.restore(saved)
+    copy = rig.top / "restored" / "sparse"
+    assert copy.stat().st_size == 700 * MIB
+    assert copy.stat().st_blocks * 512 < 5 * MIB
+    with copy.open("rb") as file:
+        file.seek(500 * MIB + 12_345)
+        assert file.read(6) == b"middle"
+
+
+def test_hard_links_are_read_once(rig: Rig) -> None:
+    first = rig.file("a", os.urandom(MIB))
+    os.link(first, rig.source / "b")
+    os.link(first, rig.source / "c")
+    saved = rig.save()
+    assert (saved.files, saved.read_bytes) == (3, MIB)
+
+
+def test_an_empty_directory_is_saved(rig: Rig) -> None:
+    saved = rig.save()
+    assert (saved.files, saved.directories) == (0, 1)
+    rig.restore(saved)
+    assert list((rig.top / "restored").iterdir()) == []
+
+
+# --- trouble in the source ---
+
+
+@pytest.mark.parametrize("kind", ["missing", "file", "link", "relative", "nul", "dots"])
+def test_a_path_that_is_no_directory_is_refused(rig: Rig, kind: str) -> None:
+    rig.file("file")
+    (rig.source / "link").symlink_to(rig.source)
+    path = {
+        "missing": f"{rig.source}/nowhere",
+        "file": f"{rig.source}/file",
+        "link": f"{rig.source}/link",
+        "relative": "source",
+        "nul": f"{rig.source}\0",
+        "dots": f"{rig.source}/../source",
+    }[kind]
+    with pytest.raises(ResourceUnavailable):
+        rig.session.save_tree(path, tags=[])
+    assert rig.locks() == []
+    assert rig.session.snapshots() == []
+
+
+def test_a_socket_is_reported_and_left_out(rig: Rig) -> None:
+    rig.file("file")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(rig.source / "socket"))
+        saved = rig.save()
+    assert kinds(saved.issues) == {"socket": "socket"}
+    assert list(nodes(rig, saved.tree_id)) == [b"file"]
+
+
+class SlowFiles:
+    """Large files that keep the workers busy, so that others can change between scan and reading."""
+
+    def __init__(self, rig: Rig) -> None:
+        for number in range(2):
+            with rig.file(f"0-large{number}", b"").open("wb") as file:
+                file.truncate(0)
+                for _ in range(40):
+                    file.write(os.urandom(MIB))
+
+
+def test_files_that_vanish_or_change_are_reported_and_the_rest_is_saved(rig: Rig) -> None:
+    SlowFiles(rig)
+    for number in range(3000):
+        rig.file(f"many/{number:04}", b"here")
+    changed = threading.Thread(target=_disturb, args=(rig,))
+    changed.start()
+    saved = rig.save()
+    changed.join()
+    report = rig.session.check([saved.snapshot_id], read_data=True)
+    assert report.ok, report.errors
+    assert {issue.kind for issue in saved.issues} <= {"vanished", "changed"}
+    assert rig.restore(saved).issues == ()
+
+
+def _disturb(rig: Rig) -> None:
+    for number in range(2999, 0, -7):
+        path = rig.source / "many" / f"{number:04}"
+        if number % 2:
+            path.unlink()
+        else:
+            path.write_bytes(b"something else")
+        time.sleep(0.001)
+
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from protectd.vault.engine import VaultEngine
+from tests.fakes.engines import Rig, kinds
+engine = VaultEngine()
+rig = Rig(engine, Path(sys.argv[1]))
+rig.file("closed").chmod(0)
+rig.file("open")
+(rig.source / "directory").mkdir(mode=0)
+saved = rig.save()
+(rig.source / "directory").chmod(0o700)
+restored = rig.restore(saved, trusted=False)
+print(sorted(kinds(saved.issues).items()), saved.files, restored.files, restored.issue_count)
+engine.close()
+"""
+
+
+def test_what_may_not_be_read_is_reported_to_one_who_is_not_root() -> None:
+    nobody = 65534
+    with tempfile.TemporaryDirectory() as top:
+        os.chown(top, nobody, nobody) if os.geteuid() == 0 else None
+        done = subprocess.run(
+            [sys.executable, "-c", AS_NOBODY, top],
+            user=nobody if os.geteuid() == 0 else None,
+            group=nobody if os.geteuid() == 0 else None,
+            extra_groups=[] if os.geteuid() == 0 else None,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+        )
+    assert done.stdout == "[('closed', 'unreadable'), ('directory', 'unreadable')] 1 1 0\n", done.stderr
+
+
+def test_excluded_paths_stay_out_with_all_below_them(rig: Rig) -> None:
+    for name in ("keep/file", "leave/file", "keep/leave/file", "leave me"):
+        rig.file(name)
+    saved = rig.save(
+        excludes=(f"{rig.source}/leave", f"{rig.source}/keep/leave/", f"{rig.source}/leave me", "/none")
+    )
+    assert saved.files == 1
+    rig.restore(saved)
+    assert sorted(p.name for p in (rig.top / "restored").rglob("*")) == ["file", "keep"]
+
+
+def test_a_directory_deeper_than_the_longest_path_is_saved(rig: Rig) -> None:
+    folder = os.open(rig.source, os.O_RDONLY)
+    for _ in range(25):
+        os.mkdir("d" * 200, dir_fd=folder)
+        inner = os.open("d" * 200, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=folder))
+    descriptor = os.open("full", os.O_CREAT | os.O_WRONLY, dir_fd=folder)
+    os.write(descriptor, b"at the bottom")
+    os.close(descriptor)
+    saved = rig.save()
+    assert (saved.files, saved.directories, saved.issue_count) == (2, 26, 0)
+    restored = rig.restore(saved)
+    assert (restored.files, restored.directories, restored.issue_count) == (2, 26, 0)
+
+
+# --- how it runs ---
+
+
+def test_progress_knows_the_total_and_ends_at_it(rig: Rig) -> None:
+    for number in range(8):
+        rig.file(f"f{number}", os.urandom(20 * MIB))
+    recorder = Recorder()
+    rig.save(progress=recorder)
+    assert [each for each in recorder.pictures if each.total_bytes == 160 * MIB]
+    done = [each.done_bytes for each in recorder.pictures]
+    assert done == sorted(done) and done[-1] <= 160 * MIB
+
+
+def test_a_cancelled_save_leaves_neither_lock_nor_snapshot_nor_half_a_file(rig: Rig) -> None:
+    for number in range(4):
+        rig.file(f"f{number}", os.urandom(60 * MIB))
+    with pytest.raises(Cancelled):
+        rig.save(progress=Recorder(stop_when=lambda counts: True))
+    assert rig.locks() == []
+    assert rig.session.snapshots() == []
+    assert list((rig.top / "vault").rglob("*-tmp-*")) == []
+    saved = rig.save()
+    assert rig.session.check([saved.snapshot_id], read_data=True).ok
+
+
+def test_two_saves_at_once_into_one_vault_are_both_whole(engine: VaultEngine, rig: Rig) -> None:
+    for number in range(300):
+        rig.file(f"d{number % 7}/f{number}", os.urandom(20_000))
+    reports = []
+    threads = [threading.Thread(target=lambda: reports.append(rig.save())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({report.snapshot_id for report in reports}) == 2
+    assert len({report.tree_id for report in reports}) == 1
+    assert check(rig.repository, read_data=True).errors == ()
+
+
+def test_the_tags_are_on_the_snapshot(rig: Rig) -> None:
+    saved = rig.save()
+    (snapshot,) = rig.session.snapshots()
+    assert snapshot.id == saved.snapshot_id
+    assert snapshot.tags == ("protectd:test=1",)
+    assert snapshot.paths == (str(rig.source),)
+    assert snapshot.tree == saved.tree_id
+
+
+def test_what_is_forgotten_is_given_back_by_a_prune(rig: Rig) -> None:
+    rig.file("file", os.urandom(5 * MIB))
+    saved = rig.save()
+    rig.file("file", os.urandom(300 * KIB))
+    rig.save()
+    rig.session.forget([saved.snapshot_id])
+    assert rig.session.prune().freed_bytes > 4 * MIB
+    assert rig.session.check(None, read_data=True).ok

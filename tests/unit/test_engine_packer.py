@@ -1,0 +1,97 @@
+"""Packs as they are filled and stored."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import closing
+
+import pytest
+
+from protectd.common.units import KIB, MIB
+from protectd.plugin.banks.memory import MemoryBank
+from protectd.plugin.base import BankRefused, Buffer
+from protectd.vault.check import check_pack
+from protectd.vault.crypto import MasterKey, Sealer
+from protectd.vault.pack import DATA, TREE, pack_key
+from protectd.vault.packer import Packer, StoredPack
+
+KEY = MasterKey.generate()
+
+
+def packer(bank: MemoryBank, kind: str = DATA, pack_bytes: int = MIB) -> Packer:
+    return Packer(bank, Sealer(KEY), kind=kind, pack_bytes=pack_bytes, level=1)
+
+
+def finish(packer: Packer) -> list[StoredPack]:
+    packer.flush()
+    packer.settle()
+    return packer.take_stored()
+
+
+def add(packer: Packer, plain: bytes) -> bytes:
+    blob_id = hashlib.sha256(plain).digest()
+    packer.add(blob_id, plain)
+    return blob_id
+
+
+def prove(bank: MemoryBank, packs: list[StoredPack]) -> None:
+    for pack in packs:
+        assert check_pack(bank.get(pack_key(pack.id)), pack.id, pack.entries, Sealer(KEY)) == []
+
+
+def test_packs_are_closed_at_their_size_and_all_of_them_prove_good() -> None:
+    bank = MemoryBank()
+    with closing(packer(bank)) as ours:
+        ids = [add(ours, os.urandom(300 * KIB)) for _ in range(20)]
+        packs = ours.take_stored() + finish(ours)
+    prove(bank, packs)
+    assert [entry.id for pack in packs for entry in pack.entries] == ids
+    assert len(packs) == 5
+    assert all(len(bank.get(pack_key(pack.id))) >= MIB for pack in packs)
+
+
+def test_what_does_not_compress_is_stored_plain_but_a_tree_never() -> None:
+    bank, noise = MemoryBank(), os.urandom(1000)
+    for kind, plain_length in ((DATA, None), (TREE, 1000)):
+        with closing(packer(bank, kind)) as ours:
+            add(ours, noise)
+            packs = finish(ours)
+        prove(bank, packs)
+        assert packs[0].entries[0].plain_length == plain_length
+
+
+def test_a_tree_larger_than_a_pack_gets_one_of_its_own() -> None:
+    bank = MemoryBank()
+    with closing(packer(bank, TREE)) as ours:
+        add(ours, b"small")
+        add(ours, os.urandom(30 * MIB))
+        add(ours, b"small again")
+        packs = ours.take_stored() + finish(ours)
+    prove(bank, packs)
+    assert [len(pack.entries) for pack in packs] == [1, 1, 1]
+
+
+def test_leftovers_of_one_packer_are_good_in_another() -> None:
+    bank = MemoryBank()
+    with closing(packer(bank)) as one, closing(packer(bank)) as other:
+        add(one, b"first")
+        ids = [add(other, b"second"), add(other, b"third")]
+        entries, units = other.leftover()
+        for entry in entries:
+            one.add_sealed(entry, units[entry.offset : entry.offset + entry.length])
+        packs = finish(one)
+        assert finish(other) == []
+    prove(bank, packs)
+    assert [entry.id for entry in packs[0].entries][1:] == ids
+
+
+class FullBank(MemoryBank):
+    def put(self, key: str, data: Buffer) -> None:
+        raise BankRefused(key=key, reason="no space left")
+
+
+def test_a_bank_that_refuses_is_heard_of_at_the_end_at_the_latest() -> None:
+    with closing(packer(FullBank())) as ours, pytest.raises(BankRefused):
+        add(ours, b"lost")
+        finish(ours)
