@@ -142,10 +142,10 @@ class Call:
             self._submission = Submission(self.uow, self.context, self.runtime.clock, options.max_attempts)
         return self._submission
 
-    @cached_property
-    def registry(self) -> Registry:
+    def registry(self, project_id: str | None = None) -> Registry:
+        """The instances of a project; of the caller's own if none is named."""
         runtime = self.runtime
-        return Registry(self.uow, runtime.protectables, self.project_id, runtime.host)
+        return Registry(self.uow, runtime.protectables, project_id or self.project_id, runtime.host)
 
     def provider(self, provider_id: str) -> Provider:
         """The provider that a path names."""

@@ -47,7 +47,7 @@ class CheckpointsController(Controller):
         body = call.body(schemas.CREATE)[schemas.KEY]
         provider = call.provider(self.provider_id)
         plan = call.uow.plans.get(canonical_id(body["plan_id"]), call.scope, lock=True)
-        resolver = Resolver(call.registry, provider, call.access(provider))
+        resolver = Resolver(call.registry(plan.project_id), provider, call.access(provider))
         extra_info = body.get("extra-info") or body.get("extra_info")
         checkpoint = checkpoints.create(resolver, plan, provider.id, extra_info)
         call.tasks.process_checkpoint(checkpoint)

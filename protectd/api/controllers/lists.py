@@ -41,7 +41,7 @@ def _known(page: Page, sort_keys: Iterable[str]) -> Page:
 
 
 def _text_of(name: str) -> Callable[[Any], str]:
-    return lambda item: str(getattr(item, name))
+    return lambda item: str(getattr(item, name, ""))
 
 
 class Shelf:

@@ -40,7 +40,7 @@ class PlansController(Controller):
         call.can(policies.CREATE)
         body = call.body(schemas.CREATE)[schemas.KEY]
         provider = call.provider_in(body, schemas.KEY)
-        plan = plans.create(call.registry, provider, call.access(provider), body, schemas.KEY)
+        plan = plans.create(call.registry(), provider, call.access(provider), body, schemas.KEY)
         return Answer({schemas.KEY: views.detail(plan)}, status=201, location=call.url("plans", plan.id))
 
 
@@ -78,4 +78,4 @@ class PlanController(Controller):
         if "resources" not in body:
             return None
         provider = call.runtime.providers.get(plan.provider_id)
-        return Resolver(call.registry, provider, call.access(provider))
+        return Resolver(call.registry(plan.project_id), provider, call.access(provider))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from protectd.api.call import Answer, Call, path_id
 from protectd.api.controllers.base import Controller
-from protectd.api.controllers.lists import listed
+from protectd.api.controllers.lists import Shelf, listed
 from protectd.api.policies import protectables as policies
 from protectd.api.schemas import instances as schemas
 from protectd.api.views import protectables as views
@@ -53,25 +53,27 @@ class InstancesController(Controller):
         return InstanceController(self.type, segment)
 
     def on_get(self, call: Call) -> Answer:
-        """Registered ones, page by page; on the last page also those that were never registered."""
+        """What the project has registered, and what its plug-in finds by itself."""
         call.can(policies.INSTANCE_GET_ALL)
         plugin = call.runtime.protectables.get(self.type)
-        parameters = call.query.mapping("parameters")
-        filters = {"type": self.type} | call.query.text("name")
-        found = list(plugin.list_instances(call.context, parameters))
-
-        def load(page: Page) -> list[Any]:
-            rows: list[Any] = call.uow.instances.page(page, call.scope, filters)
-            return [*rows, *_unknown(rows, found)] if len(rows) < page.limit else rows
-
+        found = list(plugin.list_instances(call.context, call.query.mapping("parameters")))
         return listed(
             call,
             "instances",
             ["protectables", self.type, "instances"],
-            load,
+            lambda page: self._page(call, page, found),
             lambda each: shown(plugin, each),
             InstanceRepository.sort_keys,
         )
+
+    def _page(self, call: Call, page: Page, found: Sequence[Resource]) -> list[Any]:
+        """Where some are found, pages are cut from all of them together."""
+        filters = {"type": self.type} | call.query.text("name")
+        if not found:
+            return list(call.uow.instances.page(page, call.scope, filters))
+        rows = call.uow.instances.page(Page(call.runtime.options.max_limit), call.scope, filters)
+        known = {row.id for row in rows}
+        return Shelf([*rows, *(each for each in found if each.id not in known)]).page(page)
 
     def on_post(self, call: Call) -> Answer:
         """Register one: 201; the one there is, if the project has it already."""
@@ -79,7 +81,7 @@ class InstancesController(Controller):
         plugin = call.runtime.protectables.get(self.type)
         body = call.body(schemas.CREATE)[schemas.KEY]
         accesses = [call.access(provider) for provider in call.runtime.providers.all()]
-        instance = call.registry.register(
+        instance = call.registry().register(
             self.type, body["name"], body["properties"], accesses, f"{schemas.KEY}.properties"
         )
         return Answer(
@@ -115,8 +117,3 @@ def shown(plugin: ProtectablePlugin, each: Instance | Resource) -> dict[str, Any
     if isinstance(each, Instance):
         return views.registered(each, plugin.dependents(views.as_resource(each)))
     return views.discovered(each, plugin.dependents(each))
-
-
-def _unknown(rows: Iterable[Instance], found: Iterable[Resource]) -> list[Resource]:
-    known = {row.id for row in rows}
-    return [each for each in found if each.id not in known]

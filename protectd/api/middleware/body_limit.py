@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from io import BytesIO
 
+from gunicorn.http.errors import ParseException
+
 from protectd.api import environ as env
 from protectd.api import runtime as runtimes
 from protectd.api.errors import MalformedBody, MalformedHeader
@@ -28,10 +30,11 @@ class BodyLimit:
             raise TooLarge(limit_bytes=self._limit_bytes)
 
     def _measure(self, environ: env.Environ) -> None:
-        """Take in a body of unknown length, so that all behind here knows it."""
+        """Take in a body of unknown length, so that all behind here knows it. One server decodes chunks only
+        now, and raises its own error for broken ones."""
         try:
             data = environ["wsgi.input"].read(self._limit_bytes + 1)
-        except OSError:
+        except (OSError, ParseException):
             raise MalformedBody(field="body", reason="its chunks are broken") from None
         self._check(len(data))
         environ["wsgi.input"] = BytesIO(data)

@@ -16,13 +16,22 @@ _HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 
 
 def check_path(environ: env.Environ) -> None:
-    """:raises MalformedPath: not UTF-8, or with control characters."""
+    """:raises MalformedPath: not UTF-8, with control characters, or with a slash that was escaped: servers
+    hand that on as if it had not been."""
+    if "%2f" in _as_sent(environ).lower():
+        raise MalformedPath(field="path", reason="has an escaped slash")
     try:
         path = str(environ.get("PATH_INFO", "")).encode("latin-1").decode("utf-8")
     except UnicodeError:
         raise MalformedPath(field="path", reason="is not UTF-8") from None
     if any(ord(character) < 32 or ord(character) == 127 for character in path):
         raise MalformedPath(field="path", reason="has a control character")
+
+
+def _as_sent(environ: env.Environ) -> str:
+    """The path before the server took its escapes away; empty where the server does not tell."""
+    told = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
+    return str(told).partition("?")[0]
 
 
 def check_host(environ: env.Environ) -> None:
