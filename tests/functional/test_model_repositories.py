@@ -11,7 +11,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from protectd.common.errors import NotFound
 from protectd.common.ids import new_id
 from protectd.model.base import utc_now
-from protectd.model.models import Checkpoint, Instance, Plan, PlanResource, Service
+from protectd.model.models import Checkpoint, Instance, Plan, PlanResource, Secret, Service, Token
 from protectd.model.repositories.base import InvalidMarker, InvalidSortKey, Page
 from protectd.model.repositories.plans import PlanNotFound
 from protectd.model.states import RUNNING_STATUSES, CheckpointStatus, move
@@ -285,6 +285,29 @@ def test_an_unknown_sort_key_or_marker_names_its_field(any_database: Database) -
             with pytest.raises(InvalidMarker) as unknown:
                 uow.plans.page(Page(5, marker), PROJECT)
             assert unknown.value.facts["field"] == "marker"
+
+
+SORTED = {
+    "plans": rows.plan,
+    "checkpoints": lambda: rows.checkpoint(rows.plan(id=new_id(), provider_id=new_id())),
+    "restores": rows.restore,
+    "verifications": rows.verification,
+    "tasks": rows.task,
+    "tokens": lambda: Token(id=new_id(), digest=new_id(), user_id="u", project_id=PROJECT),
+    "instances": lambda: Instance(id=new_id(), project_id=PROJECT, type="directory", name="n"),
+    "secrets": lambda: Secret(id=new_id(), project_id=PROJECT, store="s", key_id="k", cipher_text=b"c"),
+}
+
+
+@pytest.mark.parametrize("noun", sorted(SORTED))
+def test_every_sort_key_of_every_list_sorts_and_pages(any_database: Database, noun: str) -> None:
+    with any_database.write() as uow:
+        repository = getattr(uow, noun)
+        ids = {repository.add(SORTED[noun]()).id for _ in range(3)}
+        for key in repository.sort_keys:
+            first = repository.page(Page(2, sort=((key, "asc"),)), PROJECT)
+            rest = repository.page(Page(2, first[-1].id, ((key, "asc"),)), PROJECT)
+            assert {entity.id for entity in [*first, *rest]} == ids
 
 
 def test_columns_stand_as_the_contract_documents_them(any_database: Database) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from sqlalchemy import ColumnElement, Select, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.base import ExecutableOption
 
 from protectd.common.errors import InvalidField, NotFound
@@ -48,6 +48,9 @@ class Repository(Generic[T]):
     model: ClassVar[type[Any]]
     not_found: ClassVar[type[NotFound]]
     sort_keys: ClassVar[tuple[str, ...]] = ("id", "created_at")
+    columns: ClassVar[Mapping[str, str]] = {}
+    """Sort keys that are another name of a column."""
+
     filters: ClassVar[Mapping[str, Filter]] = {}
     page_options: ClassVar[Sequence[ExecutableOption]] = ()
 
@@ -128,7 +131,11 @@ class Repository(Generic[T]):
         wanted = dict(page.sort)
         for tie_breaker in ("created_at", "id"):
             wanted.setdefault(tie_breaker, first)
-        return [Key(getattr(self.model, name), direction == "desc") for name, direction in wanted.items()]
+        return [Key(self._column(name), direction == "desc") for name, direction in wanted.items()]
+
+    def _column(self, sort_key: str) -> InstrumentedAttribute[Any]:
+        column: InstrumentedAttribute[Any] = getattr(self.model, self.columns.get(sort_key, sort_key))
+        return column
 
     def _marker(self, marker: str, project_id: str | None) -> T:
         """Deleted ones too: a list goes on where a client left it."""

@@ -26,7 +26,8 @@ class CheckpointRepository(Repository[Checkpoint]):
 
     model = Checkpoint
     not_found = CheckpointNotFound
-    sort_keys = ("id", "status", "created_at", "updated_at", "started_at", "ended_at", "plan_name")
+    sort_keys = ("id", "status", "created_at", "updated_at", "started_at", "ended_at", "plan_name", "name")
+    columns = {"name": "plan_name"}
     filters = {
         "plan_id": exact(Checkpoint.plan_id),
         "provider_id": exact(Checkpoint.provider_id),

@@ -1,0 +1,181 @@
+"""Leases on tasks: who holds one, until when, and what becomes of one whose holder is gone.
+
+Every change is one UPDATE that names what it expects, so any number of workers and reconcilers may try the
+same at once.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Literal, cast
+
+from sqlalchemy import ColumnElement, CursorResult, func, literal, or_, select, update
+from sqlalchemy.orm import InstrumentedAttribute
+
+from protectd.common.ids import new_id
+from protectd.model.base import UTCDateTime
+from protectd.model.models import Task
+from protectd.model.repositories.base import Repository
+from protectd.model.states import TaskState, move, swap
+
+Hold = Literal["held", "lost", "cancel"]
+
+_FREE = {"lease_owner": None, "lease_token": None, "lease_expires_at": None}
+
+
+class TaskLeases(Repository[Task]):
+    """`now` is the caller's clock; lengths of time in seconds."""
+
+    def claim(
+        self, task_id: str, owner: str, token: str, lease_s: float, now: datetime, host: str | None
+    ) -> Task | None:
+        """Take a pending task that is due and meant for `host` (or any). None: another has it, or it is not
+        to be run now. The attempt counts from here."""
+        won = move(
+            self.session,
+            Task,
+            task_id,
+            TaskState.PENDING,
+            TaskState.RUNNING,
+            where=(is_due(now), or_(Task.host.is_(None), Task.host == host)),
+            lease_owner=owner,
+            lease_token=token,
+            lease_expires_at=now + timedelta(seconds=lease_s),
+            attempts=Task.attempts + 1,
+            started_at=_first(Task.started_at, now),
+            updated_at=now,
+        )
+        return self.get(task_id) if won else None
+
+    def renew(
+        self, task_id: str, token: str, now: datetime, lease_s: float, progress: dict[str, Any] | None = None
+    ) -> Hold:
+        """Keep a claimed task for another `lease_s`.
+
+        :returns: `lost`: it is another's by now, or over; `cancel`: it is held, and was asked to end.
+        """
+        values: dict[str, Any] = {"lease_expires_at": now + timedelta(seconds=lease_s), "updated_at": now}
+        if progress is not None:
+            values["progress"] = progress
+        statement = update(Task).where(Task.id == task_id, *_held(token)).values(values)
+        if not swap(self.session, Task, task_id, statement):
+            return "lost"
+        query = select(Task.cancel_requested_at).where(Task.id == task_id)
+        return "held" if self.session.scalar(query) is None else "cancel"
+
+    def finish(
+        self,
+        task_id: str,
+        token: str,
+        state: str,
+        now: datetime,
+        *,
+        outcome: str | None = None,
+        error_code: str | None = None,
+        error_message: str | None = None,
+        progress: dict[str, Any] | None = None,
+    ) -> bool:
+        """End a claimed task as done, failed or cancelled. False: the lease is lost, so roll back."""
+        values: dict[str, Any] = {"error_code": error_code, "error_message": error_message, **_FREE}
+        if progress is not None:
+            values["progress"] = progress
+        return self._leave(task_id, token, state, now, outcome=outcome, ended_at=now, **values)
+
+    def requeue(
+        self,
+        task_id: str,
+        token: str,
+        not_before: datetime | None,
+        now: datetime,
+        *,
+        error_code: str | None = None,
+        error_message: str | None = None,
+        count_attempt: bool = True,
+    ) -> bool:
+        """Give a claimed task back, to be run at `not_before`. False: the lease is lost.
+
+        :param count_attempt: false where the run was broken off through no fault of its own.
+        """
+        values: dict[str, Any] = {"error_code": error_code, "error_message": error_message}
+        if not count_attempt:
+            values["attempts"] = Task.attempts - 1
+        return self._leave(task_id, token, TaskState.PENDING, now, **_waiting(not_before or now), **values)
+
+    def expired(self, now: datetime, limit: int) -> list[Task]:
+        """Running tasks whose lease has ended, longest first."""
+        return self.all(
+            select(Task)
+            .where(Task.state == TaskState.RUNNING, Task.lease_expires_at <= now)
+            .order_by(Task.lease_expires_at, Task.id)
+            .limit(limit)
+        )
+
+    def release_expired(self, task: Task, now: datetime, not_before: datetime | None = None) -> bool:
+        """Back to pending, if it is still held by the expired lease that `task` was read with."""
+        return self._leave_expired(task, TaskState.PENDING, now, **_waiting(not_before or now))
+
+    def fail_expired(
+        self, task: Task, now: datetime, *, outcome: str | None, error_code: str, error_message: str
+    ) -> bool:
+        """To failed, if it is still held by the expired lease that `task` was read with."""
+        ended = {
+            "outcome": outcome,
+            "error_code": error_code,
+            "error_message": error_message,
+            "ended_at": now,
+        }
+        return self._leave_expired(task, TaskState.FAILED, now, **ended, **_FREE)
+
+    def request_cancel(self, task_id: str, now: datetime) -> bool:
+        """Ask a waiting or running task to end. False: it is over. Safe to repeat: the first moment stays."""
+        statement = (
+            update(Task)
+            .where(Task.id == task_id, Task.state.in_((TaskState.PENDING, TaskState.RUNNING)))
+            .values(cancel_requested_at=_first(Task.cancel_requested_at, now), updated_at=now)
+        )
+        return swap(self.session, Task, task_id, statement)
+
+    def fence_owner(self, owner_prefix: str, now: datetime, *, keep: str | None = None) -> int:
+        """End the leases of owners whose name starts so: a former boot of this process, known to be dead.
+
+        Their tokens are void at once and the tasks count as expired. Tasks loaded before do not show it.
+
+        :param keep: the owner of this boot.
+        :returns: how many tasks.
+        """
+        owned = [Task.lease_owner.startswith(owner_prefix, autoescape=True), Task.lease_owner != (keep or "")]
+        statement = (
+            update(Task)
+            .where(Task.state == TaskState.RUNNING, *owned)
+            .values(lease_token=new_id(), lease_expires_at=now, updated_at=now)
+            .execution_options(synchronize_session=False)
+        )
+        self.session.flush()
+        return cast("CursorResult[Any]", self.session.execute(statement)).rowcount
+
+    def _leave(self, task_id: str, token: str, target: str, now: datetime, **values: Any) -> bool:
+        where = (Task.lease_token == token,)
+        values["updated_at"] = now
+        return move(self.session, Task, task_id, TaskState.RUNNING, target, where=where, **values)
+
+    def _leave_expired(self, task: Task, target: str, now: datetime, **values: Any) -> bool:
+        where = (Task.lease_token == task.lease_token, Task.lease_expires_at <= now)
+        values["updated_at"] = now
+        return move(self.session, Task, task.id, TaskState.RUNNING, target, where=where, **values)
+
+
+def is_due(now: datetime) -> ColumnElement[bool]:
+    return or_(Task.not_before.is_(None), Task.not_before <= now)
+
+
+def _first(column: InstrumentedAttribute[datetime | None], now: datetime) -> ColumnElement[Any]:
+    """What the column has, or `now`."""
+    return func.coalesce(column, literal(now, UTCDateTime()))
+
+
+def _held(token: str) -> tuple[ColumnElement[bool], ...]:
+    return (Task.state == TaskState.RUNNING, Task.lease_token == token)
+
+
+def _waiting(not_before: datetime) -> dict[str, Any]:
+    return {"not_before": not_before, "sent_at": None, "sent_count": 0, **_FREE}
