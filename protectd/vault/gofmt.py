@@ -39,6 +39,11 @@ def string_json(text: bytes) -> bytes:
     return text.decode("utf-8", "surrogateescape").translate(_JSON_ESCAPES).encode()
 
 
+def clean_text(text: str) -> str:
+    """Text that any JSON encoder takes: what came from bytes that are no UTF-8 becomes U+FFFD."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def go_quote(name: bytes) -> str:
     """strconv.Quote without the outer quotes: printable text that gives back the very bytes."""
     return "".join(map(_quote_one, name.decode("utf-8", "surrogateescape")))

@@ -14,7 +14,7 @@ import orjson
 
 from protectd.vault.crypto import MasterKey, Sealer
 from protectd.vault.errors import FormatError, UnitDamaged
-from protectd.vault.gofmt import datetime_text
+from protectd.vault.gofmt import clean_text, datetime_text
 
 SALT_BYTES = 64
 _MAX_MEMORY_BYTES = 1 << 30
@@ -58,8 +58,8 @@ def create_key_file(
     wrapped = Sealer(_derive(password, salt, cost)).seal(_encode_master(master))
     fields = {
         "created": datetime_text(created),
-        "username": username,
-        "hostname": hostname,
+        "username": clean_text(username),
+        "hostname": clean_text(hostname),
         "kdf": "scrypt",
         "N": cost.n,
         "r": cost.r,

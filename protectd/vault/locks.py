@@ -19,7 +19,7 @@ from protectd.common.clock import Clock
 from protectd.common.errors import ProtectdError
 from protectd.plugin.base import BankObjectNotFound
 from protectd.vault.errors import FormatError, LockLost, VaultDamaged, VaultLocked
-from protectd.vault.gofmt import datetime_text, parse_datetime
+from protectd.vault.gofmt import clean_text, datetime_text, parse_datetime
 from protectd.vault.repository import LOCKS, Repository, WriterIdentity
 
 LOG = logging.getLogger(__name__)
@@ -52,8 +52,8 @@ class Lock:
         fields: dict[str, Any] = {
             "time": datetime_text(self.time),
             "exclusive": self.exclusive,
-            "hostname": self.hostname,
-            "username": self.username,
+            "hostname": clean_text(self.hostname),
+            "username": clean_text(self.username),
             "pid": self.pid,
         }
         return orjson.dumps(fields)

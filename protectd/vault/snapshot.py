@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from protectd.vault.errors import FormatError
-from protectd.vault.gofmt import datetime_text, parse_datetime
+from protectd.vault.gofmt import clean_text, datetime_text, parse_datetime
 from protectd.vault.tree import decode_id
 
 
@@ -43,12 +43,12 @@ class Snapshot:
             "time": datetime_text(self.time),
             "parent": self.parent,
             "tree": self.tree,
-            "paths": list(self.paths),
-            "hostname": self.hostname,
-            "username": self.username,
+            "paths": list(map(clean_text, self.paths)),
+            "hostname": clean_text(self.hostname),
+            "username": clean_text(self.username),
             "uid": self.uid,
             "gid": self.gid,
-            "tags": list(self.tags),
+            "tags": list(map(clean_text, self.tags)),
             "original": self.original,
         }
         wanted = {key: value for key, value in fields.items() if value or key == "paths"}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 
 import pytest
@@ -24,6 +25,11 @@ def test_a_snapshot_keeps_all_it_has() -> None:
     snapshot = Snapshot(MOMENT, TREE, ("/a",), "h", "u", 5, 6, ("t",), "cd" * 32, "ef" * 32, "12" * 32)
     assert decode_snapshot(snapshot.encode(), "12" * 32) == snapshot
     assert snapshot.tree_id == bytes.fromhex(TREE)
+
+
+def test_a_path_that_is_no_utf8_is_written_as_text() -> None:
+    snapshot = Snapshot(MOMENT, TREE, (os.fsdecode(b"/caf\xe9"),))
+    assert decode_snapshot(snapshot.encode()).paths == ("/caf\ufffd",)
 
 
 def test_fields_of_newer_programs_are_ignored() -> None:
