@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from protectd.api.routes import routes
-from tests.fakes.service import MEMORY_ID, Client, Service, fault_of
+from tests.fakes.service import MEMORY_ID, Client, Service, fault_of, run_body
 
 UNKNOWN_ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -20,7 +20,7 @@ FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChec
 TEXT = st.text(max_size=40) | st.sampled_from(
     ["", " ", "..", "/", "a" * 300, UNKNOWN_ID, MEMORY_ID, "directory", "é" * 200, "'; --", "%s", "{}"]
 )
-SCALAR = st.none() | st.booleans() | st.integers() | st.floats() | TEXT
+SCALAR = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
 JSON = st.recursive(
     SCALAR,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
@@ -131,6 +131,59 @@ def test_no_body_is_the_servers_fault(member: Client, method: str, path: str, bo
 @given(raw=st.binary(min_size=1, max_size=60))
 def test_bytes_that_are_no_json_are_refused(member: Client, method: str, path: str, raw: bytes) -> None:
     assert send(member, method, filled(path, member), raw).status_int >= 400
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a body, as keys from the top."""
+    members = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    return [path, *(place for key, member in members for place in places(member, (*path, key)))]
+
+
+def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    if not path:
+        return new
+    copied = dict(value) if isinstance(value, dict) else list(value)
+    copied[path[0]] = replaced(value[path[0]], path[1:], new)
+    return copied
+
+
+@pytest.fixture(scope="module")
+def good(direct: Service) -> tuple[Client, dict[str, Any]]:
+    """Bodies that are accepted, by the path they are sent to."""
+    client = direct.client()
+    plan = client.plan_body(direct.directory("good"), parameters={"directory": {"excludes": ["x"]}})
+    plan["plan"]["description"] = "d"
+    made = client.checkpoint(client.post("plans", plan, 201)["plan"])
+    target = {"directory": {"path": str(direct.allowed / "target"), "overwrite": True}}
+    verification = run_body(made, depth="structure")
+    restore = run_body(made, parameters=target, restore_target=None, restore_auth={"type": "password"})
+    instance = {"name": "n", "properties": {"path": str(direct.allowed)}}
+    checkpoint = {"plan_id": made["protection_plan"]["id"], "extra-info": {"k": "v"}}
+    return client, {
+        "plans": plan,
+        f"providers/{MEMORY_ID}/checkpoints": {"checkpoint": checkpoint},
+        "restores": {"restore": restore},
+        "verifications": {"verification": verification},
+        "protectables/directory/instances": {"instance": instance},
+    }
+
+
+@pytest.mark.parametrize("noun", ["plans", "checkpoints", "restores", "verifications", "instances"])
+@settings(FEW, max_examples=40)
+@given(data=st.data())
+def test_one_wrong_value_in_a_good_body_is_named_or_accepted(
+    good: tuple[Client, dict[str, Any]], noun: str, data: st.DataObject
+) -> None:
+    client, bodies = good
+    path = next(path for path in bodies if path.endswith(noun))
+    place = data.draw(st.sampled_from(places(bodies[path])))
+    body = replaced(bodies[path], place, data.draw(JSON))
+    answer = send(client, "POST", f"/v1/{client.project_id}/{path}", json.dumps(body).encode())
+    if answer.status_int == 400 and place:
+        field = fault_of(answer).get("field", "")
+        assert field.startswith(str(place[0])) or "other_provider" in fault_of(answer)["error"]
 
 
 @pytest.mark.parametrize(("method", "path"), READING)
