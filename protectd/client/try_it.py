@@ -230,10 +230,12 @@ def _list(title: str, lines: list[str]) -> None:
 
 
 def _tell_restic(place: Place, repository: str) -> None:
-    restic = f"restic --password-file {shlex.quote(str(place.password))} -r {shlex.quote(repository)}"
     print("\nThe vault is a restic repository. Open it without protectd:")
-    for verb in ("snapshots", "ls latest", "check --read-data", "restore latest --target /tmp/elsewhere"):
-        print(f"  {restic} {verb}")
+    print(f"  export RESTIC_REPOSITORY={shlex.quote(repository)}")
+    print(f"  export RESTIC_PASSWORD_FILE={shlex.quote(str(place.password))}")
+    target = shlex.quote(str(place.base / "by-restic"))
+    for verb in ("snapshots", "ls latest", "check --read-data", f"restore latest --target {target}"):
+        print(f"  restic {verb}")
     print("\nEverything of this run stays until you remove it:")
     print(f"  rm -rf {shlex.quote(str(place.base))}")
 

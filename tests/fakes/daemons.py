@@ -52,13 +52,6 @@ class Daemon:
         code = self.process.wait(timeout_s)
         return code, time.monotonic() - began
 
-    def close(self) -> None:
-        if self.alive():
-            try:
-                self.end()
-            except subprocess.TimeoutExpired:
-                self.end(signal.SIGKILL)
-
     def text(self) -> str:
         return self.log.read_text(errors="replace")
 
@@ -70,8 +63,21 @@ def running(*daemons: Daemon) -> Iterator[None]:
             daemon.start()
         yield
     finally:
-        for daemon in daemons:
-            daemon.close()
+        close(*daemons)
+
+
+def close(*daemons: Daemon) -> None:
+    """End what still runs, all at once; by SIGKILL what does not end."""
+    alive = [daemon for daemon in daemons if daemon.alive()]
+    for daemon in alive:
+        assert daemon.process is not None
+        daemon.process.send_signal(signal.SIGTERM)
+    for daemon in alive:
+        assert daemon.process is not None
+        try:
+            daemon.process.wait(20)
+        except subprocess.TimeoutExpired:
+            daemon.end(signal.SIGKILL)
 
 
 def wait_for(what: str, ready: Callable[[], Any], timeout_s: float = READY_S, *daemons: Daemon) -> Any:

@@ -170,11 +170,13 @@ def running(
     paste: str | None = None,
     auth: str = "token",
     policy: Path | None = None,
+    database: str | None = None,
 ) -> Iterator[Service]:
     """
     :param mode: `direct` runs tasks before the answer; `queue` sends them to nobody, so they wait.
     :param paste: text of the paste file, if not the shipped one.
     :param policy: a policy file.
+    :param database: URL of an empty one, if not SQLite.
     """
     allowed, paste_file = directory / "allowed", directory / "paste.ini"
     allowed.mkdir()
@@ -183,6 +185,8 @@ def running(
     conf.set_override("mode", mode, group="dispatch")
     conf.set_override("paste_config", str(paste_file), group="api")
     conf.set_override("auth_strategy", auth)
+    if database is not None:
+        conf.set_override("connection", database, group="database")
     if policy is not None:
         policy_opts.set_defaults(conf, policy_file=str(policy))
     with parts(conf, "protectd-api", in_process=True) as made:
