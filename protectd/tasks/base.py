@@ -1,87 +1,26 @@
-"""What all tasks have in common: claim, lease, retry, one visible end."""
+"""What all tasks have in common: claim, lease, one attempt, one visible end."""
 
 from __future__ import annotations
 
 import logging
-import random
-from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import ClassVar, Generic, TypeVar
 
 from protectd.common.context import RequestContext
-from protectd.common.errors import Cancelled, NotFound, ProtectdError, Unavailable
-from protectd.domain.submission import Submission
+from protectd.common.errors import Unavailable
 from protectd.model.models import Task
-from protectd.model.states import TaskState
-from protectd.model.unit_of_work import UnitOfWork
-from protectd.tasks.backoff import retry_delay_s
-from protectd.tasks.env import TaskEnv
-from protectd.tasks.errors import EntityGone, LeaseLost, Stopping, TaskLost, visible
-from protectd.tasks.hold import claim, end, give_back, give_back_unclaimed
+from protectd.tasks.ending import Ending
+from protectd.tasks.errors import LeaseLost, TaskLost
+from protectd.tasks.hold import claim, give_back_unclaimed
+from protectd.tasks.hooks import E
 from protectd.tasks.run import Run
-from protectd.vault.errors import VaultLocked
 
 LOG = logging.getLogger(__name__)
 
-E = TypeVar("E")
 
-INSIST_S = 1.0
-"""Between two attempts to write down what has happened."""
-
-
-class BaseTask(ABC, Generic[E]):
+class BaseTask(Ending[E]):
     """One operation. An instance serves one message.
 
-    However often and wherever a task is announced, one attempt runs at a time, and one end is written: the
-    entity's move and the task's go together, with the token of the claim. Who lost the lease writes nothing.
-
-    :cvar kind: what the entity is called in messages.
-    :cvar success_word: the contract's word for the good end; `failure_word` for the bad one.
-    :cvar retry_on: errors after which the task comes back later, until its attempts are used up.
-    :cvar wait_on: errors that only mean "not now": they cost no attempt, and the next one follows soon.
+    However often and wherever a task is announced, one attempt runs at a time, and one end is written.
     """
-
-    operation: ClassVar[str]
-    kind: ClassVar[str]
-    success_word: ClassVar[str]
-    failure_word: ClassVar[str]
-    retry_on: ClassVar[tuple[type[ProtectdError], ...]] = (Unavailable,)
-    wait_on: ClassVar[tuple[type[ProtectdError], ...]] = (VaultLocked,)
-
-    def __init__(self, env: TaskEnv) -> None:
-        self.env = env
-
-    def get_name(self) -> str:
-        return f"{self.operation} {self.kind}"
-
-    # --- what an operation fills in ---
-
-    @abstractmethod
-    def retrieve_entity(self, uow: UnitOfWork, entity_id: str) -> E:
-        """:raises NotFound: it is gone; the task then ends without a word."""
-
-    @abstractmethod
-    def handle_begin(self, uow: UnitOfWork, entity: E, run: Run) -> None:
-        """Move the entity to its working state and put into `run.facts` what the work needs. A repeated
-        attempt finds it in the working state already."""
-
-    @abstractmethod
-    def handle_processing(self, run: Run) -> None:
-        """Do the work; no transaction is open. May be repeated from the start after any interruption."""
-
-    @abstractmethod
-    def handle_success(self, uow: UnitOfWork, entity: E, run: Run) -> None:
-        """Move the entity to its good end, in the transaction that ends the task. May be repeated whole."""
-
-    @abstractmethod
-    def handle_error(self, uow: UnitOfWork, entity: E, error: ProtectdError, run: Run) -> None:
-        """Move the entity to its bad end, with code and reason, in the transaction that ends the task. Also
-        called for a task whose worker vanished: `run.facts` may be None."""
-
-    def submit_follow_ons(self, submission: Submission, run: Run) -> None:
-        """Add tasks that come after this one, in the transaction that ends it well."""
-
-    # --- the flow ---
 
     def process_and_suppress_exceptions(self, context: RequestContext, task_id: str) -> None:
         """The door: whatever happens behind it ends in the row or in the log, never in the caller."""
@@ -157,101 +96,3 @@ class BaseTask(ABC, Generic[E]):
         except Exception as error:  # noqa: BLE001 - the door of tasks: any error becomes a visible end
             return error
         return None
-
-    def _entity(self, uow: UnitOfWork, run: Run) -> E:
-        try:
-            return self.retrieve_entity(uow, run.entity_id)
-        except NotFound as error:
-            raise EntityGone(kind=self.kind, id=run.entity_id) from error
-
-    # --- the ends ---
-
-    def _conclude(self, run: Run, error: Exception) -> None:
-        write = self._fail
-        if isinstance(error, EntityGone):
-            write = self._end_quietly
-        elif isinstance(error, Stopping):
-            write = self._hand_back
-        elif isinstance(error, self.wait_on) and self._may_wait(run):
-            write = self._wait
-        elif isinstance(error, self.retry_on) and run.attempt < run.max_attempts:
-            write = self._retry
-        self._insist(run, lambda: write(run, error))
-
-    def _insist(self, run: Run, write: Callable[[], None]) -> None:
-        """What has happened is written as soon as the database is there, while the lease is held.
-
-        :raises LeaseLost: it was not held for long enough.
-        """
-        while not run.keeper.lost:
-            try:
-                return write()
-            except Unavailable as away:
-                self._log(run, logging.WARNING, f"its end is not written yet: {away}")
-                self.env.clock.sleep(INSIST_S)
-        raise LeaseLost(task_id=run.task_id)
-
-    def _succeed(self, run: Run) -> None:
-        with self.env.database.write() as uow:
-            end(self.env, uow, run, TaskState.DONE, self.success_word)
-            self.handle_success(uow, self._entity(uow, run), run)
-            submission = Submission(uow, run.context, self.env.clock, self.env.options.max_attempts)
-            self.submit_follow_ons(submission, run)
-        run.follow_ons = submission.submitted
-        self._log(run, logging.INFO, self.success_word)
-
-    def _fail(self, run: Run, error: Exception) -> None:
-        shown = visible(error, run.context.request_id)
-        state = TaskState.CANCELLED if isinstance(error, Cancelled) else TaskState.FAILED
-        with self.env.database.write() as uow:
-            end(self.env, uow, run, state, self.failure_word, shown)
-            self._give_up(uow, run, shown)
-        self._log(run, logging.ERROR, f"{self.failure_word}: {shown}", None if shown is error else error)
-
-    def _give_up(self, uow: UnitOfWork, run: Run, error: ProtectdError) -> None:
-        try:
-            entity = self.retrieve_entity(uow, run.entity_id)
-        except NotFound:
-            return
-        self.handle_error(uow, entity, error, run)
-
-    def _end_quietly(self, run: Run, error: Exception) -> None:
-        with self.env.database.write() as uow:
-            end(self.env, uow, run, TaskState.CANCELLED, None, visible(error, run.context.request_id))
-        self._log(run, logging.INFO, str(error))
-
-    def _hand_back(self, run: Run, error: Exception) -> None:
-        with self.env.database.write() as uow:
-            give_back(self.env, uow, run, delay_s=0, count_attempt=False)
-        self._log(run, logging.INFO, "handed back")
-
-    def _wait(self, run: Run, error: Exception) -> None:
-        self._come_back(run, error, self.env.options.wait_retry_s, count_attempt=False)
-
-    def _retry(self, run: Run, error: Exception) -> None:
-        options = self.env.options
-        delay_s = retry_delay_s(run.attempt, options.retry_base_s, options.retry_cap_s, random.random)
-        self._come_back(run, error, delay_s, count_attempt=True)
-
-    def _come_back(self, run: Run, error: Exception, delay_s: float, *, count_attempt: bool) -> None:
-        shown = visible(error, run.context.request_id)
-        with self.env.database.write() as uow:
-            give_back(self.env, uow, run, delay_s=delay_s, count_attempt=count_attempt, error=shown)
-        self._log(run, logging.WARNING, f"again in {delay_s:.1f} s: {shown}")
-
-    def _may_wait(self, run: Run) -> bool:
-        waited = self.env.clock.now() - run.first_begun_at
-        return waited.total_seconds() < self.env.options.wait_limit_s
-
-    def _log(self, run: Run, level: int, event: str, cause: Exception | None = None) -> None:
-        request_id, name = run.context.request_id, self.get_name()
-        LOG.log(
-            level,
-            "task %s (request %s), %s %s: %s",
-            run.task_id,
-            request_id,
-            name,
-            run.entity_id,
-            event,
-            exc_info=cause,
-        )

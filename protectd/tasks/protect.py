@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from protectd.common.errors import ProtectdError
 from protectd.common.progress import Progress
-from protectd.common.reports import SaveReport
 from protectd.domain import parameters
 from protectd.domain.providers import Provider
 from protectd.model.models import Checkpoint, CheckpointResource
@@ -22,7 +20,6 @@ from protectd.tasks.base import BaseTask
 from protectd.tasks.entities import (
     access_of,
     fail_resources,
-    issue_rows,
     plugin_resource,
     protection_of,
     provider_of,
@@ -31,11 +28,10 @@ from protectd.tasks.entities import (
 from protectd.tasks.env import OpenVault
 from protectd.tasks.errors import EntityNotReady
 from protectd.tasks.run import Run
+from protectd.tasks.saving import add_dependent, is_partial, keep, reports_of, sums
 from protectd.tasks.snapshots import forget_checkpoint
 
 UNFINISHED = (ResourceStatus.PENDING, ResourceStatus.PROTECTING)
-HARMLESS = frozenset({"socket"})
-"""Kinds of issues that take nothing from a checkpoint: sockets hold no data."""
 
 
 @dataclass
@@ -96,16 +92,16 @@ class ProtectCheckpoint(BaseTask[Checkpoint]):
         """An attempt that broke off, or was late to notice that its lease was lost, may have left some."""
         facts: ProtectFacts = run.facts
         if facts.repeated:
-            own = {report.snapshot_id for report in _reports(facts.outcomes)}
+            own = {report.snapshot_id for report in reports_of(facts.outcomes)}
             forget_checkpoint(vault, run.entity_id, keep=own)
 
     def handle_success(self, uow: UnitOfWork, checkpoint: Checkpoint, run: Run) -> None:
         facts: ProtectFacts = run.facts
         rows = {row.key: row for row in checkpoint.resources}
         for outcome in facts.outcomes:
-            row = rows.get(outcome.resource.key) or _add_dependent(uow, checkpoint, outcome.resource)
-            _keep(uow, row, outcome)
-        reports = _reports(facts.outcomes)
+            row = rows.get(outcome.resource.key) or add_dependent(uow, checkpoint, outcome.resource)
+            keep(uow, row, outcome)
+        reports = reports_of(facts.outcomes)
         move(
             uow.session,
             Checkpoint,
@@ -115,7 +111,7 @@ class ProtectCheckpoint(BaseTask[Checkpoint]):
             ended_at=self.env.clock.now(),
             resource_graph=facts.graph.to_json() if facts.graph else None,
             partial=any(map(is_partial, reports)),
-            **_sums(reports),
+            **sums(reports),
         )
 
     def handle_error(self, uow: UnitOfWork, checkpoint: Checkpoint, error: ProtectdError, run: Run) -> None:
@@ -170,62 +166,3 @@ def _previous(uow: UnitOfWork, checkpoint: Checkpoint) -> dict[str, str]:
         for row in checkpoint.resources
     }
     return {key: row.snapshot_id for key, row in found.items() if row is not None and row.snapshot_id}
-
-
-def _add_dependent(uow: UnitOfWork, checkpoint: Checkpoint, resource: Resource) -> CheckpointResource:
-    """A resource that was found below one of the plan's."""
-    row = CheckpointResource(
-        checkpoint_id=checkpoint.id,
-        resource_id=resource.id,
-        resource_type=resource.type,
-        resource_name=resource.name,
-        extra_info=resource.extra_info,
-        status=ResourceStatus.PROTECTING,
-    )
-    checkpoint.resources.append(row)
-    uow.flush()
-    return row
-
-
-def _keep(uow: UnitOfWork, row: CheckpointResource, outcome: Outcome) -> None:
-    report = outcome.report
-    if not isinstance(report, SaveReport) or not isinstance(outcome.context, ProtectContext):
-        return
-    info = dict(outcome.context.saved_info)
-    move(
-        uow.session,
-        CheckpointResource,
-        row.id,
-        ResourceStatus.PROTECTING,
-        ResourceStatus.AVAILABLE,
-        snapshot_id=report.snapshot_id,
-        tree_id=report.tree_id,
-        source_path=info.get("path"),
-        saved_info=info,
-        files=report.files,
-        directories=report.directories,
-        logical_bytes=report.logical_bytes,
-        added_bytes=report.added_bytes,
-        stored_bytes=report.stored_bytes,
-        issue_count=report.issue_count,
-        issues=issue_rows(report.issues),
-    )
-
-
-def _reports(outcomes: list[Outcome]) -> list[SaveReport]:
-    return [outcome.report for outcome in outcomes if isinstance(outcome.report, SaveReport)]
-
-
-def is_partial(report: SaveReport) -> bool:
-    """Whether something that was to be saved is not in it as it was, or may not be."""
-    unseen = report.issue_count > len(report.issues)
-    return unseen or any(issue.kind not in HARMLESS for issue in report.issues)
-
-
-def _sums(reports: list[SaveReport]) -> dict[str, Any]:
-    return {
-        "files": sum(report.files for report in reports),
-        "logical_bytes": sum(report.logical_bytes for report in reports),
-        "added_bytes": sum(report.added_bytes for report in reports),
-        "stored_bytes": sum(report.stored_bytes for report in reports),
-    }

@@ -15,7 +15,7 @@ from protectd.common.reports import Issue, SaveReport
 from protectd.model.unit_of_work import Database
 from protectd.plugin.banks.memory import MemoryBank
 from protectd.plugin.base import BankUnavailable
-from protectd.tasks.protect import is_partial
+from protectd.tasks.saving import is_partial
 from protectd.vault.locks import shared_lock
 from protectd.vault.repository import Repository
 from tests.fakes import rows

@@ -1,0 +1,123 @@
+"""How an attempt ends: well, badly, quietly, later or elsewhere. Each end is one transaction."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+
+from protectd.common.errors import Cancelled, NotFound, ProtectdError, Unavailable
+from protectd.domain.submission import Submission
+from protectd.model.states import TaskState
+from protectd.model.unit_of_work import UnitOfWork
+from protectd.tasks.backoff import retry_delay_s
+from protectd.tasks.errors import EntityGone, LeaseLost, Stopping, visible
+from protectd.tasks.hold import end, give_back
+from protectd.tasks.hooks import E, TaskHooks
+from protectd.tasks.run import Run
+
+LOG = logging.getLogger(__name__)
+
+INSIST_S = 1.0
+"""Between two attempts to write down what has happened."""
+
+
+class Ending(TaskHooks[E]):
+    """The entity's move and the task's go together, with the token of the claim: who lost the lease writes
+    nothing."""
+
+    def _conclude(self, run: Run, error: Exception) -> None:
+        write = self._fail
+        if isinstance(error, EntityGone):
+            write = self._end_quietly
+        elif isinstance(error, Stopping):
+            write = self._hand_back
+        elif isinstance(error, self.wait_on) and self._may_wait(run):
+            write = self._wait
+        elif isinstance(error, self.retry_on) and run.attempt < run.max_attempts:
+            write = self._retry
+        self._insist(run, lambda: write(run, error))
+
+    def _insist(self, run: Run, write: Callable[[], None]) -> None:
+        """What has happened is written as soon as the database is there, while the lease is held.
+
+        :raises LeaseLost: it was not held for long enough.
+        """
+        while not run.keeper.lost:
+            try:
+                return write()
+            except Unavailable as away:
+                self._log(run, logging.WARNING, f"its end is not written yet: {away}")
+                self.env.clock.sleep(INSIST_S)
+        raise LeaseLost(task_id=run.task_id)
+
+    def _succeed(self, run: Run) -> None:
+        with self.env.database.write() as uow:
+            end(self.env, uow, run, TaskState.DONE, self.success_word)
+            self.handle_success(uow, self._entity(uow, run), run)
+            submission = Submission(uow, run.context, self.env.clock, self.env.options.max_attempts)
+            self.submit_follow_ons(submission, run)
+        run.follow_ons = submission.submitted
+        self._log(run, logging.INFO, self.success_word)
+
+    def _fail(self, run: Run, error: Exception) -> None:
+        shown = visible(error, run.context.request_id)
+        state = TaskState.CANCELLED if isinstance(error, Cancelled) else TaskState.FAILED
+        with self.env.database.write() as uow:
+            end(self.env, uow, run, state, self.failure_word, shown)
+            self._give_up(uow, run, shown)
+        self._log(run, logging.ERROR, f"{self.failure_word}: {shown}", None if shown is error else error)
+
+    def _give_up(self, uow: UnitOfWork, run: Run, error: ProtectdError) -> None:
+        try:
+            entity = self.retrieve_entity(uow, run.entity_id)
+        except NotFound:
+            return
+        self.handle_error(uow, entity, error, run)
+
+    def _end_quietly(self, run: Run, error: Exception) -> None:
+        with self.env.database.write() as uow:
+            end(self.env, uow, run, TaskState.CANCELLED, None, visible(error, run.context.request_id))
+        self._log(run, logging.INFO, str(error))
+
+    def _hand_back(self, run: Run, error: Exception) -> None:
+        with self.env.database.write() as uow:
+            give_back(self.env, uow, run, delay_s=0, count_attempt=False)
+        self._log(run, logging.INFO, "handed back")
+
+    def _wait(self, run: Run, error: Exception) -> None:
+        self._come_back(run, error, self.env.options.wait_retry_s, count_attempt=False)
+
+    def _retry(self, run: Run, error: Exception) -> None:
+        options = self.env.options
+        delay_s = retry_delay_s(run.attempt, options.retry_base_s, options.retry_cap_s, random.random)
+        self._come_back(run, error, delay_s, count_attempt=True)
+
+    def _come_back(self, run: Run, error: Exception, delay_s: float, *, count_attempt: bool) -> None:
+        shown = visible(error, run.context.request_id)
+        with self.env.database.write() as uow:
+            give_back(self.env, uow, run, delay_s=delay_s, count_attempt=count_attempt, error=shown)
+        self._log(run, logging.WARNING, f"again in {delay_s:.1f} s: {shown}")
+
+    def _may_wait(self, run: Run) -> bool:
+        waited = self.env.clock.now() - run.first_begun_at
+        return waited.total_seconds() < self.env.options.wait_limit_s
+
+    def _log(self, run: Run, level: int, event: str, cause: Exception | None = None) -> None:
+        request_id, name = run.context.request_id, self.get_name()
+        LOG.log(
+            level,
+            "task %s (request %s), %s %s: %s",
+            run.task_id,
+            request_id,
+            name,
+            run.entity_id,
+            event,
+            exc_info=cause,
+        )
+
+    def _entity(self, uow: UnitOfWork, run: Run) -> E:
+        try:
+            return self.retrieve_entity(uow, run.entity_id)
+        except NotFound as error:
+            raise EntityGone(kind=self.kind, id=run.entity_id) from error
