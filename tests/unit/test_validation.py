@@ -1,0 +1,60 @@
+"""Values against schemas: what is named, and in which order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from protectd.common.errors import InvalidField
+from protectd.domain.validation import check
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "minLength": 2, "maxLength": 3, "format": "not-blank"},
+        "id": {"type": "string", "format": "uuid-like"},
+        "mode": {"enum": ["a", "b"]},
+        "count": {"type": ["integer", "null"], "minimum": 1, "maximum": 9},
+        "items": {"type": "array", "maxItems": 1, "items": {"type": "object", "required": ["x"]}},
+    },
+    "required": ["name"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "field", "reason"),
+    [
+        ([], "top", "must be an object"),
+        ({}, "top.name", "is required"),
+        ({"nmae": "ab"}, "top.nmae", "is not a known field"),
+        ({"name": 1, "more": 1}, "top.more", "is not a known field"),
+        ({"count": "x"}, "top.count", "must be an integer or null"),
+        ({"name": "a"}, "top.name", "must have at least 2 characters"),
+        ({"name": "abcd"}, "top.name", "must have at most 3 characters"),
+        ({"name": "  "}, "top.name", "must not be blank"),
+        ({"name": "ab", "id": "x"}, "top.id", "must be a UUID"),
+        ({"name": "ab", "mode": "c"}, "top.mode", "must be one of a, b"),
+        ({"name": "ab", "count": 0}, "top.count", "must be at least 1"),
+        ({"name": "ab", "count": 10}, "top.count", "must be at most 9"),
+        ({"name": "ab", "items": [{}]}, "top.items.0.x", "is required"),
+        ({"name": "ab", "items": [{"x": 1}, {"x": 1}]}, "top.items", "must have at most 1 entries"),
+        ({"name": "ab", "a\nb": 1}, "top.a?b", "is not a known field"),
+        ({"name": "ab", "é" * 100: 1}, "top." + ("\\xe9" * 16), "is not a known field"),
+    ],
+)
+def test_the_first_field_that_does_not_fit_is_named(value: Any, field: str, reason: str) -> None:
+    with pytest.raises(InvalidField) as caught:
+        check(value, SCHEMA, "top")
+    assert caught.value.facts == {"field": field, "reason": reason}
+
+
+def test_what_fits_is_let_through() -> None:
+    check({"name": "ab", "count": None, "items": []}, SCHEMA)
+
+
+def test_a_value_is_never_repeated() -> None:
+    with pytest.raises(InvalidField) as caught:
+        check({"password": {"type": "hush"}}, {"properties": {"password": {"type": "string"}}})
+    assert "hush" not in str(caught.value)
