@@ -2,144 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 
 from protectd.vault.crypto import OVERHEAD_BYTES
-from protectd.vault.errors import FormatError
+from protectd.vault.index_files import (
+    KIND_NUMBERS,
+    KINDS,
+    MAX_BLOBS,
+    STORED_PLAIN,
+    IndexPart,
+    Packs,
+    decode_part,
+    encode_index,
+    part_of,
+)
 from protectd.vault.pack import (
     COMPRESSED_ENTRY_BYTES,
-    DATA,
     PACK_OVERHEAD_BYTES,
     PLAIN_ENTRY_BYTES,
-    TREE,
     BlobEntry,
 )
-from protectd.vault.tree import decode_id
 
-MAX_BLOBS = 50_000
-PREFIX_BYTES = 16
-Packs = Mapping[bytes, Sequence[BlobEntry]]
-
-_PLAIN = 0xFFFFFFFF
-"""In the column of plain lengths: stored uncompressed. A blob is shorter than 4 GiB."""
-
-_KINDS = (DATA, TREE)
-_KIND_NUMBERS = {DATA: 0, TREE: 1}
-
-
-# --- JSON ---
-
-
-def encode_index(packs: Packs) -> list[bytes]:
-    """Index files, each at most 50,000 blobs unless one pack has more; a pack is never split."""
-    files: list[bytes] = []
-    batch: list[bytes] = []
-    blobs = 0
-    for pack_id, entries in packs.items():
-        if batch and blobs + len(entries) > MAX_BLOBS:
-            files.append(_index_file(batch))
-            batch, blobs = [], 0
-        batch.append(_pack_json(pack_id, entries))
-        blobs += len(entries)
-    return [*files, _index_file(batch)] if batch else files
-
-
-def _index_file(packs: Iterable[bytes]) -> bytes:
-    return b'{"packs":[%s]}\n' % b",".join(packs)
-
-
-def _pack_json(pack_id: bytes, entries: Iterable[BlobEntry]) -> bytes:
-    return orjson.dumps({"id": pack_id.hex(), "blobs": list(map(_blob_fields, entries))})
-
-
-def _blob_fields(entry: BlobEntry) -> dict[str, Any]:
-    kind, blob_id, offset, length, plain_length = entry
-    fields = {"id": blob_id.hex(), "type": kind, "offset": offset, "length": length}
-    if plain_length is not None:
-        fields["uncompressed_length"] = plain_length
-    return fields
-
-
-@dataclass(frozen=True, slots=True)
-class IndexPart:
-    """One index file as columns: row i is one blob, in the pack `pack_ids[packs[i]]`."""
-
-    pack_ids: list[bytes]
-    packs: npt.NDArray[np.uint32]
-    kinds: npt.NDArray[np.uint8]
-    ids: npt.NDArray[np.uint8]
-    """Shape (n, 32)."""
-    numbers: npt.NDArray[np.uint32]
-    """Shape (n, 3): offset, length, plain length."""
-
-
-def decode_part(raw: bytes) -> IndexPart:
-    """One index file; unknown keys are ignored. :raises FormatError: not an index, or impossible entries."""
-    try:
-        return _part(orjson.loads(raw)["packs"] or ())
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise FormatError(reason="it is not an index's JSON") from error
-
-
-def _part(packs: Sequence[Mapping[str, Any]]) -> IndexPart:
-    blobs = [blob for pack in packs for blob in pack["blobs"]]
-    count = len(blobs)
-    numbers = np.empty((count, 3), np.int64)
-    numbers[:, 0] = _whole([blob["offset"] for blob in blobs])
-    numbers[:, 1] = _whole([blob["length"] for blob in blobs])
-    numbers[:, 2] = _whole([blob.get("uncompressed_length") or _PLAIN for blob in blobs])
-    if count and (numbers.min() < 0 or numbers.max() > _PLAIN or numbers[:, 1].min() <= OVERHEAD_BYTES):
-        raise FormatError(reason="it has an impossible offset or length")
-    return IndexPart(
-        [decode_id(pack["id"]) for pack in packs],
-        np.repeat(np.arange(len(packs), dtype=np.uint32), [len(pack["blobs"]) for pack in packs]),
-        np.fromiter((_KIND_NUMBERS[blob["type"]] for blob in blobs), np.uint8, count),
-        _ids([blob["id"] for blob in blobs]),
-        numbers.astype(np.uint32),
-    )
-
-
-def _whole(values: list[Any]) -> npt.NDArray[Any]:
-    column = np.array(values)
-    if values and column.dtype.kind not in "iu":
-        raise FormatError(reason="it has an offset or length that is no whole number")
-    return column
-
-
-def _ids(texts: Sequence[str]) -> npt.NDArray[np.uint8]:
-    raw = bytes.fromhex("".join(texts))
-    if any(len(text) != 64 for text in texts) or len(raw) != 32 * len(texts):
-        raise FormatError(reason="it has a blob id that is not 64 hex digits")
-    return np.frombuffer(raw, np.uint8).reshape(len(texts), 32)
-
-
-def part_of(packs: Packs) -> IndexPart:
-    """Columns of packs that were just written."""
-    entries = [entry for each in packs.values() for entry in each]
-    lengths = [len(each) for each in packs.values()]
-    numbers = [(e.offset, e.length, _PLAIN if e.plain_length is None else e.plain_length) for e in entries]
-    return IndexPart(
-        list(packs),
-        np.repeat(np.arange(len(packs), dtype=np.uint32), lengths),
-        np.fromiter((_KIND_NUMBERS[entry.kind] for entry in entries), np.uint8, len(entries)),
-        np.frombuffer(b"".join(entry.id for entry in entries), np.uint8).reshape(len(entries), 32),
-        np.array(numbers, np.uint32).reshape(len(entries), 3),
-    )
-
-
-def decode_index(raw: bytes) -> dict[bytes, list[BlobEntry]]:
-    """Packs of one index file with their entries in file order. :raises FormatError: see `decode_part`."""
-    return BlobIndex([decode_part(raw)]).packs()
-
-
-# --- memory ---
+__all__ = [
+    "MAX_BLOBS",
+    "BlobIndex",
+    "IndexPart",
+    "KnownBlobs",
+    "Packs",
+    "Rows",
+    "decode_index",
+    "decode_part",
+    "encode_index",
+    "part_of",
+]
 
 
 class BlobIndex:
@@ -209,7 +109,7 @@ class BlobIndex:
     def pack_sizes(self) -> dict[bytes, int]:
         """How long each pack has to be when it holds exactly its entries. Bytes."""
         count = len(self.pack_ids)
-        headers = np.where(self._numbers[:, 2] == _PLAIN, PLAIN_ENTRY_BYTES, COMPRESSED_ENTRY_BYTES)
+        headers = np.where(self._numbers[:, 2] == STORED_PLAIN, PLAIN_ENTRY_BYTES, COMPRESSED_ENTRY_BYTES)
         sizes = np.bincount(self._packs, self._numbers[:, 1] + headers, count).astype(np.int64)
         return dict(zip(self.pack_ids, (sizes + PACK_OVERHEAD_BYTES).tolist(), strict=True))
 
@@ -220,7 +120,7 @@ class BlobIndex:
         rows = np.searchsorted(self._heads, heads).astype(np.intp)
         there = np.minimum(rows, max(len(self) - 1, 0))
         if len(self):
-            fits = (self._kinds[there] == _KIND_NUMBERS[kind]) & (self._heads[there] == heads)
+            fits = (self._kinds[there] == KIND_NUMBERS[kind]) & (self._heads[there] == heads)
             fits &= (self._tails[there] == asked[:, 8:]).all(axis=1)
         else:
             fits = np.zeros(len(ids), np.bool_)
@@ -231,7 +131,7 @@ class BlobIndex:
     def sizes_at(self, rows: Rows) -> npt.NDArray[np.int64]:
         """Plain bytes of the blobs in these rows."""
         numbers = self._numbers[rows].astype(np.int64)
-        return np.where(numbers[:, 2] == _PLAIN, numbers[:, 1] - OVERHEAD_BYTES, numbers[:, 2])
+        return np.where(numbers[:, 2] == STORED_PLAIN, numbers[:, 1] - OVERHEAD_BYTES, numbers[:, 2])
 
     def columns(self) -> tuple[Rows, npt.NDArray[np.uint32], npt.NDArray[np.uint8], npt.NDArray[np.uint32]]:
         """For arithmetic on all rows: group (copies of one blob share it; ascending), pack number, kind (1 is
@@ -253,11 +153,14 @@ class BlobIndex:
         )
         for row, (pack, kind, (offset, length, plain)) in enumerate(columns):
             blob_id = heads[row * 8 : row * 8 + 8] + tails[row * 24 : row * 24 + 24]
-            yield pack, BlobEntry(_KINDS[kind], blob_id, offset, length, None if plain == _PLAIN else plain)
+            yield (
+                pack,
+                BlobEntry(KINDS[kind], blob_id, offset, length, None if plain == STORED_PLAIN else plain),
+            )
 
     def known(self, kind: str) -> KnownBlobs:
         """The ids of one kind alone, for those who ask only whether a blob is there."""
-        rows = self._kinds == _KIND_NUMBERS[kind]
+        rows = self._kinds == KIND_NUMBERS[kind]
         return KnownBlobs(self._heads[rows], _second_words(self._tails[rows]))
 
     def _find(self, kind: str, blob_id: bytes) -> int:
@@ -275,7 +178,7 @@ class BlobIndex:
             row += 1
 
     def _is(self, row: int, kind: str, blob_id: bytes) -> bool:
-        return bool(self._kinds[row] == _KIND_NUMBERS[kind]) and self._tails[row].tobytes() == blob_id[8:]
+        return bool(self._kinds[row] == KIND_NUMBERS[kind]) and self._tails[row].tobytes() == blob_id[8:]
 
     def _id(self, row: int) -> bytes:
         tail: bytes = self._tails[row].tobytes()
@@ -283,8 +186,8 @@ class BlobIndex:
 
     def _row(self, row: int) -> tuple[bytes, BlobEntry]:
         offset, length, plain = map(int, self._numbers[row])
-        kind = _KINDS[self._kinds[row]]
-        entry = BlobEntry(kind, self._id(row), offset, length, None if plain == _PLAIN else plain)
+        kind = KINDS[self._kinds[row]]
+        entry = BlobEntry(kind, self._id(row), offset, length, None if plain == STORED_PLAIN else plain)
         return self.pack_ids[self._packs[row]], entry
 
 
@@ -384,3 +287,8 @@ def _without_repeats(
 
 def _second_words(tails: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
     return np.ascontiguousarray(tails[:, :8]).view(">u8").reshape(len(tails)).astype(np.uint64)
+
+
+def decode_index(raw: bytes) -> dict[bytes, list[BlobEntry]]:
+    """Packs of one index file with their entries in file order. :raises FormatError: see `decode_part`."""
+    return BlobIndex([decode_part(raw)]).packs()

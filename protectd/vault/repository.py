@@ -5,9 +5,6 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 
 import zstandard
 
@@ -25,25 +22,30 @@ from protectd.vault.errors import (
     VaultNotFound,
     WrongPassword,
 )
+from protectd.vault.identity import WriterIdentity
 from protectd.vault.index import BlobIndex, IndexPart, decode_part
-from protectd.vault.keys import RANDOM_PASSWORD_COST, ScryptCost, create_key_file, open_key_file
+from protectd.vault.keyring import KEYS, key_names, master_keys, store_key
+from protectd.vault.keys import RANDOM_PASSWORD_COST, ScryptCost
 from protectd.vault.pack import TREE, BlobEntry, open_blob, pack_key
 from protectd.vault.snapshot import Snapshot, decode_snapshot
 
-CONFIG, KEYS, DATA, INDEX, SNAPSHOTS, LOCKS = "config", "keys", "data", "index", "snapshots", "locks"
+__all__ = [
+    "CONFIG",
+    "DATA",
+    "INDEX",
+    "KEYS",
+    "LOCKS",
+    "SNAPSHOTS",
+    "BlobReader",
+    "Repository",
+    "WriterIdentity",
+    "master_keys",
+]
+
+CONFIG, DATA, INDEX, SNAPSHOTS, LOCKS = "config", "data", "index", "snapshots", "locks"
 _COMPRESSED = b"\x02"
 _LISTINGS = 5
 _TREE_CACHE_BYTES = 64 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class WriterIdentity:
-    """Who writes: stands in key files and locks. `hostname` is `protectd-<node>`, never a bare host name, for
-    restic takes a lock of its own host whose process it cannot see for a stale one."""
-
-    hostname: str
-    username: str
-    pid: int
 
 
 class Repository:
@@ -82,7 +84,7 @@ class Repository:
             raise VaultExists()
         left_behind = next(master_keys(bank, password, damaged_too=False), None)
         key = left_behind or MasterKey.generate()
-        name = "" if left_behind else _store_key(bank, key, password, identity, clock.now(), cost)
+        name = "" if left_behind else store_key(bank, key, password, identity, clock.now(), cost)
         if _read_config(bank) is None:
             bank.put(CONFIG, Sealer(key).seal(VaultConfig.generate().encode()))
         return cls._created(bank, key, name, password)
@@ -110,7 +112,7 @@ class Repository:
                 return cls._opened(bank, key, raw)
             except VaultDamaged as error:
                 damaged = error
-        raise damaged or WrongPassword(keys=len(_key_names(bank)))
+        raise damaged or WrongPassword(keys=len(key_names(bank)))
 
     @classmethod
     def with_key(cls, bank: BankPlugin, key: MasterKey) -> Repository:
@@ -315,56 +317,6 @@ def _damaged(error: VaultDamaged | BankObjectNotFound, pack_id: bytes) -> VaultD
             object=f"{error.facts['object']} in {pack_key(pack_id)}", reason=error.facts["reason"]
         )
     return VaultDamaged(object=pack_key(pack_id), reason="the bank does not have it")
-
-
-def master_keys(bank: BankPlugin, password: str, *, damaged_too: bool = True) -> Iterator[MasterKey]:
-    """The master key of each key file that opens with this password; each try costs a key derivation.
-
-    :raises VaultDamaged: at the end, when a file is not what was written (unless `damaged_too` is false).
-    """
-    damaged: VaultDamaged | None = None
-    for name in _key_names(bank):
-        try:
-            key = _try_key(bank, name, password)
-        except VaultDamaged as error:
-            damaged = error
-            continue
-        if key is not None:
-            yield key
-    if damaged and damaged_too:
-        raise damaged
-
-
-def _key_names(bank: BankPlugin) -> list[str]:
-    return sorted(name for item in bank.list(KEYS) if is_id(name := item.key.rpartition("/")[2]))
-
-
-def _store_key(
-    bank: BankPlugin,
-    key: MasterKey,
-    password: str,
-    identity: WriterIdentity,
-    created: datetime,
-    cost: ScryptCost,
-) -> str:
-    name, raw = create_key_file(
-        key, password, created=created, username=identity.username, hostname=identity.hostname, cost=cost
-    )
-    bank.put(f"{KEYS}/{name}", raw)
-    return name
-
-
-def _try_key(bank: BankPlugin, name: str, password: str) -> MasterKey | None:
-    try:
-        raw = bank.get(f"{KEYS}/{name}")
-    except BankObjectNotFound:
-        return None
-    if hashlib.sha256(raw).hexdigest() != name:
-        raise VaultDamaged(object=f"{KEYS}/{name}", reason="its bytes do not fit its name")
-    try:
-        return open_key_file(raw, password)
-    except FormatError as error:
-        raise VaultDamaged(object=f"{KEYS}/{name}", reason=str(error)) from error
 
 
 def _read_config(bank: BankPlugin) -> bytes | None:

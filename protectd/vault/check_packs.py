@@ -1,0 +1,95 @@
+"""Is a pack what was written? And which packs are there at all?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import zstandard
+
+from protectd.plugin.base import BankObjectNotFound, BankPlugin, BankRefused, BankUnavailable
+from protectd.vault.config import is_id
+from protectd.vault.crypto import Buffer, Sealer
+from protectd.vault.errors import FormatError, UnitDamaged, VaultDamaged
+from protectd.vault.findings import BRING_BACK, REBUILD_INDEX, TRY_AGAIN
+from protectd.vault.index import BlobIndex, Rows
+from protectd.vault.pack import BlobEntry, open_blob, open_header, pack_bytes, pack_key
+from protectd.vault.repository import DATA
+
+
+def read_and_check_pack(
+    bank: BankPlugin,
+    pack_id: bytes,
+    entries: Sequence[BlobEntry],
+    sealer: Sealer,
+    buffer: memoryview,
+    decompressor: zstandard.ZstdDecompressor | None = None,
+) -> tuple[list[str], int]:
+    """Read one pack from the medium and prove it; the errors, and how many bytes were read.
+
+    :param buffer: reused from pack to pack; a larger one is made when it is too small.
+    """
+    expected = pack_bytes(entries)
+    if len(buffer) <= expected:
+        buffer = memoryview(bytearray(expected + 1))
+    try:
+        # One byte more than expected is asked for, so that a longer object shows.
+        size = bank.read_into(pack_key(pack_id), buffer[: expected + 1], fresh=True)
+    except BankObjectNotFound:
+        return [f"{pack_key(pack_id)} does not exist and an index names it; {BRING_BACK}"], 0
+    except (BankUnavailable, BankRefused) as error:
+        return [f"{pack_key(pack_id)} could not be read: {error}; {TRY_AGAIN}"], 0
+    return check_pack(buffer[:size], pack_id, entries, sealer, decompressor), size
+
+
+def check_pack(
+    pack: Buffer,
+    pack_id: bytes,
+    entries: Sequence[BlobEntry],
+    sealer: Sealer,
+    decompressor: zstandard.ZstdDecompressor | None = None,
+) -> list[str]:
+    """Prove a pack: its hash, its header against the index, each blob's tag, frame and hash.
+
+    :param entries: what the index says of it.
+    :returns: one sentence for each thing that is wrong; none for a good pack. Never raises for bad bytes.
+    """
+    decompressor = decompressor or zstandard.ZstdDecompressor()
+    errors = []
+    if hashlib.sha256(pack).digest() != pack_id:
+        errors.append(f"{pack_key(pack_id)} is damaged: its bytes do not fit its name; {BRING_BACK}")
+    errors.extend(_check_header(pack, pack_id, entries, sealer))
+    view = memoryview(pack)
+    for entry in entries:
+        unit = view[entry.offset : entry.offset + entry.length]
+        try:
+            open_blob(sealer, decompressor, entry, unit)
+        except VaultDamaged as error:
+            errors.append(f"{pack_key(pack_id)}: {error}; {BRING_BACK}")
+    return errors
+
+
+def _check_header(
+    pack: Buffer, pack_id: bytes, entries: Sequence[BlobEntry], sealer: Sealer
+) -> Iterator[str]:
+    try:
+        header = open_header(sealer, pack)
+    except (FormatError, UnitDamaged) as error:
+        yield f"{pack_key(pack_id)} is damaged: its header: {error}; {BRING_BACK}"
+        return
+    if header != sorted(entries, key=lambda entry: entry.offset):
+        yield f"{pack_key(pack_id)}: its header and the index tell different things; {REBUILD_INDEX}"
+
+
+def mixed_packs(index: BlobIndex) -> Rows:
+    """Numbers of the packs that hold both kinds."""
+    _, packs, kinds, _ = index.columns()
+    trees = np.bincount(packs, kinds, len(index.pack_ids))
+    return np.flatnonzero((trees > 0) & (trees < np.bincount(packs, minlength=len(index.pack_ids))))
+
+
+def stored_packs(bank: BankPlugin) -> dict[bytes, int]:
+    """Size of every pack in the bank; other names are ignored."""
+    items = ((item.key.rpartition("/")[2], item.size) for item in bank.list(DATA))
+    return {bytes.fromhex(name): size for name, size in items if is_id(name)}

@@ -1,0 +1,80 @@
+"""Do the trees of snapshots hold together, and does the index know all their blobs?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from protectd.common.progress import Counts, Progress
+from protectd.vault.findings import MAKE_AGAIN, REBUILD_INDEX, Findings
+from protectd.vault.index import BlobIndex, Rows
+from protectd.vault.pack import DATA, TREE
+from protectd.vault.repository import BlobReader, Repository
+from protectd.vault.snapshot import Snapshot
+from protectd.vault.tree import Node
+from protectd.vault.walk import Visit, walk
+
+
+def check_trees(
+    repository: Repository,
+    index: BlobIndex,
+    snapshots: Sequence[Snapshot],
+    findings: Findings,
+    progress: Progress,
+) -> Rows:
+    """Visit every tree; rows of the blobs that were met and are there."""
+    used: list[Rows] = []
+    visits = walk(BlobReader(repository, index), [(each.id, each.tree_id) for each in snapshots])
+    for done, visit in enumerate(visits, 1):
+        progress.check()
+        if done % 256 == 0:
+            progress.report(Counts("trees", done_files=done))
+        used.append(index.rows_of(TREE, [visit.tree_id]))
+        if visit.error is not None:
+            findings.error(f"{visit}: {visit.error}; {MAKE_AGAIN}")
+        else:
+            used.append(_check_tree(index, visit, findings))
+    rows = np.concatenate(used) if used else np.empty(0, np.intp)
+    return np.unique(rows[rows >= 0])
+
+
+def _check_tree(index: BlobIndex, visit: Visit, findings: Findings) -> Rows:
+    """Names in order, blobs known, sizes right; the rows of all blobs of the tree's files."""
+    for one, other in pairwise(visit.nodes):
+        if one.name >= other.name:
+            findings.error(f"{visit}: {other.name!r} is out of order or there twice; {MAKE_AGAIN}")
+    files = [(node, node.content) for node in visit.nodes if node.content]
+    rows = index.rows_of(DATA, [blob_id for _, content in files for blob_id in content])
+    sizes = np.where(rows >= 0, index.sizes_at(rows), 0) if len(index) else np.zeros(len(rows), np.int64)
+    start = 0
+    for node, content in files:
+        end = start + len(content)
+        _check_file(visit, node, rows[start:end], sizes[start:end], findings)
+        start = end
+    _check_empty_files(visit, findings)
+    return rows
+
+
+def _check_file(visit: Visit, node: Node, rows: Rows, sizes: np.ndarray, findings: Findings) -> None:
+    missing = int((rows < 0).sum())
+    if missing:
+        first = (node.content or [])[int(np.argmax(rows < 0))].hex()
+        findings.error(
+            f"{visit}: the file {node.name!r} needs {missing} data blob(s) that no index knows,"
+            f" first {first}; {REBUILD_INDEX} if the packs are there, else {MAKE_AGAIN}"
+        )
+    elif int(sizes.sum()) != node.size:
+        findings.error(
+            f"{visit}: the file {node.name!r} has {int(sizes.sum())} bytes stored and claims {node.size};"
+            f" {MAKE_AGAIN}"
+        )
+
+
+def _check_empty_files(visit: Visit, findings: Findings) -> None:
+    for node in visit.nodes:
+        if node.content == [] and node.size:
+            findings.error(
+                f"{visit}: the file {node.name!r} has no content and claims {node.size} bytes; {MAKE_AGAIN}"
+            )
