@@ -1,0 +1,87 @@
+"""A directory tree to measure with: the same at each call, much like a real one."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+KIB, MIB = 1024, 1024 * 1024
+_COPIED_FROM = ("/usr/lib", "/usr/share", "/usr/bin", "/usr/include")
+_WORDS = [
+    f"{a}{b}" for a in ("pro", "re", "con", "de", "in", "un", "") for b in ("tect", "store", "cord", "sume")
+]
+
+
+def make_tree(root: Path, *, size: int, files: int) -> None:
+    """Fill `root`: half of `size` bytes copied from the system, small files up to the number, large ones."""
+    chance = random.Random(20_240_601)
+    root.mkdir(parents=True)
+    copied_files, copied_bytes = _copy(root / "system", size // 2, files)
+    small = max(0, files - copied_files)
+    written = _small_files(root / "small", small, chance)
+    _large_files(root / "large", max(0, size - copied_bytes - written), chance)
+
+
+def measure_tree(root: Path) -> tuple[int, int]:
+    """(files, bytes)."""
+    sizes = [path.lstat().st_size for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
+    return len(sizes), sum(sizes)
+
+
+def _copy(target: Path, limit: int, max_files: int) -> tuple[int, int]:
+    files = total = 0
+    for source in _system_files():
+        size = source.stat().st_size
+        if files >= max_files or total + size > limit:
+            continue
+        place = target / source.relative_to("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, place)
+        files, total = files + 1, total + size
+    return files, total
+
+
+def _system_files() -> Iterator[Path]:
+    for top in _COPIED_FROM:
+        for folder, names, entries in os.walk(top):
+            names.sort()
+            for name in sorted(entries):
+                path = Path(folder, name)
+                if stat.S_ISREG(path.lstat().st_mode):
+                    yield path
+
+
+def _small_files(target: Path, count: int, chance: random.Random) -> int:
+    """Text of about 4 KiB each, a hundred to a directory."""
+    total = 0
+    for number in range(count):
+        if number % 100 == 0:
+            folder = target / f"{number // 10_000}" / f"{number // 100}"
+            folder.mkdir(parents=True)
+        data = _text(chance, min(int(chance.lognormvariate(8, 1)), 200 * KIB))
+        (folder / f"{number}.txt").write_bytes(data)
+        total += len(data)
+    return total
+
+
+def _text(chance: random.Random, size: int) -> bytes:
+    words = chance.choices(_WORDS, k=40) + [f"{chance.getrandbits(64):x}" for _ in range(size // 60 + 1)]
+    return " ".join(chance.choices(words, k=size // 7 + 1)).encode()[:size]
+
+
+def _large_files(target: Path, size: int, chance: random.Random) -> None:
+    """One file of half the size, then smaller ones; half of each is noise."""
+    target.mkdir()
+    number = 0
+    while size > 0:
+        part = max(min(size, 4 * MIB), size // 2)
+        with (target / f"{number}.bin").open("wb") as file:
+            for _ in range(0, part, MIB):
+                half = chance.randbytes(MIB // 2)
+                file.write(half + _text(chance, 4 * KIB) * (MIB // 2 // (4 * KIB)))
+        size -= part
+        number += 1
