@@ -86,7 +86,9 @@ class Ending(TaskHooks[E]):
         self._log(run, logging.INFO, "handed back")
 
     def _wait(self, run: Run, error: Exception) -> None:
-        self._come_back(run, error, self.env.options.wait_retry_s, count_attempt=False)
+        options = self.env.options
+        delay_s = min(options.wait_cap_s, max(options.wait_retry_s, self._waited_s(run) / 4))
+        self._come_back(run, error, delay_s, count_attempt=False)
 
     def _retry(self, run: Run, error: Exception) -> None:
         options = self.env.options
@@ -100,8 +102,10 @@ class Ending(TaskHooks[E]):
         self._log(run, logging.WARNING, f"again in {delay_s:.1f} s: {shown}")
 
     def _may_wait(self, run: Run) -> bool:
-        waited = self.env.clock.now() - run.first_begun_at
-        return waited.total_seconds() < self.env.options.wait_limit_s
+        return self._waited_s(run) < self.env.options.wait_limit_s
+
+    def _waited_s(self, run: Run) -> float:
+        return (self.env.clock.now() - run.first_begun_at).total_seconds()
 
     def _log(self, run: Run, level: int, event: str, cause: Exception | None = None) -> None:
         request_id, name = run.context.request_id, self.get_name()

@@ -50,7 +50,9 @@ class TaskOptions:
     retry_base_s: float = 5.0
     retry_cap_s: float = 600.0
     wait_retry_s: float = 5.0
-    """A vault that others use is tried for again soon: deleted bytes are to come back within minutes."""
+    wait_cap_s: float = 60.0
+    """A vault that others use is tried for again soon: deleted bytes are to come back within minutes. Who has
+    waited long waits longer between two tries, so that a worker's threads are free for others meanwhile."""
 
     wait_limit_s: float = 86400.0
     """Waiting is no failure, but after this long somebody has to know."""

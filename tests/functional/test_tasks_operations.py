@@ -363,6 +363,7 @@ def test_a_prune_waits_for_who_uses_the_vault_without_failing(site, protected):
                 site.clock.advance(5)
             waiting = site.tasks("prune")[0]
             assert (waiting.state, waiting.attempts, waiting.error_code) == ("pending", 0, "vault.locked")
+    site.clock.advance(60)
     site.work()
     assert site.tasks("prune")[0].state == "done"
 

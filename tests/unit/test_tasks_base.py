@@ -120,10 +120,19 @@ def test_waiting_for_a_vault_costs_no_attempt(env, made, clock):
     checkpoint, ref = made
     for _ in range(10):
         run_task(env, ref, failing(LOCKED))
-        clock.advance(5)
+        clock.advance(60)
     assert (task_of(env.database, ref).state, task_of(env.database, ref).attempts) == ("pending", 0)
     run_task(env, ref)
     assert checkpoint_of(env.database, checkpoint).status == "available"
+
+
+def test_who_waits_long_asks_more_rarely_but_within_a_minute(env, made, clock):
+    pauses = []
+    for waited_s in (0, 100, 3600):
+        clock.advance(waited_s)
+        run_task(env, made[1], failing(LOCKED))
+        pauses.append((task_of(env.database, made[1]).not_before - clock.now()).total_seconds())
+    assert pauses == [5, 25, 60]
 
 
 def test_nobody_waits_for_a_vault_for_ever(env, made, clock):
