@@ -21,6 +21,7 @@ from protectd.domain.providers import Provider
 from protectd.domain.submission import Submission
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.plugin.base import Access
+from protectd.queue.dispatcher import DIRECT
 
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 JSON = "application/json"
@@ -173,6 +174,13 @@ class Call:
             return answer.body
         with self.runtime.database.read() as uow:
             return answer.again(uow)
+
+    def way(self) -> str | None:
+        """How a change is carried out: by this process, or sent to a worker. None: nothing changes."""
+        if self.verb not in WRITING:
+            return None
+        submitted = self._submission.submitted if self._submission else ()
+        return next((self.runtime.dispatcher.way(ref) for ref in submitted), DIRECT)
 
     def close(self) -> None:
         """Give the unit of work back; what was not committed is gone. Safe to repeat."""

@@ -18,7 +18,7 @@ from protectd.common.errors import ProtectdError
 
 CALL = "call"
 ANSWER = "answer"
-_METHOD = "REQUEST_METHOD"
+WAY_HEADER = "X-Protectd-Dispatch"
 
 
 class CallHook(PecanHook):  # type: ignore[misc]
@@ -28,7 +28,7 @@ class CallHook(PecanHook):  # type: ignore[misc]
         self._runtime = runtime
 
     def on_route(self, state: Any) -> None:
-        """HEAD is routed as GET; what sends the answer leaves the body out again."""
+        """Answers are JSON, whatever is accepted: Pecan is told, so that it does not choose."""
         state.request.context[CALL] = Call(self._runtime, state.request.environ)
         state.request.pecan["content_type"] = JSON
 
@@ -36,7 +36,7 @@ class CallHook(PecanHook):  # type: ignore[misc]
         call, answer = state.request.context[CALL], state.request.context.get(ANSWER)
         try:
             if answer is not None:
-                state.response = respond(answer, call.finish(answer))
+                state.response = respond(answer, call.finish(answer), call.way())
         finally:
             call.close()
 
@@ -52,13 +52,16 @@ class CallHook(PecanHook):  # type: ignore[misc]
         return None
 
 
-def respond(answer: Answer, body: Any) -> Response:
+def respond(answer: Answer, body: Any, way: str | None = None) -> Response:
+    """:param way: how a change is carried out, for whoever traces a request."""
     response = Response(status=answer.status, content_type=JSON, charset=None)
     response.headers.update(answer.headers)
     if body is None:
         response.content_type = None
     else:
         response.body = orjson.dumps(body)
+    if way is not None:
+        response.headers[WAY_HEADER] = way
     if answer.location is not None:
         response.headers["Location"] = answer.location
     return response

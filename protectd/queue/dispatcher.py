@@ -86,6 +86,10 @@ class Dispatcher:
         self._pool.shutdown(wait=False, cancel_futures=True)
         wait(running, timeout=grace_s)
 
+    def way(self, ref: TaskRef) -> str:
+        """`direct` or `queue`: how this one is announced."""
+        return DIRECT if self._is_direct(ref) else QUEUE
+
     def _is_direct(self, ref: TaskRef) -> bool:
         return self._modes[ref.operation] == DIRECT and ref.host in (None, self._host)
 

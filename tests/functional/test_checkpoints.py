@@ -45,6 +45,7 @@ def test_starting_one_is_answered_at_once_with_where_to_look(member: Client, pla
     checkpoint = answer.json["checkpoint"]
     assert answer.status_int == 202
     assert answer.headers["Location"].endswith(f"/v1/{member.project_id}/{url(checkpoint)}")
+    assert answer.headers["X-Protectd-Dispatch"] == "queue"
     assert checkpoint["status"] == "PENDING"
     assert checkpoint["progress"]["phase"] == "waiting"
     assert checkpoint["protection_plan"]["provider_id"] == MEMORY_ID

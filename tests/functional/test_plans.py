@@ -27,7 +27,7 @@ def test_a_new_plan_is_suspended_and_reads_back_as_it_was_given(member: Client, 
     given = member.plan_body(path, name="büro 備份", description="of the night", parameters=parameters)
     answer = member.call("POST", "plans", given)
     plan = answer.json["plan"]
-    assert answer.status_int == 201
+    assert (answer.status_int, answer.headers["X-Protectd-Dispatch"]) == (201, "direct")
     assert answer.headers["Location"].endswith(f"/v1/{member.project_id}/plans/{plan['id']}")
     assert plan["status"] == "suspended"
     for name in ("name", "description", "provider_id", "parameters"):

@@ -50,9 +50,9 @@ class CheckpointsController(Controller):
         resolver = Resolver(call.registry(plan.project_id), provider, call.access(provider))
         extra_info = body.get("extra-info") or body.get("extra_info")
         checkpoint = checkpoints.create(resolver, plan, provider.id, extra_info)
-        call.tasks.process_checkpoint(checkpoint)
+        task = call.tasks.process_checkpoint(checkpoint)
         return Answer(
-            shown(call.uow, checkpoint.id),
+            {schemas.KEY: views.detail(checkpoint, task)},
             status=202,
             location=location(call, checkpoint),
             again=lambda uow: shown(uow, checkpoint.id),

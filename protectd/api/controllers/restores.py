@@ -48,9 +48,9 @@ class RestoresController(Controller):
         destination.check(checkpoint, body["parameters"], f"{schemas.KEY}.parameters")
         restore = restores.new_restore(checkpoint, body, target, trusted=call.context.is_admin)
         call.uow.restores.add(restore)
-        call.tasks.process_restore(restore)
+        task = call.tasks.process_restore(restore)
         return Answer(
-            shown(call.uow, restore.id),
+            {schemas.KEY: views.detail(restore, task)},
             status=202,
             location=call.url("restores", restore.id),
             again=lambda uow: shown(uow, restore.id),

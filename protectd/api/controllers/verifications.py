@@ -48,9 +48,9 @@ class VerificationsController(Controller):
         parameters.check(wanted, provider.verify_schemas, f"{schemas.KEY}.parameters", ids)
         verification = verifications.new_verification(checkpoint, body)
         call.uow.verifications.add(verification)
-        call.tasks.process_verify(verification)
+        task = call.tasks.process_verify(verification)
         return Answer(
-            shown(call.uow, verification.id),
+            {schemas.KEY: views.detail(verification, task)},
             status=202,
             location=call.url("verifications", verification.id),
             again=lambda uow: shown(uow, verification.id),
