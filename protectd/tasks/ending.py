@@ -102,7 +102,7 @@ class Ending(TaskHooks[E]):
         self._log(run, logging.WARNING, f"again in {delay_s:.1f} s: {shown}")
 
     def _may_wait(self, run: Run) -> bool:
-        return self._waited_s(run) < self.env.options.wait_limit_s
+        return self.patient or self._waited_s(run) < self.env.options.wait_limit_s
 
     def _waited_s(self, run: Run) -> float:
         return (self.env.clock.now() - run.first_begun_at).total_seconds()

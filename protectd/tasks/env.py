@@ -54,7 +54,7 @@ class TaskOptions:
     """A vault that others use is tried for again soon: deleted bytes are to come back within minutes. Who has
     waited long waits longer between two tries, so that a worker's threads are free for others meanwhile."""
 
-    wait_limit_s: float = 86400.0
+    wait_limit_s: float = 3600.0
     """Waiting is no failure, but after this long somebody has to know."""
 
 

@@ -22,6 +22,7 @@ class TaskHooks(ABC, Generic[E]):
     :cvar success_word: the contract's word for the good end; `failure_word` for the bad one.
     :cvar retry_on: errors after which the task comes back later, until its attempts are used up.
     :cvar wait_on: errors that only mean "not now": they cost no attempt, and the next one follows soon.
+    :cvar patient: waiting never becomes a failure, because nobody waits for this operation.
     """
 
     operation: ClassVar[str]
@@ -30,6 +31,7 @@ class TaskHooks(ABC, Generic[E]):
     failure_word: ClassVar[str]
     retry_on: ClassVar[tuple[type[ProtectdError], ...]] = (Unavailable,)
     wait_on: ClassVar[tuple[type[ProtectdError], ...]] = (VaultLocked,)
+    patient: ClassVar[bool] = False
 
     def __init__(self, env: TaskEnv) -> None:
         self.env = env

@@ -24,6 +24,7 @@ class PruneVault(BaseTask[None]):
     kind = "vault"
     success_word = "success"
     failure_word = "fail"
+    patient = True
 
     def retrieve_entity(self, uow: UnitOfWork, entity_id: str) -> None:
         return None

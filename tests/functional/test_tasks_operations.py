@@ -360,7 +360,7 @@ def test_a_prune_waits_for_who_uses_the_vault_without_failing(site, protected):
         with shared_lock(repository, identity, SystemClock(), 1.0):
             for _ in range(5):
                 site.work()
-                site.clock.advance(5)
+                site.clock.advance(2 * site.env.options.wait_limit_s)
             waiting = site.tasks("prune")[0]
             assert (waiting.state, waiting.attempts, waiting.error_code) == ("pending", 0, "vault.locked")
     site.clock.advance(60)
