@@ -111,17 +111,28 @@ def _second(seconds: int) -> bytes:
 _is_time = re.compile(
     r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(?:Z|([+-]\d\d:\d\d))", re.ASCII
 ).fullmatch
+_SCALES = tuple(10 ** (9 - digits) for digits in range(10))
+_has_digits = re.compile(r"\.[0-9]{1,9}Z").fullmatch
 
 
-@lru_cache(maxsize=8192)
 def parse_go_time(text: str) -> int:
     """Nanoseconds since 1970. :raises FormatError: not a time."""
+    rest = text[19:]
+    if _has_digits(rest):  # nearly every time: in UTC, with a fraction
+        digits = rest[1:-1]
+        return _whole_seconds(text[:19] + "Z") * 1_000_000_000 + int(digits) * _SCALES[len(digits)]
+    match = _is_time(text)
+    fraction = match.group(3) if match else None
+    return _whole_seconds(text) * 1_000_000_000 + (int(fraction.ljust(9, "0")) if fraction else 0)
+
+
+@lru_cache(maxsize=16384)
+def _whole_seconds(text: str) -> int:
     match = _is_time(text)
     if match is None:
         raise FormatError(reason=f"{text[:40]!r} is not a time")
-    date, clock, fraction, zone = match.groups()
-    seconds = _date(date) + _clock(clock) - (_zone(zone) if zone else 0)
-    return seconds * 1_000_000_000 + (int(fraction.ljust(9, "0")) if fraction else 0)
+    date, clock, _, zone = match.groups()
+    return _date(date) + _clock(clock) - (_zone(zone) if zone else 0)
 
 
 @lru_cache(maxsize=4096)

@@ -236,8 +236,12 @@ def decode_node(fields: dict[str, Any]) -> Node:
     """One node from its parsed JSON; see `decode_tree`."""
     get = fields.get
     kind, name, mtime = fields["type"], decode_name(fields["name"]), fields["mtime"]
+    modified = parse_go_time(mtime)
     user, group = get("user", ""), get("group", "")
-    numbers = [get(key, 0) for key in _NUMBERS]
+    numbers = (
+        get("mode", 0), get("uid", 0), get("gid", 0), get("inode", 0),
+        get("device_id", 0), get("size", 0), get("links", 0), get("device", 0),
+    )  # fmt: skip
     if (
         set(map(type, numbers)) != _ONLY_INT
         or min(numbers) < 0
@@ -250,8 +254,8 @@ def decode_node(fields: dict[str, Any]) -> Node:
         name,
         kind,
         unix_mode(kind, mode),
-        parse_go_time(mtime),
-        parse_go_time(get("atime", mtime)),
+        modified,
+        modified if get("atime", mtime) == mtime else parse_go_time(fields["atime"]),
         parse_go_time(get("ctime", mtime)),
         uid,
         gid,
@@ -269,7 +273,6 @@ def decode_node(fields: dict[str, Any]) -> Node:
     )
 
 
-_NUMBERS = ("mode", "uid", "gid", "inode", "device_id", "size", "links", "device")
 _ONLY_INT = {int}
 
 
