@@ -111,7 +111,7 @@ def _second(seconds: int) -> bytes:
 _is_time = re.compile(
     r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(?:Z|([+-]\d\d:\d\d))", re.ASCII
 ).fullmatch
-_SCALES = tuple(10 ** (9 - digits) for digits in range(10))
+_SCALES: tuple[int, ...] = tuple(10 ** (9 - digits) for digits in range(10))
 _has_digits = re.compile(r"\.[0-9]{1,9}Z").fullmatch
 
 

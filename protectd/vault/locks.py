@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from protectd.common.clock import Clock
@@ -22,6 +22,8 @@ REFRESH_S = 300.0
 LOST_AFTER_S = 22.5 * 60
 _SETTLE_S = 0.2
 _RETRY_S = 1.0
+_LONGEST_RETRY_S = 10.0
+_CHECK_S = 0.5
 _REFRESH_RETRY_S = 20.0
 
 
@@ -96,40 +98,56 @@ class HeldLock:
 
 @contextmanager
 def shared_lock(
-    repository: Repository, identity: WriterIdentity, clock: Clock, wait_s: float = 0.0
+    repository: Repository,
+    identity: WriterIdentity,
+    clock: Clock,
+    wait_s: float = 0.0,
+    *,
+    check: Callable[[], None] = lambda: None,
 ) -> Iterator[HeldLock]:
     """Hold a lock that others may hold too: for adding to the vault, and for reading that must last.
 
     :param wait_s: how long to try while an exclusive lock is there.
+    :param check: called twice a second while it waits; raises to give up.
     :raises VaultLocked: it still is.
     """
-    with _locked(repository, identity, clock, wait_s, exclusive=False) as held:
+    held = _acquire(repository, identity, clock, wait_s, check, exclusive=False)
+    with _kept(held):
         yield held
 
 
 @contextmanager
 def exclusive_lock(
-    repository: Repository, identity: WriterIdentity, clock: Clock, wait_s: float = 0.0
+    repository: Repository,
+    identity: WriterIdentity,
+    clock: Clock,
+    wait_s: float = 0.0,
+    *,
+    check: Callable[[], None] = lambda: None,
 ) -> Iterator[HeldLock]:
     """Hold the vault alone: for whatever removes something. As `shared_lock`."""
-    with _locked(repository, identity, clock, wait_s, exclusive=True) as held:
+    held = _acquire(repository, identity, clock, wait_s, check, exclusive=True)
+    with _kept(held):
         yield held
 
 
 @contextmanager
-def _locked(
-    repository: Repository, identity: WriterIdentity, clock: Clock, wait_s: float, *, exclusive: bool
-) -> Iterator[HeldLock]:
-    held = _acquire(repository, identity, clock, wait_s, exclusive)
-    held.keep_fresh()
+def _kept(held: HeldLock) -> Iterator[None]:
     try:
-        yield held
+        held.keep_fresh()
+        yield
     finally:
         held.release()
 
 
 def _acquire(
-    repository: Repository, identity: WriterIdentity, clock: Clock, wait_s: float, exclusive: bool
+    repository: Repository,
+    identity: WriterIdentity,
+    clock: Clock,
+    wait_s: float,
+    check: Callable[[], None],
+    *,
+    exclusive: bool,
 ) -> HeldLock:
     deadline = clock.monotonic() + wait_s
     pause_s = _RETRY_S
@@ -140,8 +158,16 @@ def _acquire(
             left_s = deadline - clock.monotonic()
             if left_s <= 0:
                 raise
-        clock.sleep(min(pause_s * random.uniform(0.5, 1.0), left_s))
-        pause_s = min(pause_s * 1.5, 10.0)
+        # Two that refuse each other at once must not come back at once.
+        _sleep(min(pause_s * random.uniform(0.5, 1.0), left_s), clock, check)
+        pause_s = min(pause_s * 1.5, _LONGEST_RETRY_S)
+
+
+def _sleep(seconds: float, clock: Clock, check: Callable[[], None]) -> None:
+    while seconds > 0:
+        check()
+        clock.sleep(min(seconds, _CHECK_S))
+        seconds -= _CHECK_S
 
 
 def _try(repository: Repository, identity: WriterIdentity, clock: Clock, exclusive: bool) -> HeldLock:

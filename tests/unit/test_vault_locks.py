@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from protectd.common.errors import Unavailable
+from protectd.common.errors import Cancelled, Unavailable
 from protectd.plugin.base import BankUnavailable
 from protectd.vault.errors import LockLost, VaultDamaged, VaultLocked
 from protectd.vault.locks import (
@@ -110,6 +110,16 @@ def test_waiting_ends_when_its_time_is_over(vault: Repository, clock: WatchedClo
         with pytest.raises(VaultLocked), exclusive_lock(vault, ME, clock, wait_s=60):
             pass
         assert 60 <= clock.monotonic() - start < 90
+
+
+def test_waiting_ends_when_its_owner_gives_up(vault: Repository, clock: WatchedClock) -> None:
+    def give_up() -> None:
+        raise Cancelled
+
+    with exclusive_lock(vault, OTHER, clock):
+        with pytest.raises(Cancelled), shared_lock(vault, ME, clock, wait_s=600, check=give_up):
+            pass
+        assert len(vault.names(LOCKS)) == 1
 
 
 def test_of_two_that_come_at_once_the_second_look_tells(vault: Repository, clock: WatchedClock) -> None:
