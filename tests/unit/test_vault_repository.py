@@ -139,6 +139,19 @@ def test_a_changed_byte_anywhere_in_an_index_or_a_snapshot_is_found(
         bank.change(key, lambda _, good=raw: good)
 
 
+def test_a_changed_byte_anywhere_in_the_config_or_the_key_file_is_found(
+    vault: Repository, bank: FaultyBank
+) -> None:
+    for key in ("config", f"{KEYS}/{vault.names(KEYS)[0]}"):
+        raw = bank.get(key)
+        for place in range(len(raw)):
+            bank.change(key, lambda old, at=place: old[:at] + bytes([old[at] ^ 1]) + old[at + 1 :])
+            with pytest.raises(VaultDamaged, match=key):
+                Repository.open(bank, PASSWORD)
+            bank.change(key, lambda _, good=raw: good)
+    assert Repository.open(bank, PASSWORD).key == vault.key
+
+
 def test_a_file_under_another_files_name_is_found(vault: Repository, bank: FaultyBank) -> None:
     first, second = save_files(vault, {b"a": b"1"}), save_files(vault, {b"a": b"2"})
     bank.put(f"{SNAPSHOTS}/{first}", bank.get(f"{SNAPSHOTS}/{second}"))
