@@ -12,7 +12,7 @@ from protectd.cmd.door import guarded
 from protectd.cmd.logs import start_logging
 from protectd.cmd.signals import Ending
 
-LOG = logging.getLogger(__name__)
+LOG = logging.getLogger("protectd.cmd.engine")
 
 BINARY = "protectd-engine"
 END_S = 9.5

@@ -26,7 +26,7 @@ from protectd.model.models import Token
 from protectd.model.repositories.base import Page
 from protectd.plugin.secret_stores.crypto import make_master_key
 
-LOG = logging.getLogger(__name__)
+LOG = logging.getLogger("protectd.cmd.standalone")
 
 BINARY = "protectd"
 TOKEN_NAME = "standalone"

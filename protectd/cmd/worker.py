@@ -13,7 +13,7 @@ from protectd.cmd.door import guarded
 from protectd.cmd.logs import start_logging
 from protectd.cmd.signals import Ending
 
-LOG = logging.getLogger(__name__)
+LOG = logging.getLogger("protectd.cmd.worker")
 
 BINARY = "protectd-worker"
 SPARE_S = 1.5
