@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from protectd.api import bodies, links, query
 from protectd.api import environ as env
-from protectd.api import query
-from protectd.api.errors import MalformedBody, NoSuchPath
-from protectd.api.parsing import parse_json
+from protectd.api.answers import Answer
 from protectd.api.runtime import Runtime
 from protectd.common.context import RequestContext
-from protectd.common.errors import Forbidden, InvalidField, NotFound, Unauthorized, UnsupportedMediaType
-from protectd.common.ids import canonical_id, is_uuid_like
+from protectd.common.errors import Forbidden, InvalidField, NotFound, Unauthorized
+from protectd.common.ids import canonical_id
 from protectd.domain import validation
 from protectd.domain.instances import Registry
 from protectd.domain.providers import Provider
@@ -24,24 +22,6 @@ from protectd.plugin.base import Access
 from protectd.queue.dispatcher import DIRECT
 
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-JSON = "application/json"
-
-Render = Callable[[UnitOfWork], Any]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a controller says.
-
-    :ivar body: JSON; None: nothing.
-    :ivar again: makes the body anew, when the work was done before the answer left.
-    """
-
-    body: Any
-    status: int = 200
-    location: str | None = None
-    again: Render | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Call:
@@ -102,30 +82,8 @@ class Call:
         return query.Query(values, self.runtime.options.max_limit)
 
     def body(self, schema: validation.Schema) -> dict[str, Any]:
-        """The checked JSON body.
-
-        :raises UnsupportedMediaType: there is a body of another type.
-        :raises InvalidField: names the first field that does not fit.
-        """
-        raw = self._raw_body()
-        if raw and self._media_type() != JSON:
-            raise UnsupportedMediaType(expected=JSON)
-        value = parse_json(raw)
-        validation.check(value, schema)
-        return dict(value)
-
-    def _media_type(self) -> str:
-        return str(self.environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
-
-    def _raw_body(self) -> bytes:
-        length = int(self.environ.get("CONTENT_LENGTH") or 0)
-        try:
-            raw: bytes = self.environ["wsgi.input"].read(length) if length else b""
-        except OSError:
-            raw = b""
-        if len(raw) < length or not raw:
-            raise MalformedBody(field="body", reason="is missing or ends early")
-        return raw
+        """The checked JSON body. See `bodies.checked` for what is raised."""
+        return bodies.checked(self.environ, schema)
 
     # --- with what ---
 
@@ -150,7 +108,7 @@ class Call:
 
     def provider(self, provider_id: str) -> Provider:
         """The provider that a path names."""
-        return self.runtime.providers.get(path_id(provider_id, "provider_id"))
+        return self.runtime.providers.get(links.path_id(provider_id, "provider_id"))
 
     def provider_in(self, body: Mapping[str, Any], field: str) -> Provider:
         """The provider that a body names. :raises InvalidField: there is none such."""
@@ -193,27 +151,4 @@ class Call:
         return "/".join((self.base_url(), "v1", self.project_id, *segments))
 
     def base_url(self) -> str:
-        """Where clients reach the service, without a slash at the end."""
-        configured = self.runtime.options.public_endpoint
-        return configured.rstrip("/") if configured else self._requested_url()
-
-    def _requested_url(self) -> str:
-        environ = self.environ
-        scheme, host = environ.get("wsgi.url_scheme", "http"), environ.get("HTTP_HOST")
-        if self.runtime.options.trust_forwarded:
-            scheme = "https" if environ.get("HTTP_X_FORWARDED_PROTO") == "https" else scheme
-        return f"{scheme}://{host or environ.get('SERVER_NAME', 'localhost')}{environ.get('SCRIPT_NAME', '')}"
-
-
-def path_id(text: str, field: str) -> str:
-    """An id of a path as it is stored. :raises InvalidField: it is none."""
-    if not is_uuid_like(text):
-        raise InvalidField(field=field, reason="must be a UUID")
-    return canonical_id(text)
-
-
-def known_path(found: Any) -> Any:
-    """:raises NoSuchPath: `found` is None."""
-    if found is None:
-        raise NoSuchPath
-    return found
+        return links.base_url(self.environ, self.runtime.options)

@@ -11,7 +11,9 @@ from webob.exc import HTTPException
 
 from protectd.api import environ as env
 from protectd.api import faults
-from protectd.api.call import JSON, Answer, Call
+from protectd.api.answers import Answer
+from protectd.api.bodies import JSON
+from protectd.api.call import Call
 from protectd.api.errors import NoSuchPath
 from protectd.api.runtime import Runtime
 from protectd.common.errors import ProtectdError

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import webtest
-from oslo_policy import opts as policy_opts
 from sqlalchemy import event
 
 from protectd.cmd.build import Parts, parts
@@ -181,24 +180,24 @@ def running(
     allowed, paste_file = directory / "allowed", directory / "paste.ini"
     allowed.mkdir()
     paste_file.write_text(paste or PASTE_FILE.read_text())
-    conf = _conf(directory, _providers(directory, allowed))
+    conf = _conf(directory, _providers(directory, allowed), policy)
     conf.set_override("mode", mode, group="dispatch")
     conf.set_override("paste_config", str(paste_file), group="api")
     conf.set_override("auth_strategy", auth)
     if database is not None:
         conf.set_override("connection", database, group="database")
-    if policy is not None:
-        policy_opts.set_defaults(conf, policy_file=str(policy))
     with parts(conf, "protectd-api", in_process=True) as made:
         make_master_key(Path(made.conf.secrets.master_key_file))
         migrate.upgrade(made.database_url)
         yield Service(made, webtest.TestApp(made.application()), allowed)
 
 
-def _conf(directory: Path, providers: Path) -> Any:
+def _conf(directory: Path, providers: Path, policy: Path | None) -> Any:
     state = directory / "state"
     state.mkdir()
-    conf = new_config()
+    file = directory / "protectd.conf"
+    file.write_text(f"[oslo_policy]\npolicy_file = {policy}\n" if policy else "")
+    conf = new_config([file])
     conf.set_override("state_dir", str(state))
     conf.set_override("provider_config_dir", str(providers))
     conf.set_override("connection", f"sqlite:///{state}/protectd.db", group="database")

@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 import pecan
 
-from protectd.api.call import JSON, Answer, Call
+from protectd.api.answers import Answer
+from protectd.api.bodies import JSON
+from protectd.api.call import Call
 from protectd.api.errors import NoSuchPath
 from protectd.api.hooks import ANSWER, CALL
 from protectd.common.errors import MethodNotAllowed

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from protectd.api.call import Answer, Call
+from protectd.api.answers import Answer
+from protectd.api.call import Call
 from protectd.model.repositories.base import InvalidMarker, Page
 
 SORT_KEYS = ("id", "name", "status", "created_at")

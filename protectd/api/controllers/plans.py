@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from protectd.api.call import Answer, Call, path_id
+from protectd.api.answers import Answer
+from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
 from protectd.api.controllers.lists import listed
+from protectd.api.links import path_id
 from protectd.api.policies import plans as policies
 from protectd.api.schemas import plans as schemas
 from protectd.api.views import plans as views

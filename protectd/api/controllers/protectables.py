@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from protectd.api.call import Answer, Call, path_id
+from protectd.api.answers import Answer
+from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
 from protectd.api.controllers.lists import Shelf, listed
+from protectd.api.links import path_id
 from protectd.api.policies import protectables as policies
 from protectd.api.schemas import instances as schemas
 from protectd.api.views import protectables as views

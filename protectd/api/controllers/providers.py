@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from protectd.api.call import Answer, Call
+from protectd.api.answers import Answer
+from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
 from protectd.api.controllers.checkpoints import CheckpointsController
 from protectd.api.controllers.lists import Shelf, listed

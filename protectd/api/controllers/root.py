@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import pecan
 
-from protectd.api.call import Answer, Call, known_path
+from protectd.api.answers import Answer
+from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
 from protectd.api.controllers.operation_logs import OperationLogsController
 from protectd.api.controllers.plans import PlansController
@@ -85,7 +86,14 @@ class RootController(Controller):
             raise NoSuchPath
         node: Controller = self
         for segment in segments:
-            node = known_path(node.child(segment, call))
+            node = _known(node.child(segment, call))
         return node.index, []
 
     _route = pecan.expose()(_walk)
+
+
+def _known(found: Controller | None) -> Controller:
+    """:raises NoSuchPath: there is none."""
+    if found is None:
+        raise NoSuchPath
+    return found

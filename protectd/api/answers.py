@@ -1,0 +1,25 @@
+"""What controllers say, before it is bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from protectd.model.unit_of_work import UnitOfWork
+
+Render = Callable[[UnitOfWork], Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    :ivar body: JSON; None: nothing.
+    :ivar again: makes the body anew, when the work was done before the answer left.
+    """
+
+    body: Any
+    status: int = 200
+    location: str | None = None
+    again: Render | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
