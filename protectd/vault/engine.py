@@ -22,6 +22,7 @@ from protectd.vault.restore import RestoreTree
 from protectd.vault.save import SaveTree
 from protectd.vault.snapshot import Snapshot
 from protectd.vault.verify import CheckVault
+from protectd.vault.warm import WarmPlanner
 
 _POLL_S = 0.2
 _CANCEL_GRACE_S = 8.0
@@ -46,9 +47,12 @@ class VaultEngine:
         yield VaultSession(self, bank, key)
 
     def warm(self) -> None:
-        """Start the first planner now, so that the first operation need not wait for it."""
-        if not self.options.in_process:
-            self._processes.warm(1)
+        """Start the first planner and its workers now, so that the first operation need not wait for them."""
+        if self.options.in_process:
+            return
+        place = self._processes.start(WarmPlanner(self.options))
+        receive(place)
+        self._processes.release(place)
 
     def close(self) -> None:
         """End the idle processes. Operations under way in other threads go on to their end."""

@@ -138,13 +138,6 @@ class ProcessPool:
             self.discard(child)  # an idle one that died; the next is fresh at the latest
         raise WorkerLost(reason="it does not start")
 
-    def warm(self, count: int) -> None:
-        """See to it that `count` children are idle."""
-        with self._lock:
-            missing = count - len(self._idle)
-        for _ in range(missing):
-            self.release(self._submit(_start_child))
-
     def _take(self) -> _Child | None:
         with self._lock:
             return self._idle.pop() if self._idle else None

@@ -29,12 +29,11 @@ from protectd.vault.restore_walk import MadeFolder, TreeWriter
 from protectd.vault.restore_worker import (
     NEW_FILE,
     FileLocks,
-    PartFile,
     RestoreJob,
     RestoreReply,
     RestoreWorker,
-    WholeFile,
 )
+from protectd.vault.save_worker import Plain
 from protectd.vault.shared import CancelFlag
 from protectd.vault.target import Target, move_into_place, temporary_name
 from protectd.vault.tree import Node, decode_tree
@@ -173,15 +172,16 @@ class _Restore:
         files = {number: self._file(self._plan.files[number]) for number in numbers}
         return RestoreJob(pack_id, [job_blob(blob) for blob in blobs], files)
 
-    def _file(self, file: FileTarget) -> WholeFile | PartFile:
+    def _file(self, file: FileTarget) -> Plain:
+        """What a worker takes for a WholeFile or a PartFile."""
         if file.whole:
-            return WholeFile(file.folder, file.name, file.wanted)
+            return file.folder, file.name, tuple(file.wanted)
         if not file.written_as and not file.lost:
             try:
                 self._begin(file)
             except OSError as error:
                 self._lose(file, "refused", error.strerror or str(error))
-        return PartFile(file.folder, file.written_as, file.sparse)
+        return file.folder, file.written_as, file.sparse
 
     def _begin(self, file: FileTarget) -> None:
         """Make a file of several blobs at its full length: under its name when that is free."""

@@ -9,6 +9,7 @@ from protectd.vault.attributes import Wanted
 from protectd.vault.index import BlobIndex
 from protectd.vault.pack import DATA, BlobEntry
 from protectd.vault.restore_worker import Blob, zero_ids
+from protectd.vault.save_worker import Plain
 
 _JOB_BLOBS = 256
 _JOB_PLACES = 256
@@ -116,6 +117,6 @@ def _portions(blobs: Sequence[PlannedBlob]) -> Iterator[list[PlannedBlob]]:
         yield portion
 
 
-def job_blob(blob: PlannedBlob) -> Blob:
+def job_blob(blob: PlannedBlob) -> Plain:
     entry = blob.entry
-    return Blob(entry.id, entry.offset, entry.length, entry.plain_length, blob.places)
+    return tuple(Blob(entry.id, entry.offset, entry.length, entry.plain_length, blob.places))

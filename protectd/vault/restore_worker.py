@@ -23,7 +23,7 @@ from protectd.vault.crypto import MasterKey, Sealer
 from protectd.vault.errors import FormatError, TargetUnusable, UnitDamaged, VaultDamaged
 from protectd.vault.pack import DATA, BlobEntry, decompress, open_blob, pack_key
 from protectd.vault.pool import Channel, Pool
-from protectd.vault.save_worker import ZERO_RUNS, zero_id
+from protectd.vault.save_worker import ZERO_RUNS, Plain, zero_id
 from protectd.vault.shared import CancelFlag, Pages, SharedMemory
 from protectd.vault.target import Target, move_into_place, shown_below, temporary_name
 
@@ -63,11 +63,11 @@ class Blob(NamedTuple):
 
 
 class RestoreJob(NamedTuple):
-    """Blobs of one pack by offset, and the files they go to by number."""
+    """Blobs of one pack by offset, and the files they go to by number, each without the name of its tuple."""
 
     pack_id: bytes
-    blobs: Sequence[Blob]
-    files: Mapping[int, WholeFile | PartFile]
+    blobs: Sequence[Plain]
+    files: Mapping[int, Plain]
 
 
 class RestoreReply(NamedTuple):
@@ -78,6 +78,21 @@ class RestoreReply(NamedTuple):
     bad_files: list[tuple[int, str]]
     troubles: list[tuple[int, str]]
     written_bytes: int
+
+
+class _Portion:
+    """A job with its names given back."""
+
+    def __init__(self, job: RestoreJob) -> None:
+        self.pack_id = job.pack_id
+        self.blobs = list(map(Blob._make, job.blobs))
+        self.files = {number: _file(*plain) for number, plain in job.files.items()}
+
+
+def _file(folder: bytes, name: bytes, rest: Any) -> WholeFile | PartFile:
+    if isinstance(rest, tuple):
+        return WholeFile(folder, name, Wanted._make(rest))
+    return PartFile(folder, name, rest)
 
 
 @dataclass(frozen=True)
@@ -113,8 +128,9 @@ class _Restorer:
     def handle(self, job: RestoreJob) -> RestoreReply:
         self._reply = RestoreReply([], [], [], 0)
         self._written = 0
-        for first, last in _stretches(job.blobs):
-            self._stretch(job, first, last)
+        portion = _Portion(job)
+        for first, last in _stretches(portion.blobs):
+            self._stretch(portion, first, last)
         return self._reply._replace(written_bytes=self._written)
 
     def finish(self) -> None:
@@ -130,7 +146,7 @@ class _Restorer:
 
     # --- reading ---
 
-    def _stretch(self, job: RestoreJob, first: int, last: int) -> None:
+    def _stretch(self, job: _Portion, first: int, last: int) -> None:
         """Blobs `first` to before `last` with one read."""
         start = job.blobs[first].offset
         length = job.blobs[last - 1].offset + job.blobs[last - 1].length - start
@@ -144,7 +160,7 @@ class _Restorer:
                 raise Cancelled
             self._blob(job, number, buffer[:read], job.blobs[number].offset - start)
 
-    def _blob(self, job: RestoreJob, number: int, stretch: memoryview, start: int) -> None:
+    def _blob(self, job: _Portion, number: int, stretch: memoryview, start: int) -> None:
         blob = job.blobs[number]
         try:
             plain = self._open(blob, stretch[start : start + blob.length])

@@ -202,11 +202,12 @@ class _Save:
         self._new.grow_for(reply.new_blobs)
         if isinstance(ticket, Batch):
             for entry, result in zip(ticket.files, reply.results, strict=True):
-                self._result(entry, result)
+                self._result(entry, FileResult._make(result))
         else:
             large, number = ticket
-            self._read_bytes += reply.results[0].read_bytes
-            whole = large.put(number, reply.results[0])
+            result = FileResult._make(reply.results[0])
+            self._read_bytes += result.read_bytes
+            whole = large.put(number, result)
             if whole is not None:
                 self._read_files += 1
                 self._files.result(large.entry, whole)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from protectd.vault.index import MAX_BLOBS, encode_index
 from protectd.vault.pack import BlobEntry
-from protectd.vault.packer import StoredPack
 from protectd.vault.repository import INDEX, Repository
 
 
@@ -18,8 +18,10 @@ class IndexWriter:
         self._packs: dict[bytes, list[BlobEntry]] = {}
         self._blobs = 0
 
-    def add(self, packs: Iterable[StoredPack]) -> None:
-        for pack_id, entries in packs:
+    def add(self, packs: Iterable[tuple[bytes, Iterable[tuple[Any, ...]]]]) -> None:
+        """Ids of packs, and their entries: those of BlobEntry."""
+        for pack_id, plain in packs:
+            entries = list(map(BlobEntry._make, plain))
             if self._blobs + len(entries) > MAX_BLOBS:
                 self.flush()
             self._packs[pack_id] = entries

@@ -88,7 +88,7 @@ class Jobs:
         stretches = list(pairwise([*range(0, size, step), size]))
         large = LargeFile(entry, [None] * len(stretches))
         for number, stretch in enumerate(stretches):
-            self._large.append((SaveJob([entry.seen], stretch), (large, number)))
+            self._large.append((SaveJob([tuple(entry.seen)], stretch), (large, number)))
 
     def close_batch(self) -> bool:
         """Make a job of the small files at hand; whether there were any."""
@@ -106,4 +106,4 @@ class Jobs:
             return job, ticket
         batch = self._small.popleft()
         self.waiting_files -= len(batch.files)
-        return SaveJob([entry.seen for entry in batch.files]), batch
+        return SaveJob([tuple(entry.seen) for entry in batch.files]), batch

@@ -43,10 +43,14 @@ class SeenFile(NamedTuple):
     sparse: bool
 
 
-class SaveJob(NamedTuple):
-    """Small files whole, or a stretch of one large file."""
+Plain = tuple[Any, ...]
+"""A named tuple on its way to another process, without its name: that is pickled four times as fast."""
 
-    files: Sequence[SeenFile]
+
+class SaveJob(NamedTuple):
+    """Small files whole, or a stretch of one large file. `files` are those of SeenFile."""
+
+    files: Sequence[Plain]
     stretch: tuple[int, int] | None = None
     new_tables: Sequence[str] = ()
     """All tables of this run's blobs, the newest last."""
@@ -64,15 +68,17 @@ class FileResult(NamedTuple):
 
 
 class SaveReply(NamedTuple):
-    results: list[FileResult]
-    packs: list[StoredPack]
+    """`results` are those of FileResult; `packs` ids and entries, those of BlobEntry."""
+
+    results: list[Plain]
+    packs: list[tuple[bytes, list[Plain]]]
     new_blobs: int
 
 
 class SaveRest(NamedTuple):
     """What a worker still holds at the end."""
 
-    packs: list[StoredPack]
+    packs: list[tuple[bytes, list[Plain]]]
     entries: list[BlobEntry]
     units: bytes
     plain_bytes: int
@@ -113,15 +119,17 @@ class _Saver:
         self._new.extend(job.new_tables)
         self._added = 0
         if job.stretch is None:
-            results = [self._file(file, 0, file.size) for file in job.files]
+            results = [tuple(self._file(file, 0, file.size)) for file in map(SeenFile._make, job.files)]
         else:
-            results = [self._file(job.files[0], *job.stretch)]
-        return SaveReply(results, self._packer.take_stored(), self._added)
+            results = [tuple(self._file(SeenFile._make(job.files[0]), *job.stretch))]
+        return SaveReply(results, _plain(self._packer.take_stored()), self._added)
 
     def finish(self) -> SaveRest:
         self._packer.settle()
         packer = self._packer
-        return SaveRest(packer.take_stored(), *packer.leftover(), packer.plain_bytes, packer.sealed_bytes)
+        return SaveRest(
+            _plain(packer.take_stored()), *packer.leftover(), packer.plain_bytes, packer.sealed_bytes
+        )
 
     def close(self) -> None:
         self._packer.close()
@@ -258,6 +266,10 @@ def _fill(descriptor: int, buffer: memoryview, offset: int) -> int:
             break
         done += read
     return done
+
+
+def _plain(packs: Sequence[StoredPack]) -> list[tuple[bytes, list[Plain]]]:
+    return [(pack.id, list(map(tuple, pack.entries))) for pack in packs]
 
 
 def _failure(error: OSError) -> FileResult:

@@ -1,0 +1,17 @@
+"""As `warm`, for a worker: it loads the workers' modules only, which are smaller than a planner's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protectd.vault.pool import Channel, Pool
+from protectd.vault.restore_worker import RestoreWorker
+from protectd.vault.save_worker import SaveWorker
+
+ROLES = (SaveWorker, RestoreWorker)
+
+
+@dataclass(frozen=True)
+class WarmWorker:
+    def run(self, channel: Channel, pool: Pool) -> None:
+        """Loaded by now."""

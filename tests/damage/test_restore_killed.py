@@ -1,0 +1,164 @@
+"""Processes of an engine are killed in the middle; what is left is good, and the next run goes through."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from protectd.common.clock import SystemClock
+from protectd.common.progress import Counts, Progress
+from protectd.common.reports import RestoreOptions
+from protectd.common.units import MIB
+from protectd.vault.engine import VaultEngine
+from protectd.vault.errors import VaultLocked, WorkerLost
+from protectd.vault.locks import exclusive_lock
+from protectd.vault.options import EngineOptions
+from tests.fakes.engines import Rig
+from tests.fakes.tree import differences, tree
+
+
+@pytest.fixture
+def engine() -> Iterator[VaultEngine]:
+    made = VaultEngine(EngineOptions(node="test", workers=2, pack_bytes=4 * MIB, lock_wait_s=0))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def rig(engine: VaultEngine, tmp_path: Path) -> Rig:
+    rig = Rig(engine, tmp_path)
+    for number in range(6):
+        rig.file(f"f{number}", os.urandom(25 * MIB))
+    return rig
+
+
+class KillsOnce(Progress):
+    """At the first picture with data in it: kills one of this process's children or grandchildren."""
+
+    def __init__(self, *, grandchild: bool) -> None:
+        self._grandchild = grandchild
+        self._killed = False
+
+    def report(self, counts: Counts) -> None:
+        if counts.done_bytes and not self._killed:
+            self._killed = True
+            victim = children(os.getpid())[0]
+            os.kill(children(victim)[0] if self._grandchild else victim, signal.SIGKILL)
+
+
+def children(pid: int) -> list[int]:
+    found = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    named = [int(each) for each in sum(found, [])]
+    return [each for each in named if b"protectd.vault.host" in Path(f"/proc/{each}/cmdline").read_bytes()]
+
+
+@pytest.mark.parametrize("grandchild", [False, True], ids=["planner", "worker"])
+def test_a_killed_process_fails_the_save_and_the_next_one_is_whole(rig: Rig, grandchild: bool) -> None:
+    with pytest.raises(WorkerLost):
+        rig.save(progress=KillsOnce(grandchild=grandchild))
+    assert rig.session.snapshots() == []
+    saved = rig.save()
+    assert rig.session.check([saved.snapshot_id], read_data=True).ok
+    rig.session.prune()  # a lock that a killed planner left would stand in its way
+    assert rig.locks() == []
+
+
+def test_a_killed_worker_fails_the_restore_and_nothing_half_written_stays(rig: Rig) -> None:
+    saved = rig.save()
+    with pytest.raises(WorkerLost):
+        rig.session.restore_tree(
+            saved.snapshot_id,
+            saved.tree_id,
+            str(rig.source),
+            str(rig.top / "restored"),
+            RestoreOptions(),
+            KillsOnce(grandchild=True),
+        )
+    for path in (rig.top / "restored").iterdir():
+        assert path.read_bytes() == (rig.source / path.name).read_bytes()
+    assert rig.restore(saved, overwrite=True).issues == ()
+    assert differences(tree(rig.source), tree(rig.top / "restored")) == []
+
+
+SERVICE = """
+import sys
+from pathlib import Path
+from protectd.common.progress import Progress
+from protectd.plugin.banks.filesystem import FilesystemBank
+from protectd.vault.engine import VaultEngine
+from protectd.vault.options import EngineOptions
+from protectd.vault.repository import Repository
+from tests.fakes.vault_kit import PASSWORD
+
+class Tells(Progress):
+    def report(self, counts):
+        print(counts.done_bytes, flush=True)
+
+bank = FilesystemBank(Path(sys.argv[1]))
+engine = VaultEngine(EngineOptions(node="test", workers=2, pack_bytes=4 << 20))
+with engine.session(bank, Repository.open(bank, PASSWORD).key) as session:
+    session.save_tree(sys.argv[2], tags=[], progress=Tells())
+"""
+
+
+def test_a_service_killed_in_the_middle_leaves_a_vault_that_goes_on(rig: Rig) -> None:
+    service = subprocess.Popen(
+        [sys.executable, "-c", SERVICE, str(rig.top / "vault"), str(rig.source)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        cwd=Path(__file__).parents[2],
+    )
+    assert service.stdout is not None
+    with service.stdout:
+        while not int(service.stdout.readline() or b"1"):
+            continue
+        family = children(service.pid) + children(children(service.pid)[0])
+        service.kill()
+        service.wait()
+    assert len(family) == 3
+    while any(map(_lives, family)):
+        time.sleep(0.02)
+    saved = rig.save()
+    assert rig.session.check(None, read_data=True).ok
+    assert saved.issue_count == 0
+    rig.session.prune()
+    assert rig.locks() == []
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_vault_that_others_hold_alone_is_waited_for_and_then_said_to_be_locked(
+    engine: VaultEngine, rig: Rig
+) -> None:
+    identity = EngineOptions(node="another").identity()
+    with exclusive_lock(rig.repository, identity, SystemClock()), pytest.raises(VaultLocked):
+        rig.save()
+    assert rig.save().issue_count == 0
+
+
+def test_a_save_waits_for_a_prune_to_end(tmp_path: Path) -> None:
+    engine = VaultEngine(EngineOptions(node="test", workers=1, lock_wait_s=60))
+    rig = Rig(engine, tmp_path)
+    rig.file("file")
+    with exclusive_lock(rig.repository, EngineOptions(node="another").identity(), SystemClock()):
+        reports = []
+        waiting = threading.Thread(target=lambda: reports.append(rig.save()))
+        waiting.start()
+        time.sleep(1.0)
+        assert reports == []
+    waiting.join()
+    assert reports[0].files == 1
+    engine.close()
