@@ -25,18 +25,19 @@ def check_trees(
     progress: Progress,
 ) -> Rows:
     """Visit every tree; rows of the blobs that were met and are there."""
-    used: list[Rows] = []
+    used: list[Rows] = [np.empty(0, np.intp)]
+    trees: list[bytes] = []
     visits = walk(BlobReader(repository, index), [(each.id, each.tree_id) for each in snapshots])
     for done, visit in enumerate(visits, 1):
         progress.check()
         if done % 256 == 0:
             progress.report(Counts("trees", done_files=done))
-        used.append(index.rows_of(TREE, [visit.tree_id]))
+        trees.append(visit.tree_id)
         if visit.error is not None:
             findings.error(f"{visit}: {visit.error}; {MAKE_AGAIN}")
         else:
             used.append(_check_tree(index, visit, findings))
-    rows = np.concatenate(used) if used else np.empty(0, np.intp)
+    rows = np.concatenate([*used, index.rows_of(TREE, trees)])
     return np.unique(rows[rows >= 0])
 
 
@@ -45,30 +46,39 @@ def _check_tree(index: BlobIndex, visit: Visit, findings: Findings) -> Rows:
     for one, other in pairwise(visit.nodes):
         if one.name >= other.name:
             findings.error(f"{visit}: {other.name!r} is out of order or there twice; {MAKE_AGAIN}")
+    _check_empty_files(visit, findings)
     files = [(node, node.content) for node in visit.nodes if node.content]
     rows = index.rows_of(DATA, [blob_id for _, content in files for blob_id in content])
-    sizes = np.where(rows >= 0, index.sizes_at(rows), 0) if len(index) else np.zeros(len(rows), np.int64)
-    start = 0
-    for node, content in files:
-        end = start + len(content)
-        _check_file(visit, node, rows[start:end], sizes[start:end], findings)
-        start = end
-    _check_empty_files(visit, findings)
+    if files:
+        _check_files(index, visit, files, rows, findings)
     return rows
 
 
-def _check_file(visit: Visit, node: Node, rows: Rows, sizes: np.ndarray, findings: Findings) -> None:
-    missing = int((rows < 0).sum())
-    if missing:
-        first = (node.content or [])[int(np.argmax(rows < 0))].hex()
+def _check_files(
+    index: BlobIndex,
+    visit: Visit,
+    files: Sequence[tuple[Node, list[bytes]]],
+    rows: Rows,
+    findings: Findings,
+) -> None:
+    """:param rows: of all blobs of all these files, one file after the other."""
+    lengths = [len(content) for _, content in files]
+    starts = np.cumsum([0, *lengths[:-1]])
+    missing = np.add.reduceat((rows < 0).astype(np.int64), starts)
+    sizes = np.add.reduceat(np.where(rows < 0, 0, index.sizes_at(rows)) if len(index) else rows * 0, starts)
+    claimed = np.array([node.size for node, _ in files], dtype=object)
+    for number in np.flatnonzero((missing > 0) | (sizes != claimed)).tolist():
+        node, content = files[number]
+        if not missing[number]:
+            findings.error(
+                f"{visit}: the file {node.name!r} has {sizes[number]} bytes stored and claims {node.size};"
+                f" {MAKE_AGAIN}"
+            )
+            continue
+        first = content[int(np.argmax(rows[starts[number] :] < 0))].hex()
         findings.error(
-            f"{visit}: the file {node.name!r} needs {missing} data blob(s) that no index knows,"
+            f"{visit}: the file {node.name!r} needs {missing[number]} data blob(s) that no index knows,"
             f" first {first}; {REBUILD_INDEX} if the packs are there, else {MAKE_AGAIN}"
-        )
-    elif int(sizes.sum()) != node.size:
-        findings.error(
-            f"{visit}: the file {node.name!r} has {int(sizes.sum())} bytes stored and claims {node.size};"
-            f" {MAKE_AGAIN}"
         )
 
 

@@ -115,6 +115,8 @@ class BlobIndex:
 
     def rows_of(self, kind: str, ids: Sequence[bytes]) -> Rows:
         """Row of the first copy of each, -1 for a blob that is not there."""
+        if not ids:
+            return np.empty(0, np.intp)
         asked = np.frombuffer(b"".join(ids), np.uint8).reshape(len(ids), 32)
         heads = np.ascontiguousarray(asked[:, :8]).view(">u8").reshape(len(ids)).astype(np.uint64)
         rows = np.searchsorted(self._heads, heads).astype(np.intp)

@@ -67,20 +67,22 @@ def used_rows(repository: Repository, index: BlobIndex, progress: Progress) -> R
     """
     roots = [(snapshot.id, snapshot.tree_id) for snapshot in repository.snapshots()]
     used: list[Rows] = [np.empty(0, np.intp)]
+    trees: list[bytes] = []
     for done, visit in enumerate(walk(BlobReader(repository, index), roots), 1):
         progress.check()
         if done % 256 == 0:
             progress.report(Counts("trees", done_files=done))
+        trees.append(visit.tree_id)
         used.append(_used_by(index, visit))
-    return np.unique(np.concatenate(used))
+    return np.unique(np.concatenate([*used, index.rows_of(TREE, trees)]))
 
 
 def _used_by(index: BlobIndex, visit: Visit) -> Rows:
     if visit.error is not None:
         raise visit.error
     ids = [blob_id for node in visit.nodes for blob_id in node.content or ()]
-    rows = np.concatenate([index.rows_of(DATA, ids), index.rows_of(TREE, [visit.tree_id])])
-    if (rows[:-1] < 0).any():
+    rows = index.rows_of(DATA, ids)
+    if (rows < 0).any():
         missing = ids[int(np.argmax(rows < 0))].hex()
         raise BlobMissing(object=f"data blob {missing}", reason=f"{visit} needs it; nothing was removed")
     return rows
