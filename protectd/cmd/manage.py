@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from protectd.api.controllers.root import KEY_MANAGER_NOUNS
 from protectd.api.routes import routes
 from protectd.cmd import arguments
 from protectd.cmd.build import Parts, parts
@@ -263,6 +264,8 @@ def project(text: str) -> str:
     good = 0 < len(text) <= 64 and all(c.isascii() and (c.isalnum() or c in "_-") for c in text)
     if not good:
         raise argparse.ArgumentTypeError("use up to 64 letters, digits, '_' and '-'")
+    if text in KEY_MANAGER_NOUNS:
+        raise argparse.ArgumentTypeError(f"{text} stands for something else in the API")
     return text
 
 

@@ -28,12 +28,22 @@ class Daemon:
     def __init__(self, module: str, arguments: Sequence[str], log: Path) -> None:
         self.log = log
         self.command = [sys.executable, "-m", f"protectd.cmd.{module}", *arguments]
+        self.environment: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
+
+    def root_on_path(self) -> None:
+        """Let it import from `tests`."""
+        self.environment["PYTHONPATH"] = str(Path(__file__).parents[2])
 
     def start(self) -> None:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.log.parent
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.log.parent,
+                env=os.environ | self.environment,
             )
 
     @property
