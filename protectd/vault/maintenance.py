@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from protectd.common.clock import SystemClock
 from protectd.common.progress import Counts, Progress
 from protectd.common.reports import PruneReport
 from protectd.plugin.base import BankPlugin
 from protectd.vault.crypto import MasterKey
 from protectd.vault.locks import exclusive_lock
-from protectd.vault.operation import Reporter
+from protectd.vault.operation import ListeningClock, Reporter
 from protectd.vault.options import EngineOptions
 from protectd.vault.pool import Channel, Pool
 from protectd.vault.prune import prune
@@ -40,7 +39,8 @@ class PruneVault:
 
     def run(self, channel: Channel, pool: Pool) -> PruneReport:
         repository = Repository.with_key(self.bank, self.key)
-        progress = ReportedProgress(Reporter(channel))
-        options = self.options
-        with exclusive_lock(repository, options.identity(), SystemClock(), options.lock_wait_s) as lock:
+        reporter = Reporter(channel)
+        progress, options = ReportedProgress(reporter), self.options
+        clock = ListeningClock(reporter)
+        with exclusive_lock(repository, options.identity(), clock, options.lock_wait_s) as lock:
             return prune(repository, progress, check_lock=lock.check, pack_bytes=options.pack_bytes)

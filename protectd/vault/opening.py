@@ -10,6 +10,8 @@ _LONGEST = 4000
 _BASE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 READ_FILE = _BASE
 READ_DIRECTORY = _BASE | os.O_DIRECTORY
+PASS_DIRECTORY = os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_DIRECTORY
+"""To go through a directory: it need not be readable."""
 
 
 class Identity(NamedTuple):
@@ -48,13 +50,26 @@ def open_long(path: bytes, flags: int) -> int:
     if len(path) <= _LONGEST:
         return os.open(path, flags)
     cut = path.rindex(b"/", 0, _LONGEST)
-    folder = os.open(path[:cut] or b"/", READ_DIRECTORY)
+    return _open_below(os.open(path[:cut] or b"/", PASS_DIRECTORY), path[cut + 1 :].split(b"/"), flags)
+
+
+def open_plain(path: bytes, flags: int) -> int:
+    """As `open_long`, and no part of the path may be a symbolic link.
+
+    :raises OSError: one is; ENOTDIR then.
+    """
+    root = os.open(b"/", PASS_DIRECTORY)
+    return _open_below(root, [name for name in path.split(b"/") if name] or [b"."], flags)
+
+
+def _open_below(folder: int, names: list[bytes], flags: int) -> int:
+    """Step by step; `folder` is closed."""
     try:
-        for name in path[cut + 1 :].split(b"/")[:-1]:
-            inner = os.open(name, READ_DIRECTORY, dir_fd=folder)
+        for name in names[:-1]:
+            inner = os.open(name, PASS_DIRECTORY, dir_fd=folder)
             os.close(folder)
             folder = inner
-        return os.open(path[path.rindex(b"/") + 1 :], flags, dir_fd=folder)
+        return os.open(names[-1], flags, dir_fd=folder)
     finally:
         os.close(folder)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from protectd.common.clock import SystemClock
 from protectd.common.errors import Cancelled
 from protectd.common.progress import Counts
 from protectd.vault.pool import Channel
@@ -11,6 +12,19 @@ from protectd.vault.pool import Channel
 COUNTS = "counts"
 CANCEL = "cancel"
 _INTERVAL_S = 0.2
+
+
+class ListeningClock(SystemClock):
+    """Its sleep ends when the owner of the operation wants an end: for whoever waits for a lock."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+
+    def sleep(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._reporter.check()
+            time.sleep(min(_INTERVAL_S, left))
 
 
 class Reporter:

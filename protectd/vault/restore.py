@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 
-from protectd.common.clock import SystemClock
 from protectd.common.progress import Counts
 from protectd.common.reports import RestoreOptions, RestoreReport
 from protectd.plugin.base import BankPlugin
@@ -19,7 +18,7 @@ from protectd.vault.errors import VaultDamaged, VaultError
 from protectd.vault.issues import Issues
 from protectd.vault.locks import shared_lock
 from protectd.vault.opening import READ_DIRECTORY
-from protectd.vault.operation import Reporter
+from protectd.vault.operation import ListeningClock, Reporter
 from protectd.vault.options import EngineOptions
 from protectd.vault.pack import TREE
 from protectd.vault.pool import Channel, Pool
@@ -56,13 +55,15 @@ class RestoreTree:
 
     def run(self, channel: Channel, pool: Pool) -> RestoreReport:
         repository = Repository.with_key(self.bank, self.key)
-        with shared_lock(repository, self.engine.identity(), SystemClock(), self.engine.lock_wait_s):
+        reporter = Reporter(channel)
+        clock, wait_s = ListeningClock(reporter), self.engine.lock_wait_s
+        with shared_lock(repository, self.engine.identity(), clock, wait_s):
             reader = BlobReader(repository, repository.load_index())
             tree, node = self._source(repository, reader)
             with ExitStack() as stack:
                 target = Target.prepare(self.target, overwrite=self.options.overwrite)
                 stack.enter_context(closing(target))
-                return _Restore(self, reader, target, Reporter(channel), pool, stack).run(tree, node)
+                return _Restore(self, reader, target, reporter, pool, stack).run(tree, node)
 
     def _source(self, repository: Repository, reader: BlobReader) -> tuple[bytes, Node | None]:
         """Tree and node of the directory that was saved."""

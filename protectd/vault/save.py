@@ -23,7 +23,7 @@ from protectd.vault.index import BlobIndex
 from protectd.vault.issues import Issues
 from protectd.vault.locks import HeldLock, shared_lock
 from protectd.vault.opening import shown
-from protectd.vault.operation import Reporter
+from protectd.vault.operation import ListeningClock, Reporter
 from protectd.vault.options import EngineOptions
 from protectd.vault.pack import DATA, TREE
 from protectd.vault.packer import Packer
@@ -62,13 +62,14 @@ class SaveTree:
     def run(self, channel: Channel, pool: Pool) -> SaveReport:
         path = normal_path(self.path)
         repository = Repository.with_key(self.bank, self.key)
-        identity = self.options.identity()
-        with shared_lock(repository, identity, SystemClock(), self.options.lock_wait_s) as lock:
+        reporter = Reporter(channel)
+        clock, wait_s = ListeningClock(reporter), self.options.lock_wait_s
+        with shared_lock(repository, self.options.identity(), clock, wait_s) as lock:
             index = repository.load_index()
             with ExitStack() as stack:
                 if self.own_process:
                     stack.callback(os.chdir, "/")  # the scan goes through the tree and shall not keep it busy
-                return _Save(self, path, repository, index, lock, Reporter(channel), pool, stack).run()
+                return _Save(self, path, repository, index, lock, reporter, pool, stack).run()
 
 
 class _Save:

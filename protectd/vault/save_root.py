@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from protectd.plugin.base import ResourceUnavailable
 from protectd.vault.errors import SnapshotNotFound
 from protectd.vault.gofmt import name_json
-from protectd.vault.opening import READ_DIRECTORY, Identity, open_long
+from protectd.vault.opening import PASS_DIRECTORY, READ_DIRECTORY, Identity, open_plain
 from protectd.vault.previous import PreviousFolder, subtree_of
 from protectd.vault.repository import Repository
 from protectd.vault.scan import Folder, group_name, read_attributes, user_name
@@ -19,7 +19,10 @@ Previous = Callable[[bytes | None], PreviousFolder]
 
 
 def normal_path(path: str) -> bytes:
-    """:raises ResourceUnavailable: no absolute path of UTF-8 text, or no directory that can be read."""
+    """The path without what means nothing. What it names was judged by whoever called: no part of it may have
+    become a symbolic link.
+
+    :raises ResourceUnavailable: no absolute path of UTF-8 text, or no directory that can be read."""
     if not path.startswith("/") or "\0" in path or ".." in path.split("/"):
         raise ResourceUnavailable(resource=path, reason="the path is not absolute and plain")
     try:
@@ -27,7 +30,7 @@ def normal_path(path: str) -> bytes:
     except UnicodeEncodeError:
         raise ResourceUnavailable(resource=ascii(path), reason="the path is not UTF-8 text") from None
     try:
-        os.close(open_long(raw, READ_DIRECTORY))
+        os.close(open_plain(raw, READ_DIRECTORY))
     except OSError as error:
         raise ResourceUnavailable(resource=path, reason=error.strerror or "") from error
     return raw
@@ -44,7 +47,9 @@ def open_root(path: bytes, previous_root: bytes | None, previous: Previous) -> F
 
 def _below(folder: Folder, name: bytes, previous: Previous) -> Folder:
     path = os.path.join(folder.path, name)
-    status = os.stat(path)
+    descriptor = open_plain(path, PASS_DIRECTORY)
+    status = os.fstat(descriptor)
+    os.close(descriptor)
     prefix = node_prefix(
         name, status, user_name(status.st_uid), group_name(status.st_gid), xattrs=read_attributes(path)
     )

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from contextlib import suppress
 
 from protectd.vault.errors import TargetUnusable
-from protectd.vault.opening import READ_DIRECTORY, Identity, open_long, open_seen, shown
+from protectd.vault.opening import PASS_DIRECTORY, READ_DIRECTORY, Identity, open_plain, open_seen, shown
 
 _MAX_OPEN = 128
 ACLS = ("system.posix_acl_access", "system.posix_acl_default")
@@ -32,6 +32,8 @@ class Target:
     def prepare(cls, path: str, *, overwrite: bool) -> Target:
         """Make the target, and what is missing above it, for this user alone.
 
+        The path was judged by whoever called: no part of it may have become a symbolic link.
+
         :raises TargetUnusable: not an absolute path, not a directory, or not empty.
         """
         raw = os.path.normpath(os.fsencode(path))
@@ -39,7 +41,7 @@ class Target:
             raise TargetUnusable(path=path, reason="the path is not absolute")
         try:
             owner = _make(raw)
-            target = cls(raw, open_long(raw, READ_DIRECTORY), owner)
+            target = cls(raw, open_plain(raw, READ_DIRECTORY), owner)
             if not overwrite and os.listdir(target._root):
                 target.close()
                 raise TargetUnusable(path=path, reason="it is not empty")
@@ -106,17 +108,32 @@ class Target:
 
 def _make(path: bytes) -> tuple[int, int]:
     """Make what is missing of a path; the owner of the last part that was there."""
-    missing = []
-    place = path
-    while not os.path.lexists(place):
-        missing.append(place)
-        place = os.path.dirname(place)
-    status = os.stat(place)
-    for each in reversed(missing):
-        os.mkdir(each, 0o700)
-        if os.geteuid() == 0:
-            os.chown(each, status.st_uid, status.st_gid, follow_symlinks=False)
-    return status.st_uid, status.st_gid
+    folder = os.open(b"/", PASS_DIRECTORY)
+    owner: tuple[int, int] | None = None
+    try:
+        for name in filter(None, path.split(b"/")):
+            status = os.fstat(folder)
+            new = _make_one(folder, name)
+            if new and owner is None:
+                owner = status.st_uid, status.st_gid
+            inner = os.open(name, PASS_DIRECTORY, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+            if new and owner is not None and os.geteuid() == 0:
+                os.chown(f"/proc/self/fd/{folder}", *owner)
+        status = os.fstat(folder)
+        return owner or (status.st_uid, status.st_gid)
+    finally:
+        os.close(folder)
+
+
+def _make_one(folder: int, name: bytes) -> bool:
+    """Whether there was no such entry."""
+    try:
+        os.mkdir(name, 0o700, dir_fd=folder)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _drop_acls(folder: int) -> None:

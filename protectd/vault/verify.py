@@ -9,7 +9,6 @@ from typing import Any
 
 import zstandard
 
-from protectd.common.clock import SystemClock
 from protectd.common.errors import Cancelled
 from protectd.common.progress import Counts
 from protectd.common.reports import CheckReport
@@ -20,7 +19,7 @@ from protectd.vault.crew import Crew, work
 from protectd.vault.crypto import MasterKey, Sealer
 from protectd.vault.locks import shared_lock
 from protectd.vault.maintenance import ReportedProgress
-from protectd.vault.operation import Reporter
+from protectd.vault.operation import ListeningClock, Reporter
 from protectd.vault.options import EngineOptions
 from protectd.vault.pack import BlobEntry
 from protectd.vault.pool import Channel, Pool
@@ -28,6 +27,8 @@ from protectd.vault.repository import Repository
 from protectd.vault.shared import CancelFlag, Pages
 
 _BUFFER_BYTES = 32 * MIB
+_MAX_ERRORS = 200
+"""Of one pack: a reply has to fit into a socket's buffer."""
 
 Pack = tuple[bytes, list[BlobEntry]]
 
@@ -45,7 +46,8 @@ class CheckVault:
     def run(self, channel: Channel, pool: Pool) -> CheckReport:
         repository = Repository.with_key(self.bank, self.key)
         reporter = Reporter(channel)
-        with shared_lock(repository, self.options.identity(), SystemClock(), self.options.lock_wait_s):
+        clock, wait_s = ListeningClock(reporter), self.options.lock_wait_s
+        with shared_lock(repository, self.options.identity(), clock, wait_s):
             structure = check_structure(repository, self.snapshot_ids, ReportedProgress(reporter))
             return structure.report(self._read(structure, reporter, pool) if self.read_data else 0)
 
@@ -112,9 +114,10 @@ class _Checker:
         if self._cancel.is_set():
             raise Cancelled
         pack_id, entries = job
-        return read_and_check_pack(
+        errors, size = read_and_check_pack(
             self._bank, pack_id, entries, self._sealer, self._buffer.view, self._decompressor
         )
+        return errors[:_MAX_ERRORS], size
 
     def finish(self) -> None:
         """Nothing is left."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from protectd.common.clock import SystemClock
+from protectd.common.errors import Cancelled
 from protectd.common.progress import Counts, Progress
 from protectd.common.reports import RestoreOptions
 from protectd.common.units import MIB
@@ -147,6 +148,25 @@ def test_a_vault_that_others_hold_alone_is_waited_for_and_then_said_to_be_locked
     with exclusive_lock(rig.repository, identity, SystemClock()), pytest.raises(VaultLocked):
         rig.save()
     assert rig.save().issue_count == 0
+
+
+def test_a_save_that_waits_for_others_can_be_cancelled(tmp_path: Path) -> None:
+    class EndsSoon(Progress):
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def check(self) -> None:
+            self.calls += 1
+            if self.calls > 3:
+                raise Cancelled
+
+    engine = VaultEngine(EngineOptions(node="test", workers=1, lock_wait_s=600))
+    rig = Rig(engine, tmp_path)
+    with exclusive_lock(rig.repository, EngineOptions(node="another").identity(), SystemClock()):
+        with pytest.raises(Cancelled):
+            rig.save(progress=EndsSoon())
+        assert len(rig.locks()) == 1
+    engine.close()
 
 
 def test_a_save_waits_for_a_prune_to_end(tmp_path: Path) -> None:

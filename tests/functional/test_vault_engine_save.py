@@ -261,14 +261,16 @@ def test_an_empty_directory_is_saved(rig: Rig) -> None:
 # --- trouble in the source ---
 
 
-@pytest.mark.parametrize("kind", ["missing", "file", "link", "relative", "nul", "dots"])
+@pytest.mark.parametrize("kind", ["missing", "file", "link", "behind a link", "relative", "nul", "dots"])
 def test_a_path_that_is_no_directory_is_refused(rig: Rig, kind: str) -> None:
+    rig.file("inner/file")
     rig.file("file")
     (rig.source / "link").symlink_to(rig.source)
     path = {
         "missing": f"{rig.source}/nowhere",
         "file": f"{rig.source}/file",
         "link": f"{rig.source}/link",
+        "behind a link": f"{rig.source}/link/inner",
         "relative": "source",
         "nul": f"{rig.source}\0",
         "dots": f"{rig.source}/../source",
