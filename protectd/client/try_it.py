@@ -192,7 +192,8 @@ def _follow(client: Client, title: str, path: str, noun: str, good: str) -> dict
 
 
 def _why(body: dict[str, Any]) -> str:
-    return str(body.get("error_message") or body.get("resources_reason") or "no reason was given")
+    error = body.get("error") or {}
+    return str(error.get("message") or body.get("resources_reason") or "no reason was given")
 
 
 def _vault_credentials(place: Place, project_id: str) -> dict[str, str]:
