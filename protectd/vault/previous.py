@@ -23,6 +23,12 @@ class PreviousFolder:
     """Nodes as bytes, by their start up to the end of the name."""
 
     nodes: dict[bytes, bytes]
+    exact: bool = False
+    """The tree has just these nodes, written as ours are."""
+
+    def is_made_of(self, nodes: list[bytes | None]) -> bool:
+        """Whether these are its nodes: then its tree is theirs. Cheap where they are the same objects."""
+        return self.exact and len(nodes) == len(self.nodes) and nodes == list(self.nodes.values())
 
     def node_like(self, prefix: bytes) -> bytes | None:
         """The former node of the same name."""
@@ -42,15 +48,21 @@ class PreviousTrees:
         if tree_id is None:
             return EMPTY
         try:
-            nodes = _nodes(self._reader.load(TREE, tree_id))
+            return _previous(self._reader.load(TREE, tree_id))
         except (VaultDamaged, FormatError):
             return EMPTY
-        return PreviousFolder({node[: node.index(_NAME_END)]: node for node in nodes if _NAME_END in node})
 
 
-def _nodes(tree: bytes) -> list[bytes]:
+def _previous(tree: bytes) -> PreviousFolder:
     nodes = split_tree(tree)
-    return [encode_node(node) for node in decode_tree(tree)] if nodes is None else nodes
+    if nodes is None:
+        return PreviousFolder(_by_name([encode_node(node) for node in decode_tree(tree)]))
+    named = _by_name(nodes)
+    return PreviousFolder(named, exact=len(named) == len(nodes))
+
+
+def _by_name(nodes: list[bytes]) -> dict[bytes, bytes]:
+    return {node[: node.index(_NAME_END)]: node for node in nodes if _NAME_END in node}
 
 
 def same_prefix(old: bytes, prefix: bytes) -> bool:

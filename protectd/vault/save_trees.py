@@ -7,6 +7,7 @@ import hashlib
 from protectd.vault.index import BlobIndex
 from protectd.vault.pack import TREE
 from protectd.vault.packer import Packer
+from protectd.vault.previous import EMPTY
 from protectd.vault.scan import Folder
 from protectd.vault.tree import directory_node, encode_tree
 
@@ -31,13 +32,15 @@ class Trees:
 
     def _complete(self, folder: Folder) -> None:
         tree_id = None if folder.lost else self._store(folder)
-        folder.nodes = []
+        folder.nodes, folder.previous = [], EMPTY
         if folder.parent is None:
             self.root_id = tree_id
         elif tree_id is not None:
             folder.parent.nodes[folder.place] = directory_node(folder.prefix, tree_id)
 
     def _store(self, folder: Folder) -> bytes:
+        if folder.previous_tree is not None and folder.previous.is_made_of(folder.nodes):
+            return folder.previous_tree
         tree = encode_tree(node for node in folder.nodes if node is not None)
         tree_id = hashlib.sha256(tree).digest()
         if tree_id not in self._new and (TREE, tree_id) not in self._index:

@@ -38,6 +38,7 @@ class Folder:
     parent: Folder | None
     place: int
     previous_tree: bytes | None = None
+    previous: PreviousFolder = EMPTY
     lost: bool = False
     """It could not be listed and is left out."""
     nodes: list[bytes | None] = field(default_factory=list)
@@ -141,7 +142,7 @@ class Scanner:
         if folder.path in self._holding_excludes:
             names = [name for name in names if join(folder.path, name) not in self._excludes]
         folder.nodes = [None] * len(names)
-        previous = self._previous(folder.previous_tree)
+        previous = folder.previous = self._previous(folder.previous_tree)
         if self._own_directory:
             os.fchdir(descriptor)
         for place, name in enumerate(names):
