@@ -250,8 +250,9 @@ class Parts:
         )
         if DIRECT in ways:
             self.env.announcer = dispatcher
-            self._closers.append(lambda: self.stopping.set())
         self._closers.append(lambda: dispatcher.close(self.conf.tasks.stop_grace_s))
+        if DIRECT in ways:
+            self._closers.append(self.stopping.set)  # runs before: closing goes from last to first
         return dispatcher
 
     @cached_property

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from protectd.common.clock import Clock
-from protectd.common.errors import ConfigurationError, Unavailable
+from protectd.common.errors import ConfigurationError
 from protectd.model.unit_of_work import Database
 from protectd.queue.client import TaskClient
 from protectd.queue.contract import METHODS, TaskRef, context_to_message
 from protectd.queue.publisher import NobodyListens, QueueUnavailable
+from protectd.queue.sent import SentMarks
 from protectd.queue.server import Tasks
 
 LOG = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Dispatcher:
         if (client is None and QUEUE in modes.values()) or (tasks is None and DIRECT in modes.values()):
             raise ConfigurationError(where="dispatch", reason="a mode is set that this process cannot serve")
         self._modes = dict(modes)
-        self._database = database
+        self._marks = SentMarks(database)
         self._clock = clock
         self._client = client
         self._tasks = tasks
@@ -85,6 +86,11 @@ class Dispatcher:
             running = list(self._running.values())
         self._pool.shutdown(wait=False, cancel_futures=True)
         wait(running, timeout=grace_s)
+        self._marks.close()
+
+    def flush(self) -> None:
+        """Note in the rows what was sent so far; otherwise that is done a moment later."""
+        self._marks.flush()
 
     def way(self, ref: TaskRef) -> str:
         """`direct` or `queue`: how this one is announced."""
@@ -126,14 +132,6 @@ class Dispatcher:
 
     def _cast(self, ref: TaskRef) -> None:
         if self._client is not None:
-            method = getattr(self._client, ref.method)
+            method, sent_at = getattr(self._client, ref.method), self._clock.now()
             method(context_to_message(ref.context), ref.task_id, host=ref.host)
-            self._mark_sent(ref)
-
-    def _mark_sent(self, ref: TaskRef) -> None:
-        """Failing, the task is announced once more, which does no harm."""
-        try:
-            with self._database.write() as uow:
-                uow.tasks.mark_sent(ref.task_id, self._clock.now())
-        except Unavailable as error:
-            LOG.warning("task %s was sent but not marked: %s", ref.task_id, error)
+            self._marks.add(ref.task_id, sent_at)

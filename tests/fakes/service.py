@@ -145,6 +145,7 @@ class Service:
         def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
             seen.append(statement)
 
+        self.parts.dispatcher.flush()
         engine = self.parts.database.engine
         event.listen(engine, "before_cursor_execute", note)
         try:

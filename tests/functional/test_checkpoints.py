@@ -86,6 +86,7 @@ def test_a_task_is_written_with_it_and_announced(
     service: Service, member: Client, plan: dict[str, Any]
 ) -> None:
     checkpoint = member.checkpoint(plan)
+    service.parts.dispatcher.flush()
     with service.parts.database.read() as uow:
         (task,) = uow.tasks.history(Page(), member.project_id, {"checkpoint_id": checkpoint["id"]})
     assert (task.operation, task.method, task.state) == ("protect", "process_checkpoint", "pending")

@@ -201,7 +201,7 @@ def test_unsent_are_the_due_ones_without_a_message_on_its_way(any_database: Data
 
 
 def test_a_sent_message_is_noted_while_the_task_waits(any_database: Database) -> None:
-    task_id = add(any_database)
+    task_id = add(any_database, updated_at=NOW)
     with any_database.write() as uow:
         assert uow.tasks.mark_sent(task_id, NOW)
         assert uow.tasks.mark_sent(task_id, later(1))
@@ -209,6 +209,15 @@ def test_a_sent_message_is_noted_while_the_task_waits(any_database: Database) ->
     claim(any_database, task_id)
     with any_database.write() as uow:
         assert not uow.tasks.mark_sent(task_id, later(2))
+
+
+def test_a_task_that_came_back_after_it_was_sent_counts_as_unsent(any_database: Database) -> None:
+    task_id = add(any_database, updated_at=NOW)
+    claim(any_database, task_id, now=later(2))
+    with any_database.write() as uow:
+        assert uow.tasks.requeue(task_id, "token", None, later(3))
+        assert not uow.tasks.mark_sent(task_id, later(1))
+    assert show(any_database, task_id).sent_at is None
 
 
 def test_an_expired_lease_is_released_once(any_database: Database) -> None:

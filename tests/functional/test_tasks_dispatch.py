@@ -124,7 +124,9 @@ def test_a_checkpoint_is_made_by_a_message(env, corner):
 
 def test_what_was_sent_is_marked_so(env):
     checkpoint, ref = new_checkpoint(env.database, env.clock)
-    dispatcher_of(env, QUEUE, Corner.of("fake://")).dispatch([ref])
+    dispatcher = dispatcher_of(env, QUEUE, Corner.of("fake://"))
+    dispatcher.dispatch([ref])
+    dispatcher.flush()
     assert (task_of(env.database, ref).state, task_of(env.database, ref).sent_count) == ("pending", 1)
 
 
@@ -254,3 +256,13 @@ def test_a_task_killed_between_claim_and_end_is_handed_over(any_database):
     assert Reconciler(any_database, clock, makers).run_once() == 1
     Relay(any_database, clock, dispatcher_of(env, DIRECT)).run_once()
     wait_until(lambda: checkpoint_of(any_database, checkpoint).status == "available")
+
+
+def test_marks_are_written_without_anybody_waiting_for_them(env):
+    marked, other = new_checkpoint(env.database, env.clock)[1], new_checkpoint(env.database, env.clock)[1]
+    dispatcher = dispatcher_of(env, QUEUE, Corner.of("fake://"))
+    dispatcher.dispatch([marked])
+    wait_until(lambda: task_of(env.database, marked).sent_count == 1)
+    dispatcher.dispatch([other])
+    dispatcher.close(0)
+    assert task_of(env.database, other).sent_count == 1

@@ -61,12 +61,13 @@ class TaskRepository(TaskLeases):
             .limit(limit)
         )
 
-    def mark_sent(self, task_id: str, now: datetime) -> bool:
-        """False: it is not pending any more, which needs no further care."""
+    def mark_sent(self, task_id: str, sent_at: datetime) -> bool:
+        """False: it is not pending any more, or something has come of it since, such as a worker that gave
+        it back; it needs no mark then."""
         statement = (
             update(Task)
-            .where(Task.id == task_id, Task.state == TaskState.PENDING)
-            .values(sent_at=now, sent_count=Task.sent_count + 1, updated_at=now)
+            .where(Task.id == task_id, Task.state == TaskState.PENDING, Task.updated_at <= sent_at)
+            .values(sent_at=sent_at, sent_count=Task.sent_count + 1, updated_at=sent_at)
         )
         return swap(self.session, Task, task_id, statement)
 
