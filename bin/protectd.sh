@@ -35,20 +35,23 @@ python_works() {
     "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 }
 
+python_has_venv() {
+    "$1" -c 'import ensurepip, venv' >/dev/null 2>&1
+}
+
+# The first Python that is new enough and can make virtual environments.
 find_python() {
-    for python in ${PROTECTD_PYTHON:-} python3 python3.13 python3.12 python3.11; do
-        if python_works "$python"; then
+    found=
+    for python in ${PROTECTD_PYTHON:-python3 python3.13 python3.12 python3.11}; do
+        python_works "$python" || continue
+        found=${found:-$python}
+        if python_has_venv "$python"; then
             printf '%s\n' "$python"
             return
         fi
     done
-    die "Python 3.11 or newer is needed. On Debian 12 or newer: apt-get install python3 python3-venv"
-}
-
-need_venv() {
-    "$1" -c 'import ensurepip, venv' >/dev/null 2>&1 && return
-    package=$("$1" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
-    die "this Python has no venv module. On Debian: apt-get install python3-venv (or $package)"
+    [ -n "$found" ] || die "Python 3.11 or newer is needed. On Debian 12: apt-get install python3 python3-venv"
+    die "$found has no venv module. On Debian: apt-get install python3-venv"
 }
 
 # What is installed depends on these files; the stamp tells whether they changed since.
@@ -66,7 +69,6 @@ install() {
         return
     fi
     python=$(find_python)
-    need_venv "$python"
     say "Installing into $venv ..."
     [ -x "$venv/bin/python" ] && python_works "$venv/bin/python" || "$python" -m venv --clear "$venv"
     (cd "$here" && pip install --editable '.[postgresql,mysql,redis]') ||
