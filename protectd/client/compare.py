@@ -37,9 +37,11 @@ def compare(source: str, copy: str, before: dict[str, Moment], skip: str) -> Com
     """Compare names, kinds, bytes, modes, times, links, attributes and, for root, owners.
 
     :param before: `photograph` of the source before the copy was begun; what changed since is unsettled.
+    :param skip: a directory of the source that is left out on both sides.
     """
     result = Comparison()
-    now, copied = dict(_walk(source, skip)), dict(_walk(copy, ""))
+    there = os.path.join(copy, os.path.relpath(skip, source)) if skip else ""
+    now, copied = dict(_walk(source, skip)), dict(_walk(copy, there))
     links = _Links(now, copied)
     for name in sorted(now.keys() | copied.keys() | before.keys()):
         found = now.get(name)
