@@ -1,0 +1,129 @@
+"""What every process stands on: configuration, database, plug-ins, providers."""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+from alembic.script import ScriptDirectory
+from oslo_config import cfg
+
+from protectd.cmd.arguments import SYSTEM_CONFIG
+from protectd.common.clock import Clock, SystemClock
+from protectd.common.errors import ConfigurationError
+from protectd.conf.places import shipped
+from protectd.domain.providers import Protectables, Providers, load_protectables, load_providers
+from protectd.model import migrate
+from protectd.model.unit_of_work import Database
+from protectd.plugin.loader import AUTH, BANKS, PROTECTABLES, PROTECTIONS, SECRET_STORES, Loader
+
+
+class Foundation:
+    """What a process is made of. A part that is never asked for is never made: an API that only sends tasks
+    needs no bank and no master key. `close` ends what was made.
+
+    :param binary: the command's name, under which it is known in `services`.
+    :param in_process: messages stay within this process, whatever `transport_url` says.
+    """
+
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        binary: str,
+        *,
+        clock: Clock | None = None,
+        in_process: bool = False,
+    ) -> None:
+        self.conf = conf
+        self.binary = binary
+        self.clock: Clock = clock or SystemClock()
+        self.stopping = threading.Event()
+        self._in_process = in_process
+        self._closers: list[Callable[[], object]] = []
+
+    def close(self) -> None:
+        """End the parts, the youngest first. Safe to repeat."""
+        while self._closers:
+            self._closers.pop()()
+
+    @cached_property
+    def host(self) -> str:
+        return str(self.conf.host)
+
+    @cached_property
+    def owner_prefix(self) -> str:
+        """Begins the name of every boot on this state directory. Whoever holds its lock is the only one."""
+        place = uuid.uuid5(uuid.NAMESPACE_URL, str(Path(self.conf.state_dir).absolute()))
+        return f"{self.host[:120]}:{self.binary}:{place.hex[:12]}:"
+
+    @cached_property
+    def owner(self) -> str:
+        """This boot."""
+        return f"{self.owner_prefix}{os.getpid()}-{uuid.uuid4().hex[:12]}"
+
+    @cached_property
+    def database_url(self) -> str:
+        return str(self.conf.database.connection)
+
+    @cached_property
+    def database(self) -> Database:
+        options = self.conf.database
+        database = Database(self.database_url, pool_size=options.pool_size, max_overflow=options.max_overflow)
+        self._closers.append(database.dispose)
+        return database
+
+    def check_schema(self) -> None:
+        """:raises ConfigurationError: the tables are not those of this version."""
+        scripts = ScriptDirectory(str(migrate.script_directory()))
+        found, wanted = migrate.current(self.database_url), scripts.get_current_head()
+        if found != wanted:
+            reason = f"its schema is at {found or 'nothing'}, not {wanted}; run protectd-manage db upgrade"
+            raise ConfigurationError(where="database", reason=reason)
+
+    @cached_property
+    def loader(self) -> Loader:
+        allowed = self.conf.plugins
+        return Loader(
+            {
+                BANKS: allowed.allowed_banks,
+                PROTECTABLES: allowed.allowed_protectables,
+                PROTECTIONS: allowed.allowed_protections,
+                SECRET_STORES: allowed.allowed_secret_stores,
+                AUTH: allowed.allowed_auth,
+            }
+        )
+
+    @cached_property
+    def providers(self) -> Providers:
+        named = self.conf.provider_config_dir
+        directory = Path(named) if named else shipped_file("providers.d")
+        return load_providers(
+            directory, {"state_dir": str(self.state_dir)}, self.loader, self._forbidden_paths()
+        )
+
+    @cached_property
+    def state_dir(self) -> Path:
+        return Path(self.conf.state_dir).absolute()
+
+    def _forbidden_paths(self) -> list[str]:
+        """The service's own files: never a source nor a target. What is shipped with the code is not among
+        them: it holds nothing that is private to an installation."""
+        conf = self.conf
+        named = [conf.provider_config_dir, conf.api.paste_config, *conf.config_file, *conf.config_dir]
+        own = [self.state_dir, SYSTEM_CONFIG.parent, conf.secrets.master_key_file, *filter(None, named)]
+        return sorted({str(Path(path).absolute()) for path in own})
+
+    @cached_property
+    def protectables(self) -> Protectables:
+        return load_protectables(self.conf.protectables.enabled, self.loader)
+
+
+def shipped_file(name: str) -> Path:
+    try:
+        return shipped(name)
+    except FileNotFoundError as error:
+        raise ConfigurationError(where="installation", reason=str(error)) from error
