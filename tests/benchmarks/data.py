@@ -17,13 +17,14 @@ _WORDS = [
 
 
 def make_tree(root: Path, *, size: int, files: int) -> None:
-    """Fill `root`: half of `size` bytes copied from the system, small files up to the number, large ones."""
+    """Fill `root` with `size` bytes: half are system files as they are; then small files up to the number;
+    for the rest large ones, put together from other system files, as archives and images of disks are."""
     chance = random.Random(20_240_601)
     root.mkdir(parents=True)
-    copied_files, copied_bytes = _copy(root / "system", size // 2, files)
-    small = max(0, files - copied_files)
-    written = _small_files(root / "small", small, chance)
-    _large_files(root / "large", max(0, size - copied_bytes - written), chance)
+    source = _system_files()
+    copied_files, copied_bytes = _copy(source, root / "system", size // 2, files)
+    written = _small_files(root / "small", max(0, files - copied_files), chance)
+    _large_files(source, root / "large", max(0, size - copied_bytes - written), chance)
 
 
 def measure_tree(root: Path) -> tuple[int, int]:
@@ -32,16 +33,15 @@ def measure_tree(root: Path) -> tuple[int, int]:
     return len(sizes), sum(sizes)
 
 
-def _copy(target: Path, limit: int, max_files: int) -> tuple[int, int]:
+def _copy(source: Iterator[Path], target: Path, limit: int, max_files: int) -> tuple[int, int]:
     files = total = 0
-    for source in _system_files():
-        size = source.stat().st_size
-        if files >= max_files or total + size > limit:
-            continue
-        place = target / source.relative_to("/")
+    for path in source:
+        if files >= max_files or total >= limit:
+            break
+        place = target / path.relative_to("/")
         place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source, place)
-        files, total = files + 1, total + size
+        shutil.copy2(path, place)
+        files, total = files + 1, total + place.stat().st_size
     return files, total
 
 
@@ -73,15 +73,15 @@ def _text(chance: random.Random, size: int) -> bytes:
     return " ".join(chance.choices(words, k=size // 7 + 1)).encode()[:size]
 
 
-def _large_files(target: Path, size: int, chance: random.Random) -> None:
-    """One file of half the size, then smaller ones; half of each is noise."""
+def _large_files(source: Iterator[Path], target: Path, size: int, chance: random.Random) -> None:
+    """One file of half the size, then smaller ones; where the system has too few files, noise."""
     target.mkdir()
     number = 0
     while size > 0:
         part = max(min(size, 4 * MIB), size // 2)
         with (target / f"{number}.bin").open("wb") as file:
-            for _ in range(0, part, MIB):
-                half = chance.randbytes(MIB // 2)
-                file.write(half + _text(chance, 4 * KIB) * (MIB // 2 // (4 * KIB)))
+            while (left := part - file.tell()) > 0:
+                path = next(source, None)
+                file.write(path.read_bytes()[:left] if path else chance.randbytes(min(MIB, left)))
         size -= part
         number += 1
