@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 from protectd.vault.shared import SharedMemory
@@ -51,6 +51,9 @@ class StoredBlobs:
                 return True
             place += 1
         return False
+
+    def has_all(self, blob_ids: Iterable[bytes]) -> bool:
+        return all(blob_id in self for blob_id in blob_ids)
 
     def close(self) -> None:
         self._heads.release()

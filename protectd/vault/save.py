@@ -29,10 +29,12 @@ from protectd.vault.pack import DATA, TREE
 from protectd.vault.packer import Packer
 from protectd.vault.pool import Channel, Pool
 from protectd.vault.previous import PreviousTrees
+from protectd.vault.probe_worker import FolderJob, ProbeWorker
 from protectd.vault.repository import BlobReader, Repository
 from protectd.vault.save_files import Files
 from protectd.vault.save_index import IndexWriter
 from protectd.vault.save_jobs import Batch, Jobs, Ticket
+from protectd.vault.save_probe import MAX_INDEX_BLOBS, Probe, Unchanged, unchanged_tree
 from protectd.vault.save_root import choose_parent, exclude_paths, normal_path, open_root
 from protectd.vault.save_trees import Trees
 from protectd.vault.save_worker import FileResult, SaveReply, SaveRest, SaveWorker
@@ -69,7 +71,7 @@ class SaveTree:
             with ExitStack() as stack:
                 if self.own_process:
                     stack.callback(os.chdir, "/")  # the scan goes through the tree and shall not keep it busy
-                return _Save(self, path, repository, index, lock, reporter, pool, stack).run()
+                return _Save(self, path, repository, index, lock, reporter, stack).run(pool)
 
 
 class _Save:
@@ -81,7 +83,6 @@ class _Save:
         index: BlobIndex,
         lock: HeldLock,
         reporter: Reporter,
-        pool: Pool,
         stack: ExitStack,
     ) -> None:
         self._role = role
@@ -96,7 +97,8 @@ class _Save:
         self._index_writer = IndexWriter(repository)
         self._new = stack.enter_context(closing(NewBlobs.create()))
         self._stored = stack.enter_context(closing(StoredBlobs.create(index.known(DATA).to_bytes())))
-        self._crew = self._hire(pool)
+        self._index = index
+        self._unchanged: dict[bytes, Unchanged] = {}
         self._tree_packer = self._packer(TREE)
         self._trees = Trees(index, self._tree_packer)
         self._parent = choose_parent(repository, shown(path), role.options.identity().hostname, role.parent)
@@ -104,7 +106,7 @@ class _Save:
         self._scanner = Scanner(
             exclude_paths(role.excludes),
             self._previous,
-            self._all_stored,
+            self._stored.has_all,
             self._issues,
             own_directory=role.own_process,
         )
@@ -115,9 +117,28 @@ class _Save:
         self._scanned = False
         self._since_pump = 0
 
-    def _hire(self, pool: Pool) -> Crew:
+    def _probe(self, pool: Pool, cancel: CancelFlag, top: Folder) -> None:
+        """Find what is unchanged, with all workers."""
+        role = self._role
+        if top.previous_tree is None or len(self._index) > MAX_INDEX_BLOBS:
+            return
+        worker = ProbeWorker(
+            bank=role.bank,
+            key=role.key,
+            config=self._repository.config,
+            index=self._index,
+            excludes=exclude_paths(role.excludes),
+            stored_blobs=self._stored.path,
+            cancel=cancel.path,
+            own_process=role.own_process,
+        )
+        with Crew(pool, [worker] * role.options.worker_count, cancel) as crew:
+            probe = Probe(crew, lambda done: self._reporter.tell(Counts("scan", done_files=done)))
+            probe.run(FolderJob(top.path, *top.identity, top.previous_tree))
+        self._unchanged = probe.unchanged
+
+    def _hire(self, pool: Pool, cancel: CancelFlag) -> Crew:
         role, options = self._role, self._role.options
-        cancel = self._stack.enter_context(closing(CancelFlag.create()))
         worker = SaveWorker(
             bank=role.bank,
             key=role.key,
@@ -141,12 +162,14 @@ class _Save:
         )
         return self._stack.enter_context(closing(packer))
 
-    def _all_stored(self, content: list[bytes]) -> bool:
-        return all(blob_id in self._stored for blob_id in content)
-
     # --- the run ---
 
-    def run(self) -> SaveReport:
+    def run(self, pool: Pool) -> SaveReport:
+        cancel = self._stack.enter_context(closing(CancelFlag.create()))
+        root_tree = self._parent.tree_id if self._parent else None
+        self._top = open_root(self._path, root_tree, self._previous)
+        self._probe(pool, cancel, self._top)
+        self._crew = self._hire(pool, cancel)
         for entry in self._walk():
             self._files.found(entry)
         self._scanned = True
@@ -156,11 +179,14 @@ class _Save:
         return self._finish()
 
     def _walk(self) -> Iterator[FileEntry]:
-        root_tree = self._parent.tree_id if self._parent else None
-        self._top = open_root(self._path, root_tree, self._previous)
         pending = [self._top]
         while pending:
             folder = pending.pop()
+            tally = unchanged_tree(self._unchanged, folder.path, folder.identity)
+            if tally is not None:
+                self._scanner.tally.add(tally)
+                self._trees.keep(folder)
+                continue
             inner: list[Folder] = []
             for found in self._scanner.scan(folder):
                 if isinstance(found, Folder):

@@ -21,6 +21,12 @@ class Trees:
         self._new: set[bytes] = set()
         self.root_id: bytes | None = None
 
+    def keep(self, folder: Folder) -> None:
+        """A folder that needs no scan: it has the tree that it had."""
+        folder.kept = True
+        folder.waiting = 1
+        self.settle(folder)
+
     def settle(self, folder: Folder | None) -> None:
         """One of the entries that `folder` waits for is through."""
         while folder is not None:
@@ -31,14 +37,16 @@ class Trees:
             folder = folder.parent
 
     def _complete(self, folder: Folder) -> None:
-        tree_id = None if folder.lost else self._store(folder)
+        tree_id = folder.previous_tree if folder.kept else self._store(folder)
         folder.nodes, folder.previous = [], EMPTY
         if folder.parent is None:
             self.root_id = tree_id
         elif tree_id is not None:
             folder.parent.nodes[folder.place] = directory_node(folder.prefix, tree_id)
 
-    def _store(self, folder: Folder) -> bytes:
+    def _store(self, folder: Folder) -> bytes | None:
+        if folder.lost:
+            return None
         if folder.previous_tree is not None and folder.previous.is_made_of(folder.nodes):
             return folder.previous_tree
         tree = encode_tree(node for node in folder.nodes if node is not None)

@@ -39,6 +39,8 @@ class Folder:
     place: int
     previous_tree: bytes | None = None
     previous: PreviousFolder = EMPTY
+    kept: bool = False
+    """Its previous tree holds for it; it is not scanned."""
     lost: bool = False
     """It could not be listed and is left out."""
     nodes: list[bytes | None] = field(default_factory=list)
@@ -84,6 +86,14 @@ class Tally:
     unmodified: int = 0
     logical_bytes: int = 0
     unmodified_bytes: int = 0
+
+    def add(self, other: Tally) -> None:
+        self.files += other.files
+        self.directories += other.directories
+        self.others += other.others
+        self.unmodified += other.unmodified
+        self.logical_bytes += other.logical_bytes
+        self.unmodified_bytes += other.unmodified_bytes
 
 
 class Scanner:

@@ -1,14 +1,15 @@
-"""As `warm`, for a worker: it loads the workers' modules only, which are smaller than a planner's."""
+"""As `warm`, for a worker."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from protectd.vault.pool import Channel, Pool
+from protectd.vault.probe_worker import ProbeWorker
 from protectd.vault.restore_worker import RestoreWorker
 from protectd.vault.save_worker import SaveWorker
 
-ROLES = (SaveWorker, RestoreWorker)
+ROLES = (SaveWorker, RestoreWorker, ProbeWorker)
 
 
 @dataclass(frozen=True)
