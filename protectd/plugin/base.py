@@ -9,7 +9,7 @@ in use gets out. Methods may be called from several threads at once unless they 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self
 
@@ -247,9 +247,12 @@ class VaultSession(Protocol):
         target: str,
         options: RestoreOptions,
         progress: Progress | None = None,
+        begin: Callable[[], None] | None = None,
     ) -> RestoreReport:
         """Write what was saved from `source` to `target`; the snapshot must hold root tree `tree_id`.
 
+        :param begin: called once, when the target was found fit and before anything is written into it;
+            what it raises ends the restore.
         :raises vault.errors.VaultError: damaged or foreign data, or an unusable target; nothing outside
             the target was written.
         """
@@ -259,6 +262,23 @@ class VaultSession(Protocol):
     ) -> CheckReport:
         """Check structure, and with `read_data` every byte (fresh from the bank) that the named snapshots
         (None: all) need."""
+
+
+class Marks:
+    """Short texts by which a repeated operation knows what an earlier attempt of it has begun.
+
+    These last as long as the object; those that the service hands out outlive its process.
+    """
+
+    def __init__(self, known: Iterable[str] = ()) -> None:
+        self._known = set(known)
+
+    def __contains__(self, mark: str) -> bool:
+        return mark in self._known
+
+    def add(self, mark: str) -> None:
+        """Safe to repeat. What is marked may be done once this has returned, no earlier."""
+        self._known.add(mark)
 
 
 @dataclass
@@ -298,6 +318,7 @@ class RestoreContext(HookContext):
     target_name: str | None = None
     """When several resources go under one type-level path: the name of the directory for this one."""
 
+    marks: Marks = field(default_factory=Marks)
     report: RestoreReport | None = None
 
 

@@ -29,13 +29,12 @@ MISSING = frozenset({"damaged", "refused"})
 WITHHELD = ("for administrators only", "is not restored")
 """How the reason ends when an entry was left out on purpose: device nodes, say, for a member."""
 
-OVERWRITE = "overwrite"
 NAMED = 5
 """How many damaged entries an error names; the restore's issues have the others."""
 
 
 class RestoreCheckpoint(SavedDataTask[Restore]):
-    """Repeating a restore writes over what it wrote before."""
+    """A repeated attempt knows by its marks which targets an earlier one has begun to fill."""
 
     operation = "restore"
     kind = "restore"
@@ -53,7 +52,7 @@ class RestoreCheckpoint(SavedDataTask[Restore]):
         context = RestoreContext(
             request=run.context,
             resource=resource,
-            parameters=_parameters(run, provider, saved),
+            parameters=parameters.overlay(facts.parameters, resource.type, resource.id),
             access=access_of(provider, run),
             progress=progress,
             vault=vault,
@@ -62,6 +61,7 @@ class RestoreCheckpoint(SavedDataTask[Restore]):
             tree_id=saved.tree_id,
             saved_info=saved.info,
             target_name=resource.name if _shares_path(facts, saved) else None,
+            marks=run.marks,
         )
         return Job(protection_of(provider, resource).restore(context), context)
 
@@ -77,16 +77,6 @@ class RestoreCheckpoint(SavedDataTask[Restore]):
             "issue_count": sum(report.issue_count for report in reports),
             "issues": issue_rows(issue for report in reports for issue in report.issues),
         }
-
-
-def _parameters(run: Run, provider: Provider, saved: Saved) -> dict[str, Any]:
-    """An attempt that wrote had been let into its target. What it left there is ours to replace."""
-    resource = saved.resource
-    values = parameters.overlay(run.facts.parameters, resource.type, resource.id)
-    schema = provider.restore_schemas.get(resource.type, {})
-    if run.moved_data and OVERWRITE in schema.get("properties", {}):
-        values[OVERWRITE] = True
-    return values
 
 
 def _judged(outcome: Outcome, saved: Saved) -> Outcome:

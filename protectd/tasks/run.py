@@ -13,12 +13,13 @@ from protectd.model.models import Task
 from protectd.queue.contract import TaskRef
 from protectd.tasks.env import TaskEnv
 from protectd.tasks.lease import LeaseKeeper
+from protectd.tasks.marks import TaskMarks
 from protectd.tasks.progress import TaskProgress
 
 
 @dataclass
 class Run:
-    """:ivar moved_data: an earlier attempt was seen to read or write data.
+    """:ivar marks: what this attempt or an earlier one has begun.
     :ivar facts: what `handle_begin` read and `handle_processing` needs.
     :ivar follow_ons: tasks that the terminal transaction submitted; announced after its commit.
     """
@@ -33,7 +34,7 @@ class Run:
     context: RequestContext
     progress: TaskProgress
     keeper: LeaseKeeper
-    moved_data: bool
+    marks: TaskMarks
     facts: Any = None
     follow_ons: list[TaskRef] = field(default_factory=list)
 
@@ -54,11 +55,6 @@ class Run:
             first_begun_at=task.started_at or env.clock.now(),
             context=reference(task).context,
             progress=progress,
-            moved_data=_moved_data(task),
+            marks=TaskMarks(env.database, env.clock, task),
             keeper=LeaseKeeper(env.database, env.clock, task.id, token, env.options.lease_s, progress),
         )
-
-
-def _moved_data(task: Task) -> bool:
-    seen = task.progress or {}
-    return bool(seen.get("done_bytes") or seen.get("done_files"))

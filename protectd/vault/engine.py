@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from protectd.vault.crypto import MasterKey
 from protectd.vault.errors import WorkerLost
 from protectd.vault.forget import forget
 from protectd.vault.maintenance import PruneVault
-from protectd.vault.operation import CANCEL, COUNTS
+from protectd.vault.operation import BEGUN, CANCEL, COUNTS, GO, READY
 from protectd.vault.options import EngineOptions
 from protectd.vault.pool import DONE, FAILED, Place, Pool, ProcessPool, Role, ThreadPool, receive, send
 from protectd.vault.repository import Repository
@@ -25,7 +25,7 @@ from protectd.vault.verify import CheckVault
 from protectd.vault.warm import WarmPlanner
 
 _POLL_S = 0.2
-_CANCEL_GRACE_S = 8.0
+CANCEL_GRACE_S = 6.0
 _MAX_IDLE_PLANNERS = 2
 
 
@@ -61,14 +61,22 @@ class VaultEngine:
     def runs_in_threads(self, bank: BankPlugin) -> bool:
         return self.options.in_process or not bank.shared
 
-    def run(self, bank: BankPlugin, role: Role, progress: Progress | None) -> Any:
-        """Run a planner's role and wait for it. What `progress.check` raises ends it and is raised here."""
+    def run(
+        self,
+        bank: BankPlugin,
+        role: Role,
+        progress: Progress | None,
+        begin: Callable[[], None] | None = None,
+    ) -> Any:
+        """Run a planner's role and wait for it. What `progress.check` or `begin` raises ends it and is raised
+        here."""
         pool: Pool = self._threads if self.runs_in_threads(bank) else self._processes
         place = pool.start(role)
+        call = _Call(place, progress or Progress(), begin)
         try:
-            tag, value = _follow(place, progress or Progress())
+            tag, value = call.follow()
         except BaseException:
-            _end(pool, place)
+            call.end(pool)
             raise
         pool.release(place)
         if tag == FAILED:
@@ -76,29 +84,61 @@ class VaultEngine:
         return value
 
 
-def _follow(place: Place, progress: Progress) -> tuple[str, Any]:
-    while True:
-        if place.channel.poll(_POLL_S):
-            tag, value = receive(place)
-            if tag in (DONE, FAILED):
-                return tag, value
-            if tag == COUNTS:
-                progress.report(value)
-        progress.check()
+class _Call:
+    """One operation, as whoever waits for it sees it."""
 
+    def __init__(self, place: Place, progress: Progress, begin: Callable[[], None] | None) -> None:
+        self._place = place
+        self._progress = progress
+        self._begin = begin
+        self._begun = False
 
-def _end(pool: Pool, place: Place) -> None:
-    """Have a role stop and clean up after itself; one that does not is killed."""
-    deadline = time.monotonic() + _CANCEL_GRACE_S
-    try:
-        send(place, CANCEL)
-        while place.channel.poll(max(0.0, deadline - time.monotonic())):
-            if receive(place)[0] in (DONE, FAILED):
-                pool.release(place)
+    def follow(self) -> tuple[str, Any]:
+        while True:
+            if self._place.channel.poll(_POLL_S):
+                tag, value = self._receive()
+                if tag in (DONE, FAILED):
+                    return tag, value
+                if tag == COUNTS:
+                    self._progress.report(value)
+                elif tag == READY:
+                    self._let_go()
+            self._progress.check()
+
+    def _receive(self) -> tuple[str, Any]:
+        tag, value = receive(self._place)
+        self._begun = self._begun or tag == BEGUN
+        return tag, value
+
+    def _let_go(self) -> None:
+        self._progress.check()
+        if self._begin is not None:
+            self._begin()
+        send(self._place, GO)
+
+    def end(self, pool: Pool) -> None:
+        """Have the role stop and clean up after itself; one that does not is killed, and one whose process
+        is still starting up, which can take longer than anyone has, at once: it has nothing to clean up."""
+        try:
+            if self._has_begun() and self._stops():
+                pool.release(self._place)
                 return
-    except WorkerLost:
-        pass
-    pool.discard(place)
+        except WorkerLost:
+            pass
+        pool.discard(self._place)
+
+    def _has_begun(self) -> bool:
+        while not self._begun and self._place.channel.poll(0):
+            self._receive()
+        return self._begun
+
+    def _stops(self) -> bool:
+        deadline = time.monotonic() + CANCEL_GRACE_S
+        send(self._place, CANCEL)
+        while self._place.channel.poll(max(0.0, deadline - time.monotonic())):
+            if self._receive()[0] in (DONE, FAILED):
+                return True
+        return False
 
 
 class VaultSession:
@@ -139,6 +179,7 @@ class VaultSession:
         target: str,
         options: RestoreOptions,
         progress: Progress | None = None,
+        begin: Callable[[], None] | None = None,
     ) -> RestoreReport:
         role = RestoreTree(
             bank=self._bank,
@@ -150,7 +191,7 @@ class VaultSession:
             target=target,
             options=options,
         )
-        report: RestoreReport = self._run(role, progress)
+        report: RestoreReport = self._run(role, progress, begin)
         return report
 
     def check(
@@ -174,5 +215,5 @@ class VaultSession:
         """All, oldest first."""
         return Repository.with_key(self._bank, self._key).snapshots()
 
-    def _run(self, role: Role, progress: Progress | None) -> Any:
-        return self._engine.run(self._bank, role, progress)
+    def _run(self, role: Role, progress: Progress | None, begin: Callable[[], None] | None = None) -> Any:
+        return self._engine.run(self._bank, role, progress, begin)

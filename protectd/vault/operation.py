@@ -9,7 +9,10 @@ from protectd.common.errors import Cancelled
 from protectd.common.progress import Counts
 from protectd.vault.pool import Channel
 
+BEGUN = "begun"
 COUNTS = "counts"
+READY = "ready"
+GO = "go"
 CANCEL = "cancel"
 _INTERVAL_S = 0.2
 
@@ -28,10 +31,14 @@ class ListeningClock(SystemClock):
 
 
 class Reporter:
-    """Tells the owner how far an operation is, at most five times a second, and hears when it has to end."""
+    """Tells the owner how far an operation is, at most five times a second, and hears when it has to end.
+
+    Made before the operation leaves anything behind: until then its process may be killed.
+    """
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
+        channel.send((BEGUN, None))
         self._next = 0.0
         self._next_check = 0.0
 
@@ -50,6 +57,15 @@ class Reporter:
         if now >= self._next_check:
             self._next_check = now + _INTERVAL_S
             self.check()
+
+    def wait_for_go(self) -> None:
+        """Tell the owner that the first write comes next, and wait for its word.
+
+        :raises Cancelled: it wants an end instead. :raises EOFError: the owner is gone.
+        """
+        self._channel.send((READY, None))
+        if self._channel.recv() == CANCEL:
+            raise Cancelled
 
     def check(self) -> None:
         """Look now whether the owner wants it to end."""

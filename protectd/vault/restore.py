@@ -63,6 +63,7 @@ class RestoreTree:
             with ExitStack() as stack:
                 target = Target.prepare(self.target, overwrite=self.options.overwrite)
                 stack.enter_context(closing(target))
+                reporter.wait_for_go()
                 return _Restore(self, reader, target, reporter, pool, stack).run(tree, node)
 
     def _source(self, repository: Repository, reader: BlobReader) -> tuple[bytes, Node | None]:

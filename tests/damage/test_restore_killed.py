@@ -18,7 +18,7 @@ from protectd.common.errors import Cancelled
 from protectd.common.progress import Counts, Progress
 from protectd.common.reports import RestoreOptions
 from protectd.common.units import MIB
-from protectd.vault.engine import VaultEngine
+from protectd.vault.engine import CANCEL_GRACE_S, VaultEngine
 from protectd.vault.errors import VaultLocked, WorkerLost
 from protectd.vault.locks import exclusive_lock
 from protectd.vault.options import EngineOptions
@@ -87,6 +87,50 @@ def test_a_killed_worker_fails_the_restore_and_nothing_half_written_stays(rig: R
         assert path.read_bytes() == (rig.source / path.name).read_bytes()
     assert rig.restore(saved, overwrite=True).issues == ()
     assert differences(tree(rig.source), tree(rig.top / "restored")) == []
+
+
+def test_the_owner_hears_once_that_a_restore_begins_and_nothing_is_written_before(rig: Rig) -> None:
+    saved, target, seen = rig.save(), rig.top / "restored", []
+    rig.session.restore_tree(
+        saved.snapshot_id,
+        saved.tree_id,
+        str(rig.source),
+        str(target),
+        RestoreOptions(),
+        begin=lambda: seen.append(list(target.iterdir())),
+    )
+    assert seen == [[]]
+    assert len(list(target.iterdir())) == 6
+
+
+def test_an_owner_that_cannot_note_the_begin_of_a_restore_keeps_its_target_empty(rig: Rig) -> None:
+    def refuse() -> None:
+        raise Cancelled
+
+    saved, target = rig.save(), rig.top / "restored"
+    with pytest.raises(Cancelled):
+        rig.session.restore_tree(
+            saved.snapshot_id, saved.tree_id, str(rig.source), str(target), RestoreOptions(), begin=refuse
+        )
+    assert list(target.iterdir()) == []
+    assert rig.locks() == []
+
+
+def test_an_end_need_not_wait_for_a_planner_that_is_still_starting_up(rig: Rig) -> None:
+    class Ends(Progress):
+        """Stops what was just started, so that it never gets ready, before it asks for the end."""
+
+        def check(self) -> None:
+            for child in children(os.getpid()):
+                os.kill(child, signal.SIGSTOP)
+            raise Cancelled
+
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        rig.save(progress=Ends())
+    assert time.monotonic() - began < CANCEL_GRACE_S
+    assert children(os.getpid()) == []
+    assert rig.save().files == 6
 
 
 SERVICE = """

@@ -177,10 +177,15 @@ class User:
 
     def restore(self, checkpoint: str, path: Path | None, *daemons: Daemon, **more: Any) -> dict[str, Any]:
         """To `path`, or in place."""
+        return self.final_restore(self.begin_restore(checkpoint, path, **more), *daemons)
+
+    def begin_restore(self, checkpoint: str, path: Path | None, **more: Any) -> str:
         target = more if path is None else {"path": str(path), **more}
         parameters = {"directory": target} if target else {}
         body = {"provider_id": self.provider(), "checkpoint_id": checkpoint, "parameters": parameters}
-        id = self.client.post("/restores", {"restore": body})["restore"]["id"]
+        return str(self.client.post("/restores", {"restore": body})["restore"]["id"])
+
+    def final_restore(self, id: str, *daemons: Daemon) -> dict[str, Any]:
         return self._final(f"/restores/{id}", "restore", daemons)
 
     def verify(self, checkpoint: str, *daemons: Daemon) -> dict[str, Any]:

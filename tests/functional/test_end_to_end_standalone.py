@@ -154,6 +154,21 @@ def test_killed_in_the_middle_it_goes_on_after_a_restart(
     assert "no errors were found" in run_restic(restic, service, user, "check")
 
 
+def test_killed_at_the_first_writes_of_a_restore_it_finishes_it_after_a_restart(
+    service: Standalone, tmp_path: Path
+) -> None:
+    user, source, target = service.wait(), tmp_path / "source", tmp_path / "target"
+    fill(source, files=400, size=400_000)
+    checkpoint = user.protect(user.plan(source), service)
+    id = user.begin_restore(checkpoint["id"], target)
+    wait_for("the first write", lambda: target.is_dir() and next(target.iterdir(), None), 60, service)
+    service.end(signal.SIGKILL)
+    service.start()
+    restored = service.wait().final_restore(id, service)
+    assert restored["status"] == "success", restored
+    assert differences(tree(source), tree(target)) == []
+
+
 def test_asked_to_end_in_the_middle_it_ends_soon_and_finishes_after_a_restart(
     service: Standalone, tmp_path: Path
 ) -> None:

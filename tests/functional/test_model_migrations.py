@@ -13,7 +13,7 @@ from tests.fakes import rows
 
 pytest_plugins = ["tests.fakes.databases"]
 
-HEAD = "0001_initial"
+HEAD = "0002_task_marks"
 
 
 def tables(url: str) -> set[str]:

@@ -12,9 +12,12 @@ import pytest
 from protectd.common.clock import SystemClock
 from protectd.common.errors import Unavailable
 from protectd.common.reports import Issue, SaveReport
+from protectd.domain.submission import reference
 from protectd.model.unit_of_work import Database
 from protectd.plugin.banks.memory import MemoryBank
 from protectd.plugin.base import BankUnavailable
+from protectd.tasks.errors import LeaseLost
+from protectd.tasks.marks import TaskMarks
 from protectd.tasks.saving import is_partial
 from protectd.vault.locks import shared_lock
 from protectd.vault.repository import Repository
@@ -273,20 +276,58 @@ def test_device_nodes_come_back_for_administrators_only_and_a_member_is_told(sit
     assert (tmp_path / "admin" / "null").is_char_device()
 
 
+def begin_and_vanish(site, restore, *targets):
+    """What a worker leaves that is killed in the middle of its first writes: a half of a file."""
+    with site.database.write() as uow:
+        uow.restores.get(restore.id).status = "in_progress"
+        task = uow.tasks.live("restore", restore.id)[0]
+        resources = uow.checkpoints.get(restore.checkpoint_id).resources[: len(targets)]
+        begun = zip(resources, targets, strict=True)
+        task.marks = [f"{resource.resource_id} began in {target}" for resource, target in begun]
+    for target in targets:
+        target.mkdir(parents=True)
+        (target / "one.txt").write_text("half")
+
+
 def test_a_restore_that_broke_off_while_writing_may_go_on_in_its_own_remains(
     site, source, protected, tmp_path
 ):
     target = tmp_path / "elsewhere"
-    target.mkdir()
-    (target / "one.txt").write_text("half")
     restore = site.restore(protected, path=str(target))
-    with site.database.write() as uow:
-        uow.restores.get(restore.id).status = "in_progress"
-        task = uow.tasks.live("restore", restore.id)[0]
-        task.progress = {"phase": "restore", "done_bytes": 4, "done_files": 1}
+    begin_and_vanish(site, restore, target)
     site.work()
     assert site.restored(restore).status == "success"
     assert (target / "one.txt").read_text() == "one"
+
+
+def test_a_restore_that_broke_off_in_one_target_does_not_replace_what_is_in_another(site, source, tmp_path):
+    second = tmp_path / "second"
+    second.mkdir()
+    (second / "file").write_text("saved")
+    checkpoint = site.checkpoint(site.plan(source, second))
+    site.work()
+    restore = site.restore(checkpoint, path=str(tmp_path / "all"))
+    begin_and_vanish(site, restore, tmp_path / "all" / "source")
+    (tmp_path / "all" / "second").mkdir()
+    (tmp_path / "all" / "second" / "file").write_text("of somebody else")
+    site.work()
+    assert site.restored(restore).error_code == "vault.target_unusable"
+    assert (tmp_path / "all" / "source" / "one.txt").read_text() == "one"
+    assert (tmp_path / "all" / "second" / "file").read_text() == "of somebody else"
+
+
+def test_who_lost_the_lease_does_not_begin_to_write(site, protected, tmp_path):
+    target = tmp_path / "elsewhere"
+    restore = site.restore(protected, path=str(target))
+    with site.database.write() as uow:
+        ref = reference(uow.tasks.live("restore", restore.id)[0])
+        claimed = uow.tasks.claim(ref.task_id, "worker:1", "a" * 36, 60, site.clock.now(), None)
+        marks = TaskMarks(site.database, site.clock, claimed)
+        claimed.lease_token = "b" * 36
+    with pytest.raises(LeaseLost):
+        marks.add("began")
+    with site.database.read() as uow:
+        assert uow.tasks.get(ref.task_id).marks is None
 
 
 # --- verify ---

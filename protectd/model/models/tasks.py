@@ -30,6 +30,7 @@ class Task(Stateful, Base):
     :ivar host: only a worker of this host may claim it; None: any.
     :ivar not_before: not to be claimed earlier.
     :ivar lease_token: every later write of the claimer carries it; a new claim makes a new one.
+    :ivar marks: what the work has begun, for its repetition: kept when the claimer is lost.
     :ivar outcome: the contract's word for how its subject ended.
     """
 
@@ -66,6 +67,7 @@ class Task(Stateful, Base):
     cancel_requested_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     deadline_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     progress: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    marks: Mapped[list[str] | None] = mapped_column(Json)
     error_code: Mapped[str | None] = mapped_column(String(LENGTH_WORD))
     error_message: Mapped[str | None] = mapped_column(FreeText)
     outcome: Mapped[str | None] = mapped_column(String(LENGTH_WORD))

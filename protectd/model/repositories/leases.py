@@ -63,6 +63,12 @@ class TaskLeases(Repository[Task]):
         query = select(Task.cancel_requested_at).where(Task.id == task_id)
         return "held" if self.session.scalar(query) is None else "cancel"
 
+    def keep_marks(self, task_id: str, token: str, marks: list[str], now: datetime) -> bool:
+        """Write what the work of a claimed task has begun. False: the lease is lost, so it must not begin."""
+        values = {"marks": marks, "updated_at": now}
+        statement = update(Task).where(Task.id == task_id, *_held(token)).values(values)
+        return swap(self.session, Task, task_id, statement)
+
     def finish(
         self,
         task_id: str,

@@ -152,14 +152,18 @@ class Restore(Operation):
         self._context = context
 
     def main(self) -> None:
+        """A target that was fit for an earlier attempt still is: what that left there is ours to replace."""
         context = self._context
+        target = resolve_target(self._target(), context.access)
+        mark = f"{context.resource.id} began in {target}"
         context.report = context.vault.restore_tree(
             context.snapshot_id,
             context.tree_id,
             str(context.saved_info["path"]),
-            resolve_target(self._target(), context.access),
-            self._options(),
+            target,
+            self._options(begun=mark in context.marks),
             context.progress,
+            begin=lambda: context.marks.add(mark),
         )
 
     def _target(self) -> str:
@@ -171,9 +175,9 @@ class Restore(Operation):
             return path
         return plain_path(f"{path}/{directory_name(context.target_name, context.resource.id)}")
 
-    def _options(self) -> RestoreOptions:
+    def _options(self, *, begun: bool) -> RestoreOptions:
         overwrite = str(self._context.parameters.get("overwrite", False)).lower() == "true"
-        return RestoreOptions(overwrite=overwrite, trusted=self._context.request.is_admin)
+        return RestoreOptions(overwrite=overwrite or begun, trusted=self._context.request.is_admin)
 
 
 class Verify(Operation):
