@@ -13,6 +13,7 @@ from protectd.cmd import arguments
 from protectd.cmd.build import Parts, parts
 from protectd.cmd.door import guarded
 from protectd.cmd.logs import start_logging
+from protectd.cmd.threads import Worker
 
 BINARY = "protectd-api"
 IDLE_S = 5
@@ -32,7 +33,7 @@ class Service(BaseApplication):  # type: ignore[misc]
         settings = {
             "bind": [f"{host}:{api.bind_port}"],
             "workers": api.workers,
-            "worker_class": "gthread",
+            "worker_class": Worker,
             "threads": api.threads,
             "keepalive": IDLE_S,
             "graceful_timeout": max(1, int(self._conf.tasks.stop_grace_s)),
@@ -44,6 +45,8 @@ class Service(BaseApplication):  # type: ignore[misc]
             "forwarded_allow_ips": "*" if api.trust_forwarded else "",
             "worker_exit": self._end,
         }
+        if "control_socket_disable" in self.cfg.settings:
+            settings["control_socket_disable"] = True  # a door in the home directory that nobody asked for
         for name, value in settings.items():
             self.cfg.set(name, value)
 

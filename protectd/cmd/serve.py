@@ -5,17 +5,15 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
-from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any
 
-import orjson
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import create_server
 from waitress.task import ErrorTask
 
-from protectd.api import faults
-from protectd.common.errors import ConfigurationError, ProtectdError
+from protectd.cmd.unreadable import refusal
+from protectd.common.errors import ConfigurationError
 from protectd.common.units import MIB
 
 LOOK_S = 0.25
@@ -49,6 +47,7 @@ class Server:
             sockets=[sock],
             threads=threads,
             ident="protectd",
+            server_name=str(sock.getsockname()[0]),
             channel_timeout=IDLE_S,
             max_request_body_size=BODY_BYTES,
         )
@@ -79,42 +78,15 @@ class FaultTask(ErrorTask):  # type: ignore[misc]
     """What cannot be read as HTTP gets the one fault body, too."""
 
     def execute(self) -> None:
-        error = _as_error(self.request.error)
-        body = orjson.dumps(faults.body(error, ""))
-        self.status = f"{error.status} {HTTPStatus(error.status).phrase}"
-        self.response_headers.append(("Content-Type", "application/json"))
+        answer = refusal(self.request.error.code, str(self.request.error.body))
+        self.status = answer.status
+        self.response_headers.extend(
+            (name, value) for name, value in answer.headerlist if name != "Content-Length"
+        )
         self.set_close_on_finish()
-        self.content_length = len(body)
-        self.write(body)
+        self.content_length = len(answer.body)
+        self.write(answer.body)
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
     error_task_class = FaultTask
-
-
-class UnreadableRequest(ProtectdError):
-    """The server gave up on a request before any application saw it."""
-
-    code = "request.unreadable"
-    message = "{reason}"
-    status: ClassVar[int] = 400
-
-
-class OversizedHeaders(UnreadableRequest):
-    status = 431
-
-
-class OversizedBody(UnreadableRequest):
-    status = 413
-    code = "too_large"
-
-
-class UnknownCoding(UnreadableRequest):
-    status = 501
-
-
-def _as_error(error: Any) -> ProtectdError:
-    for kind in (UnreadableRequest, OversizedHeaders, OversizedBody, UnknownCoding):
-        if kind.status == error.code:
-            return kind(reason=str(error.body))
-    return ProtectdError()

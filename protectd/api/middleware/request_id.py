@@ -11,6 +11,10 @@ from protectd.api import environ as env
 HEADERS = ("x-openstack-request-id", "x-compute-request-id")
 
 
+def new() -> str:
+    return f"req-{uuid.uuid4()}"
+
+
 class RequestId:
     """Makes the name itself: a client's own would let it write into another's trail."""
 
@@ -18,7 +22,7 @@ class RequestId:
         self._app = app
 
     def __call__(self, environ: env.Environ, start_response: env.StartResponse) -> Iterable[bytes]:
-        request_id = f"req-{uuid.uuid4()}"
+        request_id = new()
         environ[env.REQUEST_ID] = request_id
         added = [(name, request_id) for name in HEADERS]
 

@@ -1,0 +1,69 @@
+"""What cannot be read as HTTP gets the one fault body, whichever server gave up on it."""
+
+from __future__ import annotations
+
+import logging
+from typing import ClassVar
+
+from webob import Response
+
+from protectd.api import faults
+from protectd.api.middleware import request_id
+from protectd.common.errors import ProtectdError
+
+LOG = logging.getLogger(__name__)
+
+
+class UnreadableRequest(ProtectdError):
+    """The server gave up on a request before any application saw it."""
+
+    code = "request.unreadable"
+    message = "{reason}"
+    status: ClassVar[int] = 400
+
+
+class OversizedBody(UnreadableRequest):
+    status = 413
+    code = "too_large"
+
+
+class OversizedPath(UnreadableRequest):
+    status = 414
+
+
+class UnknownExpectation(UnreadableRequest):
+    status = 417
+
+
+class OversizedHeaders(UnreadableRequest):
+    status = 431
+
+
+class UnknownCoding(UnreadableRequest):
+    status = 501
+
+
+KINDS: dict[int, type[UnreadableRequest]] = {
+    kind.status: kind
+    for kind in (
+        UnreadableRequest,
+        OversizedBody,
+        OversizedPath,
+        UnknownExpectation,
+        OversizedHeaders,
+        UnknownCoding,
+    )
+}
+
+
+def refusal(status: int, reason: str) -> Response:
+    """The answer to a request that passes no filter, for it has no environment: named, logged, rendered.
+
+    :param reason: the server's words; not told where the fault is not the request's.
+    """
+    error = KINDS[status](reason=reason) if status in KINDS else ProtectdError()
+    name = request_id.new()
+    LOG.info("%s: %d %r", name, error.status, reason)
+    response = faults.render(error, name)
+    response.headers.update(dict.fromkeys(request_id.HEADERS, name))
+    return response
