@@ -150,5 +150,10 @@ class Call:
         """Absolute URL of something of this project."""
         return "/".join((self.base_url(), "v1", self.project_id, *segments))
 
+    def location(self, *segments: str) -> str:
+        """`url`, in a form that leads the caller there also when the thing is another project's."""
+        here = self.url(*segments)
+        return here if self.scope == self.project_id else f"{here}?all_tenants=true"
+
     def base_url(self) -> str:
         return links.base_url(self.environ, self.runtime.options)

@@ -147,6 +147,22 @@ def test_another_projects_checkpoint_is_not_there(
         assert stranger.get(f"providers/{MEMORY_ID}/checkpoints") == {"checkpoints": []}
 
 
+def test_who_works_for_another_project_is_sent_to_where_its_work_can_be_seen(
+    service: Service, member: Client, plan: dict[str, Any]
+) -> None:
+    boss = service.client(role="admin")
+    where = f"providers/{MEMORY_ID}/checkpoints?all_tenants=1"
+    made = boss.call("POST", where, {"checkpoint": {"plan_id": plan["id"]}})
+    place(service, made.json["checkpoint"], "available")
+    body = run_body(made.json["checkpoint"], parameters={"directory": {"path": str(service.allowed / "x")}})
+    restored = boss.call("POST", "restores?all_tenants=1", {"restore": body})
+    checked = boss.call("POST", "verifications?all_tenants=1", {"verification": body | {"parameters": {}}})
+    for answer, key in ((made, "checkpoint"), (restored, "restore"), (checked, "verification")):
+        assert answer.status_int == 202, answer.json
+        shown = boss.get(answer.headers["Location"].partition("/v1/" + boss.project_id + "/")[2])[key]
+        assert (shown["id"], shown["project_id"]) == (answer.json[key]["id"], member.project_id)
+
+
 def test_it_belongs_to_one_provider(member: Client, plan: dict[str, Any]) -> None:
     checkpoint = member.checkpoint(plan)
     member.refused("GET", f"providers/{FILES_ID}/checkpoints/{checkpoint['id']}", 404)

@@ -99,7 +99,7 @@ def checkpoint_filters(call: Call) -> dict[str, Any]:
 
 
 def location(call: Call, checkpoint: Checkpoint) -> str:
-    return call.url("providers", checkpoint.provider_id, "checkpoints", checkpoint.id)
+    return call.location("providers", checkpoint.provider_id, "checkpoints", checkpoint.id)
 
 
 def shown(uow: UnitOfWork, checkpoint_id: str) -> dict[str, Any]:

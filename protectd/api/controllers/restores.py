@@ -54,7 +54,7 @@ class RestoresController(Controller):
         return Answer(
             {schemas.KEY: views.detail(restore, task)},
             status=202,
-            location=call.url("restores", restore.id),
+            location=call.location("restores", restore.id),
             again=lambda uow: shown(uow, restore.id),
         )
 

@@ -54,7 +54,7 @@ class VerificationsController(Controller):
         return Answer(
             {schemas.KEY: views.detail(verification, task)},
             status=202,
-            location=call.url("verifications", verification.id),
+            location=call.location("verifications", verification.id),
             again=lambda uow: shown(uow, verification.id),
         )
 
