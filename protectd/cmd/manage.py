@@ -16,6 +16,7 @@ from protectd.cmd.door import guarded
 from protectd.cmd.logs import start_logging
 
 BINARY = "protectd-manage"
+NAME_CHARACTERS = 255
 
 
 def parser() -> argparse.ArgumentParser:
@@ -79,13 +80,15 @@ def _token(group: Any) -> None:
         group, "create", actions.token_create, "make a token and print it; it cannot be printed again"
     )
     create.add_argument("--project", required=True, type=project, metavar="ID", help="project it is for")
-    create.add_argument("--role", action="append", metavar="NAME", help="may be repeated (default: member)")
+    create.add_argument(
+        "--role", action="append", type=word, metavar="NAME", help="may be repeated (default: member)"
+    )
     create.add_argument("--ttl", type=seconds, metavar="S", help="seconds until it expires (default: never)")
-    create.add_argument("--user", default="operator", metavar="ID", help="who it stands for")
-    create.add_argument("--name", default="", help="a note")
+    create.add_argument("--user", type=word, default="operator", metavar="ID", help="who it stands for")
+    create.add_argument("--name", type=note, default="", help="a note")
     listing = _action(group, "list", actions.token_list, "print tokens, without their text")
     listing.add_argument("--project", metavar="ID", help="of this project only")
-    listing.add_argument("--limit", type=int, default=1000, metavar="N")
+    listing.add_argument("--limit", type=count, default=1000, metavar="N")
     revoke = _action(group, "revoke", actions.token_revoke, "let nobody in with a token any more")
     revoke.add_argument("id", help="its id, as `token list` prints it")
 
@@ -106,6 +109,25 @@ def project(text: str) -> str:
     if text in KEY_MANAGER_NOUNS:
         raise argparse.ArgumentTypeError(f"{text} stands for something else in the API")
     return text
+
+
+def note(text: str) -> str:
+    """What a database keeps of a name, whichever it is."""
+    if len(text) > NAME_CHARACTERS or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"use up to {NAME_CHARACTERS} printable characters")
+    return text
+
+
+def word(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty")
+    return note(text)
+
+
+def count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
+        raise argparse.ArgumentTypeError("it must be a number from 1 on")
+    return int(text)
 
 
 def seconds(text: str) -> float:

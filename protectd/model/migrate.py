@@ -11,6 +11,7 @@ from typing import Any
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
 from sqlalchemy import Connection, event, text
 
 from alembic import command
@@ -28,15 +29,29 @@ _LOCK_WAIT_S = 600
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Safe to repeat, and to run in several processes at once: one works, the others find it done."""
-    with _connected(url) as connection:
+    """Safe to repeat, and to run in several processes at once: one works, the others find it done.
+
+    :raises ConfigurationError: there is no such revision, or the database has one that is not known here.
+    """
+    with _known(), _connected(url) as connection:
         command.upgrade(_config(connection), revision)
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Go back to `revision`; `base` removes every table and what is in it."""
-    with _connected(url) as connection:
+    """Go back to `revision`; `base` removes every table and what is in it.
+
+    :raises ConfigurationError: as `upgrade`.
+    """
+    with _known(), _connected(url) as connection:
         command.downgrade(_config(connection), revision)
+
+
+@contextmanager
+def _known() -> Iterator[None]:
+    try:
+        yield
+    except CommandError as error:
+        raise ConfigurationError(where="database schema", reason=str(error)) from error
 
 
 def current(url: str) -> str | None:

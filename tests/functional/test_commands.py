@@ -195,6 +195,29 @@ def test_a_token_s_project_can_stand_in_a_path(tmp_path: Path, project: str) -> 
     assert done.returncode == 2 and "--project" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("create", "--project", "p", "--name", "n" * 256),
+        ("create", "--project", "p", "--name", "two\nlines"),
+        ("create", "--project", "p", "--user", ""),
+        ("create", "--project", "p", "--role", " "),
+        ("create", "--project", "p", "--ttl", "nan"),
+        ("list", "--limit", "-1"),
+        ("list", "--limit", "0"),
+    ],
+)
+def test_what_no_database_would_keep_is_refused_by_option(tmp_path: Path, options: tuple[str, ...]) -> None:
+    done = run("manage", "--state-dir", tmp_path, "token", *options)
+    assert done.returncode == 2 and f"argument {options[-2]}" in done.stderr
+
+
+def test_a_revision_that_is_not_there_is_told_in_a_sentence(tmp_path: Path) -> None:
+    options = ("--config-file", config(tmp_path, ""))
+    for action in ("upgrade", "downgrade"):
+        assert "'unknown'" in refused("manage", *options, "db", action, "unknown")
+
+
 def test_a_mistyped_state_directory_is_not_made(tmp_path: Path) -> None:
     said = refused("manage", "--state-dir", tmp_path / "mistyped", "token", "list")
     assert "mistyped" in said and not (tmp_path / "mistyped").exists()
