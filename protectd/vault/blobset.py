@@ -53,7 +53,7 @@ class StoredBlobs:
         return False
 
     def has_all(self, blob_ids: Iterable[bytes]) -> bool:
-        return all(blob_id in self for blob_id in blob_ids)
+        return all(map(self.__contains__, blob_ids))
 
     def close(self) -> None:
         self._heads.release()

@@ -15,6 +15,7 @@ from protectd.vault.tree import Node, decode_node, decode_tree, encode_node, spl
 
 _NAME_END = b'","type":"'
 _CONTENT = b'"content":'
+_ONE_ID_BYTES = len('["') + 64 + len('"]}')
 _FOLLOWERS = (_CONTENT, b'"extended_attributes":')
 
 
@@ -80,6 +81,8 @@ def content_of(old: bytes) -> list[bytes] | None:
     """Blob ids of a file node that is written as ours are; None for any other."""
     start = old.rindex(_CONTENT) + len(_CONTENT)
     try:
+        if len(old) - start == _ONE_ID_BYTES:
+            return [bytes.fromhex(old[start + 2 : -3].decode("ascii"))]
         ids = orjson.loads(old[start:-1])
         return [bytes.fromhex(each) for each in ids]
     except (ValueError, TypeError):

@@ -19,18 +19,18 @@ from protectd.vault.blobset import NewBlobs, StoredBlobs
 from protectd.vault.chunker import seed_of
 from protectd.vault.crew import Crew
 from protectd.vault.crypto import MasterKey
-from protectd.vault.index import BlobIndex
 from protectd.vault.issues import Issues
-from protectd.vault.locks import HeldLock, shared_lock
+from protectd.vault.locks import HeldLock
 from protectd.vault.opening import shown
-from protectd.vault.operation import ListeningClock, Reporter
+from protectd.vault.operation import Reporter
 from protectd.vault.options import EngineOptions
 from protectd.vault.pack import DATA, TREE
 from protectd.vault.packer import Packer
+from protectd.vault.pending_lock import PendingLock
 from protectd.vault.pool import Channel, Pool
 from protectd.vault.previous import PreviousTrees
 from protectd.vault.probe_worker import FolderJob, ProbeWorker
-from protectd.vault.repository import BlobReader, Repository
+from protectd.vault.repository import INDEX, BlobReader, Repository
 from protectd.vault.save_files import Files
 from protectd.vault.save_index import IndexWriter
 from protectd.vault.save_jobs import Batch, Jobs, Ticket
@@ -65,13 +65,16 @@ class SaveTree:
         path = normal_path(self.path)
         repository = Repository.with_key(self.bank, self.key)
         reporter = Reporter(channel)
-        clock, wait_s = ListeningClock(reporter), self.options.lock_wait_s
-        with shared_lock(repository, self.options.identity(), clock, wait_s) as lock:
-            index = repository.load_index()
-            with ExitStack() as stack:
-                if self.own_process:
-                    stack.callback(os.chdir, "/")  # the scan goes through the tree and shall not keep it busy
-                return _Save(self, path, repository, index, lock, reporter, stack).run(pool)
+        with PendingLock(repository, self.options.identity(), self.options.lock_wait_s) as pending:
+            while True:
+                seen = repository.names(INDEX)
+                with ExitStack() as stack:
+                    save = _Save(self, path, repository, reporter, pool, stack)
+                    save.look()
+                    lock = pending.wait(reporter.check)
+                    # Without the lock a prune may have ended meanwhile: then all of it is to be done again.
+                    if repository.names(INDEX) == seen:
+                        return save.run(lock)
 
 
 class _Save:
@@ -80,16 +83,18 @@ class _Save:
         role: SaveTree,
         path: bytes,
         repository: Repository,
-        index: BlobIndex,
-        lock: HeldLock,
         reporter: Reporter,
+        pool: Pool,
         stack: ExitStack,
     ) -> None:
+        if role.own_process:
+            stack.callback(os.chdir, "/")  # the scan goes through the tree and shall not keep it busy
+        index = repository.load_index()
         self._role = role
         self._path = path
         self._repository = repository
-        self._lock = lock
         self._reporter = reporter
+        self._pool = pool
         self._stack = stack
         self._started = SystemClock().now()
         self._issues = Issues()
@@ -97,6 +102,7 @@ class _Save:
         self._index_writer = IndexWriter(repository)
         self._new = stack.enter_context(closing(NewBlobs.create()))
         self._stored = stack.enter_context(closing(StoredBlobs.create(index.known(DATA).to_bytes())))
+        self._cancel = stack.enter_context(closing(CancelFlag.create()))
         self._index = index
         self._unchanged: dict[bytes, Unchanged] = {}
         self._tree_packer = self._packer(TREE)
@@ -111,17 +117,20 @@ class _Save:
             own_directory=role.own_process,
         )
         self._files = Files(self._scanner, self._issues, self._read, self._trees.settle)
-        self._new_table: list[str] = []
         self._read_bytes = 0
         self._read_files = 0
         self._scanned = False
         self._since_pump = 0
 
-    def _probe(self, pool: Pool, cancel: CancelFlag, top: Folder) -> None:
-        """Find what is unchanged, with all workers."""
+    def look(self) -> None:
+        """Find the directory, and with all workers what is unchanged in it. Nothing is written."""
+        root_tree = self._parent.tree_id if self._parent else None
+        self._top = open_root(self._path, root_tree, self._previous)
+        if self._top.previous_tree is not None and len(self._index) <= MAX_INDEX_BLOBS:
+            self._probe(FolderJob(self._top.path, *self._top.identity, self._top.previous_tree))
+
+    def _probe(self, top: FolderJob) -> None:
         role = self._role
-        if top.previous_tree is None or len(self._index) > MAX_INDEX_BLOBS:
-            return
         worker = ProbeWorker(
             bank=role.bank,
             key=role.key,
@@ -129,15 +138,15 @@ class _Save:
             index=self._index,
             excludes=exclude_paths(role.excludes),
             stored_blobs=self._stored.path,
-            cancel=cancel.path,
+            cancel=self._cancel.path,
             own_process=role.own_process,
         )
-        with Crew(pool, [worker] * role.options.worker_count, cancel) as crew:
+        with Crew(self._pool, [worker] * role.options.worker_count, self._cancel) as crew:
             probe = Probe(crew, lambda done: self._reporter.tell(Counts("scan", done_files=done)))
-            probe.run(FolderJob(top.path, *top.identity, top.previous_tree))
+            probe.run(top)
         self._unchanged = probe.unchanged
 
-    def _hire(self, pool: Pool, cancel: CancelFlag) -> Crew:
+    def _hire(self) -> Crew:
         role, options = self._role, self._role.options
         worker = SaveWorker(
             bank=role.bank,
@@ -147,9 +156,9 @@ class _Save:
             level=options.level,
             stored_blobs=self._stored.path,
             new_blobs=self._new.paths,
-            cancel=cancel.path,
+            cancel=self._cancel.path,
         )
-        return self._stack.enter_context(Crew(pool, [worker] * options.worker_count, cancel))
+        return self._stack.enter_context(Crew(self._pool, [worker] * options.worker_count, self._cancel))
 
     def _packer(self, kind: str) -> Packer:
         options = self._role.options
@@ -164,19 +173,15 @@ class _Save:
 
     # --- the run ---
 
-    def run(self, pool: Pool) -> SaveReport:
-        cancel = self._stack.enter_context(closing(CancelFlag.create()))
-        root_tree = self._parent.tree_id if self._parent else None
-        self._top = open_root(self._path, root_tree, self._previous)
-        self._probe(pool, cancel, self._top)
-        self._crew = self._hire(pool, cancel)
+    def run(self, lock: HeldLock) -> SaveReport:
+        self._crew = self._hire()
         for entry in self._walk():
             self._files.found(entry)
         self._scanned = True
         self._jobs.close_batch()
         while self._jobs or self._crew.busy or self._jobs.close_batch():
             self._pump(0.25)
-        return self._finish()
+        return self._finish(lock)
 
     def _walk(self) -> Iterator[FileEntry]:
         pending = [self._top]
@@ -256,11 +261,11 @@ class _Save:
 
     # --- the end ---
 
-    def _finish(self) -> SaveReport:
+    def _finish(self, lock: HeldLock) -> SaveReport:
         if self._trees.root_id is None or self._top.lost:
             raise ResourceUnavailable(resource=self._role.path, reason="the directory could not be read")
         plain, sealed = self._collect()
-        self._lock.check()
+        lock.check()
         self._index_writer.flush()
         snapshot_id = self._repository.save_snapshot(self._snapshot(self._trees.root_id))
         tally = self._scanner.tally

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_SAMPLE_S = 0.1
+_SAMPLE_S = 0.25
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 

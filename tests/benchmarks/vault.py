@@ -27,6 +27,7 @@ from protectd.common.reports import RestoreOptions, SaveReport
 from protectd.plugin.banks.filesystem import FilesystemBank
 from protectd.vault.crypto import MasterKey
 from protectd.vault.engine import VaultEngine, VaultSession
+from protectd.vault.host import NICENESS
 from protectd.vault.options import EngineOptions
 from protectd.vault.repository import Repository
 from tests.benchmarks.data import make_tree, measure_tree
@@ -34,6 +35,8 @@ from tests.benchmarks.measure import Cost, measured
 
 CASES = ("first", "unchanged", "restore", "verify")
 PASSWORD = "benchmark"
+AS_NICE = ["nice", "-n", str(NICENESS)]
+"""A busy machine shall treat all alike."""
 GIB = 1024**3
 
 Results = dict[tuple[str, str, str], list[Cost]]
@@ -126,7 +129,7 @@ class Restic:
             "RESTIC_CACHE_DIR": f"{self._repository}-cache",
             "RESTIC_PROGRESS_FPS": "0.1",
         }
-        command = ["restic", "-q", "-r", str(self._repository), *arguments]
+        command = [*AS_NICE, "restic", "-q", "-r", str(self._repository), *arguments]
         subprocess.run(command, env=os.environ | environment, check=True, stdout=subprocess.DEVNULL)
 
     def end(self) -> None: ...
@@ -153,7 +156,7 @@ class Borg:
 
     def _borg(self, *arguments: str, cwd: Path | None = None) -> None:
         environment = {"BORG_PASSPHRASE": PASSWORD, "BORG_BASE_DIR": f"{self._repository}-base"}
-        subprocess.run(["borg", *arguments], env=os.environ | environment, check=True, cwd=cwd)
+        subprocess.run([*AS_NICE, "borg", *arguments], env=os.environ | environment, check=True, cwd=cwd)
 
     def end(self) -> None: ...
 
