@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from protectd.plugin.base import ResourceUnavailable
 from protectd.vault.errors import SnapshotNotFound
 from protectd.vault.gofmt import name_json
-from protectd.vault.opening import PASS_DIRECTORY, READ_DIRECTORY, Identity, open_plain
+from protectd.vault.opening import PASS_DIRECTORY, READ_DIRECTORY, Identity, open_plain, shown
 from protectd.vault.previous import PreviousFolder, subtree_of
 from protectd.vault.repository import Repository
 from protectd.vault.scan import Folder, group_name, read_attributes, user_name
@@ -37,7 +37,10 @@ def normal_path(path: str) -> bytes:
 
 
 def open_root(path: bytes, previous_root: bytes | None, previous: Previous) -> Folder:
-    """The folder to scan, in a chain of those above it, each with this one entry."""
+    """The folder to scan, in a chain of those above it, each with this one entry.
+
+    :raises ResourceUnavailable: it has gone since it was looked at first.
+    """
     folder = Folder(b"/", Identity.of(os.stat(b"/")), b"", None, 0, previous_root)
     for name in filter(None, path.split(b"/")):
         folder.nodes, folder.waiting = [None], 1
@@ -47,12 +50,14 @@ def open_root(path: bytes, previous_root: bytes | None, previous: Previous) -> F
 
 def _below(folder: Folder, name: bytes, previous: Previous) -> Folder:
     path = os.path.join(folder.path, name)
-    descriptor = open_plain(path, PASS_DIRECTORY)
-    status = os.fstat(descriptor)
-    os.close(descriptor)
-    prefix = node_prefix(
-        name, status, user_name(status.st_uid), group_name(status.st_gid), xattrs=read_attributes(path)
-    )
+    try:
+        descriptor = open_plain(path, PASS_DIRECTORY)
+        status = os.fstat(descriptor)
+        os.close(descriptor)
+        attributes = read_attributes(path)
+    except OSError as error:
+        raise ResourceUnavailable(resource=shown(path), reason=error.strerror or "") from error
+    prefix = node_prefix(name, status, user_name(status.st_uid), group_name(status.st_gid), xattrs=attributes)
     old = previous(folder.previous_tree).nodes.get(b'{"name":"' + name_json(name))
     return Folder(path, Identity.of(status), prefix, folder, 0, subtree_of(old))
 

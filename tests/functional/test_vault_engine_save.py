@@ -21,7 +21,9 @@ from protectd.vault.check import check
 from protectd.vault.engine import VaultEngine
 from protectd.vault.options import EngineOptions
 from protectd.vault.pack import DATA, TREE
+from protectd.vault.previous import PreviousFolder
 from protectd.vault.repository import BlobReader
+from protectd.vault.save_root import open_root
 from protectd.vault.tree import Node, decode_tree
 from tests.fakes.engines import Recorder, Rig, kinds
 from tests.fakes.tree import build_hard_tree, differences, tree
@@ -326,6 +328,13 @@ def test_a_path_that_is_no_directory_is_refused(rig: Rig, kind: str) -> None:
         rig.session.save_tree(path, tags=[])
     assert rig.locks() == []
     assert rig.session.snapshots() == []
+
+
+def test_a_directory_that_goes_before_it_is_scanned_is_said_to_be_away(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    with pytest.raises(ResourceUnavailable) as raised:
+        open_root(bytes(gone), None, lambda tree: PreviousFolder({}))
+    assert str(gone) in str(raised.value)
 
 
 def test_a_socket_is_reported_and_left_out(rig: Rig) -> None:
