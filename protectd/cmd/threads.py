@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import socket
+import time
+from contextlib import suppress
 from typing import Any
 
 from gunicorn.http import errors
@@ -19,7 +21,34 @@ STATUSES: dict[type[Exception], int] = {
 """What is not 400."""
 
 
+ARRIVAL_S = 10.0
+"""A request that is not there whole by then is read no further. Longer than 1 MiB takes on a slow line."""
+
+
 class Worker(ThreadWorker):  # type: ignore[misc]
+    """Its threads are few, and a client that stalls in a request would keep one: each has a limit of time to
+    arrive in. Whoever expects many such clients puts a buffering proxy in front."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._arriving: dict[Any, float] = {}
+
+    def handle(self, conn: Any) -> Any:
+        self._arriving[conn] = time.monotonic() + ARRIVAL_S
+        try:
+            return super().handle(conn)
+        finally:
+            del self._arriving[conn]
+
+    def murder_keepalived(self, *args: Any, **kwargs: Any) -> None:
+        """Called about once a second by the loop that accepts."""
+        super().murder_keepalived(*args, **kwargs)
+        now = time.monotonic()
+        for conn, limit in list(self._arriving.items()):
+            if limit < now:
+                with suppress(OSError):  # it may have gone; an answer can still be sent if it has not
+                    conn.sock.shutdown(socket.SHUT_RD)
+
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         """Errors of the application never come here: its outermost filter answers them."""
         status = _status(exc)

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from gunicorn.app.base import BaseApplication
 
+from protectd.cmd import threads
 from protectd.cmd.serve import Server, listen
-from protectd.cmd.threads import Worker
 from tests.fakes.service import Client, Service, running
 
 Ask = Callable[[bytes], tuple[int, dict[str, str], bytes]]
@@ -39,7 +39,7 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]
 
     def load_config(self) -> None:
         self.cfg.set("bind", [f"fd://{self._sock.fileno()}"])
-        for name, value in {"worker_class": Worker, "threads": 4, "errorlog": os.devnull}.items():
+        for name, value in {"worker_class": threads.Worker, "threads": 4, "errorlog": os.devnull}.items():
             self.cfg.set(name, value)
 
     def load(self) -> Any:
@@ -51,6 +51,7 @@ def gunicorn(service: Service, stopped: threading.Event) -> Iterator[int]:
     service.parts.database.dispose()
     pid = os.fork()
     if pid == 0:
+        threads.ARRIVAL_S = 1.0
         try:
             Gunicorn(service.app.app, sock).run()
         finally:
@@ -159,6 +160,23 @@ def test_what_is_no_http_is_refused_in_the_one_fault_body(ask: Ask, raw: bytes, 
     assert next(iter(fault.values()))["code"] == fault["code"] == status
     assert fault["request_id"] == headers["x-openstack-request-id"] == headers["x-compute-request-id"] != ""
     assert b"secret" not in body
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [b"X: ", b"Content-Length: 50\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\n5\r\n{"],
+)
+def test_clients_that_stall_in_a_request_stop_nobody_else(
+    served: tuple[Client, int], ask: Ask, begun: bytes
+) -> None:
+    head = POST.replace(b"{auth}", b"Host: localhost\r\n").replace(b"{project}", b"p")
+    with contextlib.ExitStack() as open_ones:
+        for _ in range(12):  # more than the servers here have threads
+            stalled = socket.create_connection(("127.0.0.1", served[1]))
+            open_ones.enter_context(stalled)
+            stalled.sendall(head + begun)
+        status, _, _ = ask(b"GET /healthcheck HTTP/1.1\r\n{auth}\r\n")
+        assert status == 200
 
 
 def test_links_without_a_host_lead_to_the_address_that_answered(ask: Ask) -> None:
