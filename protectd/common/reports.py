@@ -10,7 +10,8 @@ class Issue:
     """One entry of a tree that could not be handled as wished; the operation went on.
 
     `path` is text for people: bytes that are no UTF-8 are shown as backslash escapes.
-    `kind` is one of vanished, changed, unreadable, socket, metadata, refused, damaged.
+    `kind` is one of vanished, changed, unreadable, socket, metadata, refused, damaged, withheld: the last for
+    what the caller may not have back.
     """
 
     path: str

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from protectd.common.progress import Progress
-from protectd.common.reports import Issue, RestoreReport
+from protectd.common.reports import RestoreReport
 from protectd.domain import parameters
 from protectd.domain.providers import Provider
 from protectd.domain.restores import PATH
@@ -24,10 +24,8 @@ from protectd.tasks.run import Run
 from protectd.tasks.saved import Saved, SavedDataTask, SavedFacts
 
 MISSING = frozenset({"damaged", "refused"})
-"""Kinds of issues whose entry was not written."""
-
-WITHHELD = ("for administrators only", "is not restored")
-"""How the reason ends when an entry was left out on purpose: device nodes, say, for a member."""
+"""Kinds of issues whose entry is not there as it was saved. One that was withheld on purpose, such as a
+device node from a member, is no failure."""
 
 NAMED = 5
 """How many damaged entries an error names; the restore's issues have the others."""
@@ -85,18 +83,13 @@ def _judged(outcome: Outcome, saved: Saved) -> Outcome:
     key, report = outcome.resource.key, outcome.report
     if not isinstance(report, RestoreReport):
         return replace(outcome, error=NothingReported(resource=key))
-    missing = [issue.path for issue in report.issues if _is_missing(issue)]
+    missing = [issue.path for issue in report.issues if issue.kind in MISSING]
     unseen = report.issue_count > len(report.issues)
     count = max(len(missing), saved.files - report.files if unseen else 0)
     if count <= 0:
         return outcome
     names = ", ".join(missing[:NAMED]) + (", ..." if count > NAMED else "")
     return replace(outcome, error=RestoreIncomplete(count=count, resource=key, names=names))
-
-
-def _is_missing(issue: Issue) -> bool:
-    """Whether an entry is not there as it was saved. What a caller may not have back is no failure."""
-    return issue.kind in MISSING and not issue.reason.endswith(WITHHELD)
 
 
 def _reports(outcomes: Sequence[Outcome]) -> list[RestoreReport]:

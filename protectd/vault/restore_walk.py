@@ -147,10 +147,10 @@ class TreeWriter:
 
     def _other(self, relative: bytes, node: Node) -> None:
         if node.type in ("dev", "chardev") and not self._policy.trusted:
-            self._issue(relative, node.name, "refused", "device nodes are restored for administrators only")
+            self._issue(relative, node.name, "withheld", "device nodes are restored for administrators only")
             return
         if node.type not in ("symlink", "fifo", "dev", "chardev"):
-            self._issue(relative, node.name, "refused", f"a {node.type} is not restored")
+            self._issue(relative, node.name, "withheld", f"a {node.type} is not restored")
             return
         folder = self._target.folder(relative)
         try:

@@ -268,7 +268,7 @@ def test_device_nodes_come_back_for_administrators_only_and_a_member_is_told(sit
     restore = site.restore(checkpoint, path=str(tmp_path / "member"))
     site.work()
     assert site.restored(restore).status == "success"
-    assert [issue["kind"] for issue in site.restored(restore).issues] == ["refused"]
+    assert [issue["kind"] for issue in site.restored(restore).issues] == ["withheld"]
     site.as_admin()
     restore = site.restore(checkpoint, path=str(tmp_path / "admin"))
     site.work()
