@@ -52,6 +52,9 @@ class Program(Protocol):
 
     def run(self, case: str, source: Path, target: Path) -> None: ...
 
+    def rest(self) -> None:
+        """After a case, when its time has been taken."""
+
     def end(self) -> None: ...
 
 
@@ -87,6 +90,8 @@ class Warm:
         else:
             assert session.check(None, read_data=True).ok
 
+    def rest(self) -> None: ...
+
     def end(self) -> None:
         self._engine.close()
 
@@ -104,6 +109,8 @@ class Cold(Warm):
         self._engine = VaultEngine(self._options)
         self._key = Repository.open(self._bank, PASSWORD).key
         super().run(case, source, target)
+
+    def rest(self) -> None:
         self._engine.close()
 
 
@@ -132,6 +139,8 @@ class Restic:
         command = [*AS_NICE, "restic", "-q", "-r", str(self._repository), *arguments]
         subprocess.run(command, env=os.environ | environment, check=True, stdout=subprocess.DEVNULL)
 
+    def rest(self) -> None: ...
+
     def end(self) -> None: ...
 
 
@@ -158,6 +167,8 @@ class Borg:
         environment = {"BORG_PASSPHRASE": PASSWORD, "BORG_BASE_DIR": f"{self._repository}-base"}
         subprocess.run([*AS_NICE, "borg", *arguments], env=os.environ | environment, check=True, cwd=cwd)
 
+    def rest(self) -> None: ...
+
     def end(self) -> None: ...
 
 
@@ -182,6 +193,7 @@ def one_round(program: Program, source: Path, place: Path, cases: list[str]) -> 
             os.sync()
             with measured(with_self=program.ours) as cost:
                 program.run(case, source, target)
+            program.rest()
             if case in cases:
                 yield case, cost
             shutil.rmtree(target, ignore_errors=True)
