@@ -115,6 +115,7 @@ def start_work(made: Parts) -> None:
     made.relay.resend_all()
     made.engine.start()
     made.heartbeat.start()
+    made.warm_up()
 
 
 def stop_work(made: Parts, grace_s: float) -> None:

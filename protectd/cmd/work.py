@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
@@ -24,7 +26,10 @@ from protectd.tasks.base import BaseTask
 from protectd.tasks.env import TaskEnv, TaskOptions
 from protectd.tasks.operations import operations
 from protectd.vault.engine import VaultEngine
+from protectd.vault.errors import WorkerLost
 from protectd.vault.options import EngineOptions
+
+LOG = logging.getLogger(__name__)
 
 
 class Work(Foundation):
@@ -56,6 +61,11 @@ class Work(Foundation):
         engine = VaultEngine(self.vault_options)
         self._closers.append(engine.close)
         return engine
+
+    def warm_up(self) -> None:
+        """Start the vault's processes beside whatever else starts: the first operation finds them ready."""
+        warm = threading.Thread(target=_warm, args=(self.vault_engine,), name="vault-warm-up", daemon=True)
+        warm.start()
 
     @cached_property
     def vaults(self) -> Vaults:
@@ -175,3 +185,10 @@ class Work(Foundation):
         )
         self._closers.append(beat.stop)
         return beat
+
+
+def _warm(engine: VaultEngine) -> None:
+    try:
+        engine.warm()
+    except WorkerLost as error:
+        LOG.info("the vault's processes start with the first operation: %s", error)

@@ -44,6 +44,7 @@ def check(made: Parts) -> None:
 def work(made: Parts, ending: Ending) -> None:
     made.task_server.start()
     made.heartbeat.start()
+    made.warm_up()
     ending.wait()
     LOG.info("ending")
     if not made.task_server.stop(max(0.5, ending.left_s() - SPARE_S)):
