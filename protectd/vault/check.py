@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from protectd.common.errors import ProtectdError
 from protectd.common.progress import Counts, Progress
@@ -21,7 +23,7 @@ from protectd.vault.pack import BlobEntry, pack_key
 from protectd.vault.repository import INDEX, SNAPSHOTS, Repository
 from protectd.vault.snapshot import Snapshot
 
-__all__ = ["Structure", "check", "check_pack", "check_structure", "read_and_check_pack"]
+__all__ = ["Needed", "Structure", "check", "check_pack", "check_structure", "read_and_check_pack"]
 
 
 @dataclass(slots=True)
@@ -69,19 +71,56 @@ def check(
 # --- structure ---
 
 
+class Needed:
+    """Hears of packs that reading the data has to cover, as soon as the walk finds that one is needed."""
+
+    def begin(self, index: BlobIndex, findings: Findings) -> None:
+        """Once, before anything is needed."""
+
+    def need(self, numbers: Sequence[int]) -> None:
+        """These of `index.pack_ids`; each is told once."""
+
+
 def check_structure(
-    repository: Repository, snapshot_ids: Sequence[str] | None = None, progress: Progress | None = None
+    repository: Repository,
+    snapshot_ids: Sequence[str] | None = None,
+    progress: Progress | None = None,
+    reader: Needed | None = None,
 ) -> Structure:
     """Index files, snapshots, every tree they lead to, and the presence and size of every pack they need."""
     findings = Findings()
     progress = progress or Progress()
     index = _load_index(repository, findings, whole=snapshot_ids is None)
+    teller = _Teller(reader or Needed(), index, findings)
+    if snapshot_ids is None:
+        teller.tell(np.arange(len(index.pack_ids)))
     snapshots = _load_snapshots(repository, snapshot_ids, findings)
-    used = check_trees(repository, index, snapshots, findings, progress)
+    used = check_trees(repository, index, snapshots, findings, progress, teller.met)
     needed = _needed_packs(index, used)
+    teller.tell(np.array([number for number, each in enumerate(index.pack_ids) if each in needed], np.intp))
     _check_packs(repository, index, needed if snapshot_ids is not None else None, findings)
     covered = needed if snapshot_ids is not None else set(index.pack_ids)
     return Structure(findings, index, len(snapshots), int(np.unique(index.columns()[0][used]).size), covered)
+
+
+class _Teller:
+    """Tells each needed pack once."""
+
+    def __init__(self, reader: Needed, index: BlobIndex, findings: Findings) -> None:
+        self._reader = reader
+        self._packs = index.columns()[1]
+        self._told = np.zeros(len(index.pack_ids), np.bool_)
+        reader.begin(index, findings)
+
+    def met(self, rows: Rows) -> None:
+        """The walk has come to the blobs in these rows."""
+        self.tell(self._packs[rows])
+
+    def tell(self, numbers: npt.NDArray[Any]) -> None:
+        fresh = np.unique(numbers[~self._told[numbers]])
+        if len(fresh):
+            self._told[fresh] = True
+            self._reader.need(fresh.tolist())
 
 
 def _load_index(repository: Repository, findings: Findings, *, whole: bool) -> BlobIndex:

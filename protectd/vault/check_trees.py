@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -23,8 +23,12 @@ def check_trees(
     snapshots: Sequence[Snapshot],
     findings: Findings,
     progress: Progress,
+    met: Callable[[Rows], None] = lambda rows: None,
 ) -> Rows:
-    """Visit every tree; rows of the blobs that were met and are there."""
+    """Visit every tree; rows of the blobs that were met and are there.
+
+    :param met: called with the rows of each tree's blobs as they are met.
+    """
     used: list[Rows] = [np.empty(0, np.intp)]
     trees: list[bytes] = []
     visits = walk(BlobReader(repository, index), [(each.id, each.tree_id) for each in snapshots])
@@ -36,7 +40,9 @@ def check_trees(
         if visit.error is not None:
             findings.error(f"{visit}: {visit.error}; {MAKE_AGAIN}")
         else:
-            used.append(_check_tree(index, visit, findings))
+            rows = _check_tree(index, visit, findings)
+            met(rows[rows >= 0])
+            used.append(rows)
     rows = np.concatenate([*used, index.rows_of(TREE, trees)])
     return np.unique(rows[rows >= 0])
 

@@ -33,6 +33,7 @@ __all__ = [
     "BlobIndex",
     "IndexPart",
     "KnownBlobs",
+    "PackRows",
     "Packs",
     "Rows",
     "decode_index",
@@ -106,6 +107,10 @@ class BlobIndex:
             if wanted is None or pack_id in wanted:
                 yield pack_id, [entry for _, entry in self._entries(order[start:end])]
 
+    def entries_at(self, rows: Rows) -> list[BlobEntry]:
+        """The entries in these rows, in their order."""
+        return [entry for _, entry in self._entries(rows)]
+
     def pack_sizes(self) -> dict[bytes, int]:
         """How long each pack has to be when it holds exactly its entries. Bytes."""
         count = len(self.pack_ids)
@@ -142,6 +147,10 @@ class BlobIndex:
         same &= (self._tails[1:] == self._tails[:-1]).all(axis=1)
         groups = np.cumsum(np.concatenate([[False], ~same])) if len(self) else np.empty(0, np.intp)
         return groups.astype(np.intp), self._packs, self._kinds, self._numbers[:, 1]
+
+    def offsets(self) -> npt.NDArray[np.uint32]:
+        """Of all rows, within their packs."""
+        return self._numbers[:, 0]
 
     def entry_at(self, row: int) -> tuple[bytes, BlobEntry]:
         """Pack and place of one row."""
@@ -191,6 +200,22 @@ class BlobIndex:
         kind = KINDS[self._kinds[row]]
         entry = BlobEntry(kind, self._id(row), offset, length, None if plain == STORED_PLAIN else plain)
         return self.pack_ids[self._packs[row]], entry
+
+
+class PackRows:
+    """Where the entries of each pack stand in an index; 4 bytes a blob while it is held."""
+
+    def __init__(self, index: BlobIndex) -> None:
+        self._index = index
+        _, packs, _, _ = index.columns()
+        order = np.lexsort((index.offsets(), packs))
+        self._order = order.astype(np.uint32)
+        self._starts = np.searchsorted(packs[order], np.arange(len(index.pack_ids) + 1))
+
+    def entries(self, number: int) -> list[BlobEntry]:
+        """Entries in file order of the pack `index.pack_ids[number]`."""
+        rows = self._order[self._starts[number] : self._starts[number + 1]]
+        return self._index.entries_at(rows.astype(np.intp))
 
 
 class KnownBlobs:

@@ -191,8 +191,10 @@ def _has_stderr() -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """A child finds the modules where its parent found them, plug-ins included."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
+    """A child finds the modules where its parent found them, plug-ins included; and numpy, which only sorts
+    and counts here, starts no threads of linear algebra, which would spin on the workers' cores."""
+    modules = os.pathsep.join(map(os.path.abspath, sys.path))
+    return {**os.environ, "PYTHONPATH": modules, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 def _stop(children: list[_Child]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -10,13 +11,15 @@ from typing import Any
 import zstandard
 
 from protectd.common.errors import Cancelled
-from protectd.common.progress import Counts
+from protectd.common.progress import Counts, Progress
 from protectd.common.reports import CheckReport
 from protectd.common.units import MIB
 from protectd.plugin.base import BankPlugin
-from protectd.vault.check import Structure, check_structure, read_and_check_pack
+from protectd.vault.check import Needed, check_structure, read_and_check_pack
 from protectd.vault.crew import Crew, work
 from protectd.vault.crypto import MasterKey, Sealer
+from protectd.vault.findings import Findings
+from protectd.vault.index import BlobIndex, PackRows
 from protectd.vault.locks import shared_lock
 from protectd.vault.maintenance import ReportedProgress
 from protectd.vault.operation import ListeningClock, Reporter
@@ -29,6 +32,9 @@ from protectd.vault.shared import CancelFlag, Pages
 _BUFFER_BYTES = 32 * MIB
 _MAX_ERRORS = 200
 """Of one pack: a reply has to fit into a socket's buffer."""
+
+_PUMP_VISITS = 8
+"""Trees between two looks at the workers."""
 
 Pack = tuple[bytes, list[BlobEntry]]
 
@@ -48,46 +54,80 @@ class CheckVault:
         reporter = Reporter(channel)
         clock, wait_s = ListeningClock(reporter), self.options.lock_wait_s
         with shared_lock(repository, self.options.identity(), clock, wait_s):
-            structure = check_structure(repository, self.snapshot_ids, ReportedProgress(reporter))
-            return structure.report(self._read(structure, reporter, pool) if self.read_data else 0)
+            if self.read_data:
+                return self._read(repository, reporter, pool)
+            return check_structure(repository, self.snapshot_ids, ReportedProgress(reporter)).report()
 
-    def _read(self, structure: Structure, reporter: Reporter, pool: Pool) -> int:
+    def _read(self, repository: Repository, reporter: Reporter, pool: Pool) -> CheckReport:
+        """Packs are read while the trees that need them are still being walked."""
         with ExitStack() as stack:
             cancel = stack.enter_context(closing(CancelFlag.create()))
             worker = CheckWorker(self.bank, self.key, cancel.path)
             crew = stack.enter_context(Crew(pool, [worker] * self.options.worker_count, cancel))
-            return _Reading(structure, reporter, crew).run()
+            reading = _Reading(reporter, crew)
+            structure = check_structure(repository, self.snapshot_ids, _Walking(reporter, reading), reading)
+            return structure.report(reading.finish())
 
 
-class _Reading:
-    def __init__(self, structure: Structure, reporter: Reporter, crew: Crew) -> None:
-        self._structure = structure
+class _Reading(Needed):
+    """Hands needed packs to the workers; what is wrong with them goes to the findings."""
+
+    def __init__(self, reporter: Reporter, crew: Crew) -> None:
         self._reporter = reporter
         self._crew = crew
+        self._waiting: deque[int] = deque()
+        self._told = 0
         self._read_bytes = 0
         self._read_packs = 0
 
-    def run(self) -> int:
-        """Bytes read; what is wrong goes to the structure's findings."""
-        for pack in self._structure.packs_to_read():
-            while not self._crew.has_room:
-                self._collect()
-            self._crew.give(pack, None)
-        while self._crew.busy:
-            self._collect()
+    def begin(self, index: BlobIndex, findings: Findings) -> None:
+        self._ids = index.pack_ids
+        self._rows = PackRows(index)
+        self._findings = findings
+
+    def need(self, numbers: Sequence[int]) -> None:
+        self._waiting.extend(numbers)
+        self._told += len(numbers)
+
+    def pump(self, timeout_s: float) -> None:
+        """Give out what there is room for, and take in what has come."""
+        while self._waiting and self._crew.has_room:
+            number = self._waiting.popleft()
+            self._crew.give((self._ids[number], self._rows.entries(number)), None)
+        if self._crew.busy:
+            self._collect(timeout_s)
+
+    def finish(self) -> int:
+        """Read the rest; how many bytes it was in all."""
+        while self._waiting or self._crew.busy:
+            self.pump(0.25)
         for _ in self._crew.finish():
             pass
         return self._read_bytes
 
-    def _collect(self) -> None:
-        for _, (errors, size) in self._crew.replies(0.25):
+    def _collect(self, timeout_s: float) -> None:
+        for _, (errors, size) in self._crew.replies(timeout_s):
             self._read_bytes += size
             self._read_packs += 1
             for error in errors:
-                self._structure.findings.error(error)
-        total = len(self._structure.needed)
-        counts = Counts("read", self._read_bytes, done_files=self._read_packs, total_files=total)
+                self._findings.error(error)
+        counts = Counts("read", self._read_bytes, done_files=self._read_packs, total_files=self._told)
         self._reporter.tell(counts)
+
+
+class _Walking(Progress):
+    """The walk's progress: it keeps the workers busy, and what they have read is the picture."""
+
+    def __init__(self, reporter: Reporter, reading: _Reading) -> None:
+        self._reporter = reporter
+        self._reading = reading
+        self._visits = 0
+
+    def check(self) -> None:
+        self._visits += 1
+        if self._visits % _PUMP_VISITS == 0:
+            self._reading.pump(0)
+        self._reporter.check_sometimes()
 
 
 @dataclass(frozen=True)
