@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import mmap
 import os
@@ -205,6 +206,21 @@ def _fill(descriptor: int, view: memoryview, offset: int) -> int:
 
 def _fill_directly(descriptor: int, view: memoryview, offset: int) -> int:
     """As `_fill`, for a descriptor that takes aligned memory, offsets and lengths only."""
+    done = 0
+    if offset % _DIRECT_ALIGNMENT == 0 and _address(view) % _DIRECT_ALIGNMENT == 0:
+        whole = len(view) - len(view) % _DIRECT_ALIGNMENT
+        done = os.preadv(descriptor, [view[:whole]], offset) if whole else 0
+        if done % _DIRECT_ALIGNMENT:  # only the end of a file stops a direct read between blocks
+            return done
+    return done + _fill_by_pages(descriptor, view[done:], offset + done)
+
+
+def _address(view: memoryview) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(view)) if len(view) else 0
+
+
+def _fill_by_pages(descriptor: int, view: memoryview, offset: int) -> int:
+    """By way of aligned memory of its own."""
     start = offset - offset % _DIRECT_ALIGNMENT
     wanted = offset + len(view) - start
     length = min(_DIRECT_BYTES, wanted + -wanted % _DIRECT_ALIGNMENT)
@@ -219,7 +235,7 @@ def _fill_directly(descriptor: int, view: memoryview, offset: int) -> int:
             view[done : done + taken] = pages[skipped : skipped + taken]
             done += taken
             start += skipped + read
-            if start % _DIRECT_ALIGNMENT:  # only the end of a file stops a direct read between blocks
+            if start % _DIRECT_ALIGNMENT:
                 break
     return done
 
