@@ -82,6 +82,15 @@ class BlobIndex:
         """Pack and place of each copy."""
         return [self._row(row) for row in self._rows(blob_id) if self._is(row, kind, blob_id)]
 
+    def lookup_all(self, kind: str, ids: Sequence[bytes]) -> list[tuple[bytes, BlobEntry] | None]:
+        """As `lookup` for many, at a fraction of the cost of each."""
+        rows = self.rows_of(kind, ids)
+        places: list[tuple[bytes, BlobEntry] | None] = [None] * len(ids)
+        there = np.flatnonzero(rows >= 0)
+        for number, (pack, entry) in zip(there.tolist(), self._entries(rows[there]), strict=True):
+            places[number] = self.pack_ids[pack], entry
+        return places
+
     def __iter__(self) -> Iterator[tuple[bytes, BlobEntry]]:
         """All copies in order of their ids."""
         return map(self._row, range(len(self)))
@@ -117,6 +126,11 @@ class BlobIndex:
         headers = np.where(self._numbers[:, 2] == STORED_PLAIN, PLAIN_ENTRY_BYTES, COMPRESSED_ENTRY_BYTES)
         sizes = np.bincount(self._packs, self._numbers[:, 1] + headers, count).astype(np.int64)
         return dict(zip(self.pack_ids, (sizes + PACK_OVERHEAD_BYTES).tolist(), strict=True))
+
+    def blob_counts(self) -> dict[bytes, int]:
+        """How many blobs each pack holds."""
+        counts = np.bincount(self._packs, minlength=len(self.pack_ids))
+        return dict(zip(self.pack_ids, counts.tolist(), strict=True))
 
     def rows_of(self, kind: str, ids: Sequence[bytes]) -> Rows:
         """Row of the first copy of each, -1 for a blob that is not there."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 
@@ -23,7 +22,7 @@ from protectd.vault.options import EngineOptions
 from protectd.vault.pack import TREE
 from protectd.vault.pool import Channel, Pool
 from protectd.vault.repository import BlobReader, Repository
-from protectd.vault.restore_plan import FileTarget, Plan, PlannedBlob, job_blob
+from protectd.vault.restore_plan import FileTarget, Plan, PlannedBlob, Portion, job_blob
 from protectd.vault.restore_walk import MadeFolder, TreeWriter
 from protectd.vault.restore_worker import (
     NEW_FILE,
@@ -37,7 +36,8 @@ from protectd.vault.shared import CancelFlag
 from protectd.vault.target import Target, move_into_place, temporary_name
 from protectd.vault.tree import Node, decode_tree
 
-Portion = tuple[bytes, list[PlannedBlob]]
+_FEED_EVERY = 64
+"""Entries of the walk between two looks at the workers."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ class _Restore:
         self._issues = Issues()
         self._plan = Plan(reader.index)
         self._again: deque[Portion] = deque()
-        self._read_bytes = 0
+        self._entries = 0
+        self._walked = False
         self._crew = self._hire(pool, stack)
         policy = Policy(role.options.trusted, *target.owner)
         self._writer = TreeWriter(
@@ -108,7 +109,7 @@ class _Restore:
             self._plan,
             self._issues,
             overwrite=role.options.overwrite,
-            pause=reporter.check_sometimes,
+            pause=self._between_entries,
         )
         self._done = self._writer.done
 
@@ -148,25 +149,35 @@ class _Restore:
 
     # --- filling files ---
 
+    def _between_entries(self) -> None:
+        """Keep the workers busy with what is ready while the trees are still being walked."""
+        self._entries += 1
+        if self._entries % _FEED_EVERY == 0:
+            self._feed()
+            if self._crew.busy:
+                self._collect(0)
+        self._reporter.check_sometimes()
+
     def _fill(self) -> None:
-        portions = self._plan.portions()
-        while portion := self._next(portions):
-            while not self._crew.has_room:
-                self._collect()
-            self._crew.give(self._job(portion), portion)
+        self._walked = True
+        while self._feed() or self._crew.busy:
+            self._collect(0.25)
         for _ in self._crew.finish():
             pass
 
-    def _next(self, portions: Iterator[Portion]) -> Portion | None:
-        """A portion to read, also one that failed elsewhere; None when all has been read."""
-        while not self._again:
-            portion = next(portions, None)
-            if portion is not None:
-                return portion
-            if not self._crew.busy:
-                return None
-            self._collect()
-        return self._again.popleft()
+    def _feed(self) -> bool:
+        """Give out portions while there is room; whether one was given."""
+        given = False
+        while self._crew.has_room and (portion := self._next()) is not None:
+            self._crew.give(self._job(portion), portion)
+            given = True
+        return given
+
+    def _next(self) -> Portion | None:
+        """A portion to read, also one that failed elsewhere."""
+        if self._again:
+            return self._again.popleft()
+        return self._plan.rest() if self._walked else self._plan.ready()
 
     def _job(self, portion: Portion) -> RestoreJob:
         pack_id, blobs = portion
@@ -205,15 +216,15 @@ class _Restore:
         finally:
             os.close(descriptor)
 
-    def _collect(self) -> None:
-        for (pack_id, blobs), reply in self._crew.replies(0.25):
+    def _collect(self, timeout_s: float) -> None:
+        for (pack_id, blobs), reply in self._crew.replies(timeout_s):
             self._take(pack_id, blobs, reply)
         counts = Counts(
             "restore",
             self._done.written_bytes,
-            self._plan.total_bytes,
+            self._plan.total_bytes if self._walked else None,
             self._done.files,
-            len(self._plan.files),
+            len(self._plan.files) if self._walked else None,
         )
         self._reporter.tell(counts)
 

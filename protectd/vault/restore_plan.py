@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from protectd.vault.attributes import Wanted
@@ -37,22 +38,39 @@ class FileTarget:
 
 @dataclass(slots=True, eq=False)
 class PlannedBlob:
-    """One blob, the copy that is read, and all its places."""
+    """One blob, the number of the copy that is read, and all its places. `given`: it is being read; a place
+    that is found later needs another read."""
 
     entry: BlobEntry
     places: list[tuple[int, int]]
     copy: int = 0
+    given: bool = False
+
+
+Portion = tuple[bytes, list[PlannedBlob]]
 
 
 class Plan:
-    """Packs in the order in which files first need them."""
+    """Packs in the order in which files first need them.
+
+    A pack can be read as soon as each of its blobs has been asked for, while files are still being added.
+    """
 
     def __init__(self, index: BlobIndex) -> None:
         self._index = index
         self._packs: dict[bytes, list[PlannedBlob]] = {}
         self._blobs: dict[bytes, PlannedBlob] = {}
+        self._looked_up: dict[bytes, tuple[bytes, BlobEntry] | None] = {}
+        self._unasked = index.blob_counts()
+        self._whole: deque[bytes] = deque()
+        self._ready: deque[Portion] = deque()
         self.files: list[FileTarget] = []
         self.total_bytes = 0
+
+    def expect(self, ids: Iterable[bytes]) -> None:
+        """Look up the blobs of the files that come next, all at once."""
+        fresh = [blob_id for blob_id in ids if blob_id not in self._blobs]
+        self._looked_up = dict(zip(fresh, self._index.lookup_all(DATA, fresh), strict=True))
 
     def add(self, folder: bytes, name: bytes, wanted: Wanted, content: Sequence[bytes]) -> FileTarget | bytes:
         """Plan a file that is not empty; or the id of the first of its blobs that no index knows."""
@@ -75,23 +93,41 @@ class Plan:
 
     def _blob(self, blob_id: bytes) -> PlannedBlob | None:
         blob = self._blobs.get(blob_id)
+        if blob is not None and not blob.given:
+            return blob
+        place = self._looked_up.get(blob_id) or self._index.lookup(DATA, blob_id)
+        if place is None:
+            return None
+        pack_id, entry = place
         if blob is None:
-            copies = self._index.copies(DATA, blob_id)
-            if not copies:
-                return None
-            pack_id, entry = copies[0]
-            blob = self._blobs[blob_id] = PlannedBlob(entry, [])
-            self._packs.setdefault(pack_id, []).append(blob)
+            self._count(pack_id)
+        blob = self._blobs[blob_id] = PlannedBlob(entry, [])
+        self._packs.setdefault(pack_id, []).append(blob)
         return blob
 
-    def portions(self) -> Iterator[tuple[bytes, list[PlannedBlob]]]:
-        """Pack by pack, blobs by offset, each portion small enough for a job. The plan is used up by it."""
-        self._blobs = {}
-        while self._packs:
-            pack_id = next(iter(self._packs))
-            blobs = sorted(self._packs.pop(pack_id), key=lambda blob: blob.entry.offset)
-            for portion in _portions(blobs):
-                yield pack_id, portion
+    def _count(self, pack_id: bytes) -> None:
+        self._unasked[pack_id] -= 1
+        if not self._unasked[pack_id]:
+            self._whole.append(pack_id)
+
+    def ready(self) -> Portion | None:
+        """A portion of a pack of which everything has been asked for, if there is one."""
+        while not self._ready and self._whole:
+            self._take(self._whole.popleft())
+        return self._ready.popleft() if self._ready else None
+
+    def rest(self) -> Portion | None:
+        """A portion of any pack, when no more files are added; None when all have been given."""
+        while not self._ready and self._packs:
+            self._take(next(iter(self._packs)))
+        return self._ready.popleft() if self._ready else None
+
+    def _take(self, pack_id: bytes) -> None:
+        """Blobs by offset, each portion small enough for a job."""
+        blobs = sorted(self._packs.pop(pack_id, ()), key=lambda blob: blob.entry.offset)
+        for blob in blobs:
+            blob.given = True
+        self._ready.extend((pack_id, portion) for portion in _portions(blobs))
 
     def another_copy(self, blob: PlannedBlob) -> tuple[bytes, PlannedBlob] | None:
         """The same places to be filled from the next copy, after one that did not read."""

@@ -76,7 +76,9 @@ class TreeWriter:
         pending = [(b"", tree_id)]
         while pending:
             relative, subtree = pending.pop()
-            for entry in self._nodes(relative, subtree):
+            nodes = self._nodes(relative, subtree)
+            self._plan.expect(blob_id for node in nodes for blob_id in node.content or ())
+            for entry in nodes:
                 if entry.type != "dir":
                     self._entry(relative, entry)
                 elif self._folder(relative, entry) and entry.subtree is not None:
