@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from protectd.tasks.env import OpenVault
-
-CHECKPOINT_TAG = "protectd:checkpoint="
+from protectd.vault.tags import CHECKPOINT_TAG
 
 
 def forget_checkpoint(

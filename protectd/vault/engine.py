@@ -17,6 +17,7 @@ from protectd.vault.maintenance import PruneVault
 from protectd.vault.operation import BEGUN, CANCEL, COUNTS, GO, READY
 from protectd.vault.options import EngineOptions
 from protectd.vault.pool import DONE, FAILED, Place, Pool, ProcessPool, Role, ThreadPool, receive, send
+from protectd.vault.reading import Reading, reading
 from protectd.vault.repository import Repository
 from protectd.vault.restore import RestoreTree
 from protectd.vault.save import SaveTree
@@ -214,6 +215,13 @@ class VaultSession:
     def snapshots(self) -> list[Snapshot]:
         """All, oldest first."""
         return Repository.with_key(self._bank, self._key).snapshots()
+
+    @contextmanager
+    def reading(self, progress: Progress | None = None) -> Iterator[Reading]:
+        """Look into the vault from this thread: lists, comparisons, single files."""
+        repository = Repository.with_key(self._bank, self._key)
+        with reading(repository, self._engine.options, progress or Progress()) as made:
+            yield made
 
     def _run(self, role: Role, progress: Progress | None, begin: Callable[[], None] | None = None) -> Any:
         return self._engine.run(self._bank, role, progress, begin)

@@ -67,6 +67,20 @@ class SnapshotNotFound(VaultError, NotFound):
     message = "the vault has no snapshot {snapshot_id}"
 
 
+class AmbiguousName(VaultError, Conflict):
+    """The start of an id that several objects share, or a checkpoint where one snapshot is meant."""
+
+    code = "vault.ambiguous_name"
+    message = "{name} may be any of these {kind}: {found}; say which"
+
+
+class PathNotInSnapshot(VaultError, NotFound):
+    """`path` as it was asked for. Nothing was written."""
+
+    code = "vault.path_not_found"
+    message = "snapshot {snapshot_id} has no {path}: {reason}"
+
+
 class VaultLocked(VaultError, Unavailable):
     """Someone else works in the vault in a way that excludes ours. Try again later."""
 

@@ -26,6 +26,7 @@ from protectd.plugin.paths import (
     resolve_target,
     within,
 )
+from protectd.vault.tags import CHECKPOINT_TAG, RESOURCE_TAG
 
 TYPE = "directory"
 
@@ -204,7 +205,7 @@ def home_of(context: HookContext) -> str:
 
 def tags_of(context: ProtectContext) -> tuple[str, ...]:
     """By these a repeated run finds what an interrupted one left."""
-    return (f"protectd:checkpoint={context.checkpoint_id}", f"protectd:resource={context.resource.id}")
+    return (CHECKPOINT_TAG + context.checkpoint_id, RESOURCE_TAG + context.resource.id)
 
 
 def chosen_excludes(context: ProtectContext, source: Source) -> Iterator[str]:
