@@ -104,9 +104,12 @@ def is_dead(lock: Lock, identity: WriterIdentity, clock: Clock) -> bool:
 
 
 def _process_start(pid: int) -> datetime | None:
-    """When the process began, None when there is none."""
+    """When the process began, None when there is none, or only its remains."""
     try:
-        ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        if fields[0] in "ZX":  # it waits for a parent to take note of its end, and does nothing more
+            return None
+        ticks = int(fields[19])
         uptime_s = float(Path("/proc/uptime").read_text().split()[0])
     except (OSError, ValueError, IndexError):
         return None if not _exists(pid) else datetime.min.replace(tzinfo=UTC)

@@ -3,15 +3,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from protectd.common.clock import SystemClock
 from protectd.common.errors import Cancelled, Unavailable
 from protectd.plugin.base import BankUnavailable
 from protectd.vault.errors import LockLost, VaultDamaged, VaultLocked
+from protectd.vault.lock_files import is_dead
 from protectd.vault.locks import (
     HeldLock,
     Lock,
@@ -235,3 +239,12 @@ def test_a_lock_that_does_not_open_stops_everyone_by_name(vault: Repository, clo
     name = vault.save_unpacked(LOCKS, b'{"time":1}')
     with pytest.raises(VaultDamaged, match=name), shared_lock(vault, ME, clock):
         pass
+
+
+def test_takes_a_process_that_has_ended_and_was_not_waited_for_for_dead():
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    while Path(f"/proc/{ended.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.01)
+    lock = Lock(SystemClock().now(), True, ME.hostname, ME.username, ended.pid)
+    assert is_dead(lock, ME, SystemClock())
+    ended.wait()
