@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -196,9 +197,10 @@ class BlobIndex:
 
     def _rows(self, blob_id: bytes) -> Iterator[int]:
         """Rows whose id starts with the same 8 bytes."""
-        head = np.uint64(int.from_bytes(blob_id[:8], "big"))
-        row = int(self._heads.searchsorted(head))
-        while row < len(self._heads) and self._heads[row] == head:
+        head = int.from_bytes(blob_id[:8], "big")
+        heads = self._heads.data  # plain numbers, which cost less than numpy's
+        row = bisect_left(heads, head)
+        while row < len(heads) and heads[row] == head:
             yield row
             row += 1
 
@@ -210,7 +212,7 @@ class BlobIndex:
         return int(self._heads[row]).to_bytes(8, "big") + tail
 
     def _row(self, row: int) -> tuple[bytes, BlobEntry]:
-        offset, length, plain = map(int, self._numbers[row])
+        offset, length, plain = self._numbers[row].tolist()
         kind = KINDS[self._kinds[row]]
         entry = BlobEntry(kind, self._id(row), offset, length, None if plain == STORED_PLAIN else plain)
         return self.pack_ids[self._packs[row]], entry

@@ -45,6 +45,13 @@ class PreviousTrees:
     def __init__(self, reader: BlobReader) -> None:
         self._reader = reader
 
+    def nodes(self, tree_id: bytes) -> list[bytes] | None:
+        """The nodes of a former directory that is written as ours are; None for any other."""
+        try:
+            return split_tree(self._reader.load(TREE, tree_id))
+        except VaultDamaged:
+            return None
+
     def __call__(self, tree_id: bytes | None) -> PreviousFolder:
         if tree_id is None:
             return EMPTY

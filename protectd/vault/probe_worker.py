@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from protectd.common.errors import Cancelled
@@ -14,11 +15,12 @@ from protectd.vault.crew import work
 from protectd.vault.crypto import MasterKey
 from protectd.vault.index import BlobIndex
 from protectd.vault.issues import Issues
-from protectd.vault.opening import Identity
+from protectd.vault.opening import READ_DIRECTORY, Identity, Replaced, open_seen
 from protectd.vault.pool import Channel, Pool
 from protectd.vault.previous import PreviousTrees
 from protectd.vault.repository import BlobReader, Repository
-from protectd.vault.scan import Folder, Scanner, Tally
+from protectd.vault.same_folder import look
+from protectd.vault.scan import Folder, Scanner, Tally, holding, join
 from protectd.vault.shared import CancelFlag
 from protectd.vault.tree import directory_node
 
@@ -62,9 +64,12 @@ class _Prober:
         self._stored = StoredBlobs.attach(role.stored_blobs)
         self._issues = Issues()
         repository = Repository(role.bank, role.key, role.config)
+        self._previous = PreviousTrees(BlobReader(repository, role.index))
+        self._holding_excludes = holding(role.excludes)
+        self._own_process = role.own_process
         self._scanner = Scanner(
             role.excludes,
-            PreviousTrees(BlobReader(repository, role.index)),
+            self._previous,
             self._stored.has_all,
             self._issues,
             own_directory=role.own_process,
@@ -83,6 +88,30 @@ class _Prober:
     def _folder(self, job: FolderJob) -> FolderReply:
         if self._cancel.is_set():
             raise Cancelled
+        return self._quickly(job) or self._thoroughly(job)
+
+    def _quickly(self, job: FolderJob) -> FolderReply | None:
+        """None when anything is not as it was, or cannot be told at a glance."""
+        nodes = self._previous.nodes(job.previous_tree)
+        if nodes is None or job.path in self._holding_excludes or not self._own_process:
+            return None
+        try:
+            descriptor, _ = open_seen(job.path, READ_DIRECTORY, (job.device, job.inode))
+        except (OSError, Replaced):
+            return None
+        try:
+            os.fchdir(descriptor)
+            same = look(sorted(os.listdir(b".")), nodes, os.lstat, os.readlink, self._stored.has_all)
+        except OSError:
+            return None
+        finally:
+            os.close(descriptor)
+        if same is None:
+            return None
+        inner = [(join(job.path, name), *rest) for name, *rest in same.inner]
+        return FolderReply(True, inner, same.tally.numbers())
+
+    def _thoroughly(self, job: FolderJob) -> FolderReply:
         self._scanner.tally = Tally()
         issues = self._issues.count
         folder = Folder(job.path, Identity(job.device, job.inode), b"", None, 0, job.previous_tree)
@@ -93,4 +122,4 @@ class _Prober:
                 inner.append(tuple(FolderJob(found.path, *found.identity, found.previous_tree)))
         # Whoever is not the same is scanned again, and then its issues are told.
         same = self._issues.count == issues and folder.previous.is_made_of(folder.nodes)
-        return FolderReply(same, inner, astuple(self._scanner.tally))
+        return FolderReply(same, inner, self._scanner.tally.numbers())

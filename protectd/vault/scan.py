@@ -87,6 +87,17 @@ class Tally:
     logical_bytes: int = 0
     unmodified_bytes: int = 0
 
+    def numbers(self) -> tuple[int, ...]:
+        """What the constructor takes."""
+        return (
+            self.files,
+            self.directories,
+            self.others,
+            self.unmodified,
+            self.logical_bytes,
+            self.unmodified_bytes,
+        )
+
     def add(self, other: Tally) -> None:
         self.files += other.files
         self.directories += other.directories
@@ -113,7 +124,7 @@ class Scanner:
         own_directory: bool,
     ) -> None:
         self._excludes = frozenset(excludes)
-        self._holding_excludes = frozenset(os.path.dirname(path) for path in excludes)
+        self._holding_excludes = holding(excludes)
         self._previous = previous
         self._known = known
         self._issues = issues
@@ -204,7 +215,7 @@ class Scanner:
     def _file(self, spot: _Spot, status: os.stat_result, previous: PreviousFolder) -> FileEntry | None:
         self.tally.files += 1
         self.tally.logical_bytes += status.st_size
-        prefix = _prefix(spot.name, status)
+        prefix = prefix_of(spot.name, status)
         old = previous.node_like(prefix)
         if old is not None and same_prefix(old, prefix) and self._stored(content_of(old)):
             spot.folder.nodes[spot.place] = old
@@ -232,7 +243,7 @@ class Scanner:
 
     def _folder(self, spot: _Spot, status: os.stat_result, previous: PreviousFolder) -> Folder:
         self.tally.directories += 1
-        prefix = _prefix(spot.name, status)
+        prefix = prefix_of(spot.name, status)
         old = previous.node_like(prefix)
         if old is not None and same_prefix(old, prefix):
             prefix = until_content(old)
@@ -243,7 +254,7 @@ class Scanner:
     def _other(self, spot: _Spot, status: os.stat_result, kind: int) -> None:
         if kind == stat.S_IFLNK:
             target = os.fsencode(os.readlink(spot.name, dir_fd=spot.descriptor))
-            prefix = _prefix(spot.name, status, link_target=target)
+            prefix = prefix_of(spot.name, status, link_target=target)
         elif kind in (stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK):
             prefix = self._with_attributes(spot, status, None)
         else:
@@ -258,7 +269,7 @@ class Scanner:
         xattrs = self._attributes(spot)
         if plain is not None and not xattrs:
             return plain
-        return _prefix(spot.name, status, xattrs=xattrs)
+        return prefix_of(spot.name, status, xattrs=xattrs)
 
     def _attributes(self, spot: _Spot) -> Xattrs:
         where = spot.name if self._own_directory else b"/proc/self/fd/%d/%s" % (spot.descriptor, spot.name)
@@ -283,6 +294,11 @@ class _Spot:
         return join(self.folder.path, self.name)
 
 
+def holding(excludes: Collection[bytes]) -> frozenset[bytes]:
+    """The directories that hold an entry which is left out."""
+    return frozenset(os.path.dirname(path) for path in excludes)
+
+
 def read_attributes(path: bytes) -> Xattrs:
     """Extended attributes of a file, not of what a link points to; none where the file system has none."""
     try:
@@ -294,7 +310,8 @@ def read_attributes(path: bytes) -> Xattrs:
     return [(os.fsencode(name), os.getxattr(path, name, follow_symlinks=False)) for name in names]
 
 
-def _prefix(name: bytes, status: os.stat_result, *, link_target: bytes = b"", xattrs: Xattrs = ()) -> bytes:
+def prefix_of(name: bytes, status: os.stat_result, *, link_target: bytes = b"", xattrs: Xattrs = ()) -> bytes:
+    """A node up to its content, from what `lstat` tells of it."""
     user, group = user_name(status.st_uid), group_name(status.st_gid)
     return node_prefix(name, status, user, group, link_target=link_target, xattrs=xattrs)
 

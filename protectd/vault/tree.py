@@ -83,13 +83,18 @@ def node_prefix(
     :param xattrs: in the order of listxattr.
     :raises FormatError: a kind of file that is not stored.
     """
-    kind, mode = go_mode(status.st_mode)
+    kind, type_and_mode = _type_and_mode(status.st_mode)
     mtime = go_time(status.st_mtime_ns)
     parts = [
-        b'{"name":"%s","type":"%s",' % (name_json(name), kind.encode()),
-        b'"mode":%d,' % mode if mode else b"",
-        b'"mtime":"%s","atime":"%s","ctime":"%s",' % (mtime, mtime, go_time(status.st_ctime_ns)),
-        _owner_fields(status.st_uid, status.st_gid, user, group),
+        b'{"name":"%s",%s"mtime":"%s","atime":"%s","ctime":"%s",%s'
+        % (
+            name_json(name),
+            type_and_mode,
+            mtime,
+            mtime,
+            go_time(status.st_ctime_ns),
+            _owner_fields(status.st_uid, status.st_gid, user, group),
+        ),
         b'"inode":%d,' % status.st_ino if status.st_ino else b"",
         b'"device_id":%d,' % status.st_dev if status.st_dev else b"",
     ]
@@ -104,6 +109,13 @@ def node_prefix(
     if kind in _DEVICES and status.st_rdev:
         parts.append(b'"device":%d,' % status.st_rdev)
     return b"".join(parts)
+
+
+@lru_cache(maxsize=4096)
+def _type_and_mode(st_mode: int) -> tuple[str, bytes]:
+    """A node's type, and the fields that tell of it."""
+    kind, mode = go_mode(st_mode)
+    return kind, b'"type":"%s",%s' % (kind.encode(), b'"mode":%d,' % mode if mode else b"")
 
 
 @lru_cache(maxsize=1024)
