@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 from sqlalchemy.exc import IntegrityError
 
@@ -15,7 +15,10 @@ from protectd.common.clock import Clock
 from protectd.common.errors import ConfigurationError
 from protectd.common.ids import new_id
 from protectd.domain.secrets import Secrets
+from protectd.domain.vault_passwords import VaultPasswords
+from protectd.domain.vault_rotation import Rotation
 from protectd.model.models import Vault
+from protectd.model.repositories.secrets import SecretNotFound
 from protectd.model.repositories.vaults import VaultRowNotFound
 from protectd.model.states import VaultStatus, move
 from protectd.model.unit_of_work import Database
@@ -23,14 +26,11 @@ from protectd.plugin.base import BankObjectNotFound, BankPlugin
 from protectd.vault.config import VaultConfig
 from protectd.vault.crypto import MasterKey, Sealer
 from protectd.vault.engine import VaultEngine, VaultSession
-from protectd.vault.errors import VaultError
+from protectd.vault.errors import VaultError, WrongPassword
 from protectd.vault.keys import create_key_file
 from protectd.vault.repository import CONFIG, KEYS, Repository, WriterIdentity
 
-PASSWORD_BYTES = 32
-SECRET_TYPE = "vault-password"
-CONSUMER = ("protectd", "vault")
-"""Service and resource type of a vault among a secret's consumers."""
+T = TypeVar("T")
 
 
 class ProviderPlace(Protocol):
@@ -69,23 +69,28 @@ class Vaults:
         identity: WriterIdentity,
     ) -> None:
         self._database = database
-        self._secrets = secrets
+        self._passwords = VaultPasswords(database, secrets, service_project_id)
         self._engine = engine
         self._clock = clock
-        self._service_project_id = service_project_id
         self._identity = identity
         self._keys: dict[str, MasterKey] = {}
         self._locks: dict[tuple[str, str], threading.Lock] = {}
         self._guard = threading.Lock()
 
     @contextmanager
-    def session(self, provider: ProviderPlace, project_id: str) -> Iterator[VaultSession]:
-        """The open vault of a project; made when there is none yet.
+    def session(
+        self, provider: ProviderPlace, project_id: str, *, make: bool = True
+    ) -> Iterator[VaultSession]:
+        """The open vault of a project.
 
+        :param make: one when there is none yet.
+        :raises VaultRowNotFound: nothing was protected yet, and none is to be made.
         :raises VaultError: it is damaged, gone, or another than it was.
         :raises Unavailable: the database or the bank is away.
         """
         bank = provider.vault_bank(project_id)
+        if not make:
+            self._required(provider.id, project_id)
         key = self._master_key(provider.id, project_id, bank)
         with self._engine.session(bank, key) as session:
             yield session
@@ -99,11 +104,34 @@ class Vaults:
         bank = provider.vault_bank(project_id)
         if not bank.location:
             raise ConfigurationError(where=f"provider {provider.id}", reason="restic cannot open its bank")
-        vault = self._find(provider.id, project_id)
+        return bank.location, self.password(provider, project_id)
+
+    def password(self, provider: ProviderPlace, project_id: str) -> str:
+        """The one that the service opens the vault with; it is proven to.
+
+        :raises VaultRowNotFound: nothing was protected yet.
+        """
+        self._required(provider.id, project_id)
+        self._master_key(provider.id, project_id, provider.vault_bank(project_id))
+        return self._with_password(self._required(provider.id, project_id), str)
+
+    def rotate(self, provider: ProviderPlace, project_id: str) -> list[str]:
+        """Give the vault another password; ids of the key files that went. May be killed at any instant and
+        run again: see `vault_rotation`. Sessions that are open go on.
+
+        :raises VaultRowNotFound: nothing was protected yet.
+        """
+        bank = provider.vault_bank(project_id)
+        self._required(provider.id, project_id)
+        repository = Repository.with_key(bank, self._master_key(provider.id, project_id, bank))
+        vault = self._required(provider.id, project_id)
+        return Rotation(self._passwords, vault, repository, self._engine.options, self._clock).run()
+
+    def _required(self, provider_id: str, project_id: str) -> Vault:
+        vault = self._find(provider_id, project_id)
         if vault is None:
-            raise VaultRowNotFound(id=f"{provider.id}/{project_id}")
-        self._master_key(provider.id, project_id, bank)
-        return bank.location, self._password(vault)
+            raise VaultRowNotFound(id=f"{provider_id}/{project_id}")
+        return vault
 
     def _master_key(self, provider_id: str, project_id: str, bank: BankPlugin) -> MasterKey:
         """One thread at a time derives or makes the key of one vault; the others find it."""
@@ -133,21 +161,15 @@ class Vaults:
             return found
 
     def _add(self, provider_id: str, project_id: str) -> Vault:
-        password = base64.urlsafe_b64encode(secrets.token_bytes(PASSWORD_BYTES)).rstrip(b"=").decode()
+        password = self._passwords.new()
         vault = Vault(
             id=new_id(), provider_id=provider_id, project_id=project_id, initial=self._initial(password)
         )
         with self._database.write() as uow:
-            secret = self._secrets.add(
-                uow,
-                self._service_project_id,
-                password.encode(),
-                name=f"vault {vault.id}",
-                secret_type=SECRET_TYPE,
-            )
+            secret = self._passwords.add(uow, vault, password)
             vault.secret_id = secret.id
             uow.vaults.add(vault)
-            self._secrets.add_consumer(uow, secret.id, *CONSUMER, vault.id)
+            self._passwords.bind(uow, secret, vault)
         return vault
 
     def _initial(self, password: str) -> dict[str, str]:
@@ -170,7 +192,7 @@ class Vaults:
     def _open(self, vault: Vault, bank: BankPlugin) -> MasterKey:
         if vault.status == VaultStatus.CREATING and vault.initial is not None:
             _put_initial(bank, vault.initial)
-        repository = Repository.open(bank, self._password(vault))
+        repository = self._with_password(vault, partial(Repository.open, bank))
         if vault.status == VaultStatus.CREATING:
             self._ready(vault, repository)
         elif vault.repository_id != repository.config.id:
@@ -179,9 +201,15 @@ class Vaults:
             )
         return repository.key
 
-    def _password(self, vault: Vault) -> str:
-        with self._database.read() as uow:
-            return self._secrets.open(uow, vault.secret_id, self._service_project_id).decode()
+    def _with_password(self, vault: Vault, use: Callable[[str], T]) -> T:
+        """Use the present password; once more when it has just become another one."""
+        try:
+            return use(self._passwords.present(vault))
+        except (WrongPassword, SecretNotFound):
+            now = self._required(vault.provider_id, vault.project_id)
+            if now.secret_id == vault.secret_id:
+                raise
+            return use(self._passwords.present(now))
 
     def _ready(self, vault: Vault, repository: Repository) -> None:
         """Whoever is later finds it done."""

@@ -13,6 +13,7 @@ from protectd.plugin.base import BankPlugin
 from protectd.vault.crypto import MasterKey
 from protectd.vault.errors import WorkerLost
 from protectd.vault.forget import forget
+from protectd.vault.key_session import Keys
 from protectd.vault.maintenance import PruneVault
 from protectd.vault.operation import BEGUN, CANCEL, COUNTS, GO, READY
 from protectd.vault.options import EngineOptions
@@ -215,6 +216,11 @@ class VaultSession:
     def snapshots(self) -> list[Snapshot]:
         """All, oldest first."""
         return Repository.with_key(self._bank, self._key).snapshots()
+
+    @property
+    def keys(self) -> Keys:
+        """Who can open it."""
+        return Keys(self._bank, self._key, self._engine.options)
 
     @contextmanager
     def reading(self, progress: Progress | None = None) -> Iterator[Reading]:

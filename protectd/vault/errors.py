@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protectd.common.errors import Conflict, NotFound, ProtectdError, Unavailable
+from protectd.common.errors import BadRequest, Conflict, NotFound, ProtectdError, Unavailable
 
 
 class VaultError(ProtectdError):
@@ -27,6 +27,23 @@ class WrongPassword(VaultError):
 
     code = "vault.wrong_password"
     message = "none of the vault's {keys} key(s) opens with this password"
+
+
+class EmptyPassword(VaultError, BadRequest):
+    code = "vault.empty_password"
+    message = "the password is empty: everybody who reaches the bank could open the vault"
+
+
+class KeyNotFound(VaultError, NotFound):
+    code = "vault.key_not_found"
+    message = "the vault has no key {key_id}; key list prints them"
+
+
+class KeyNeeded(VaultError, Conflict):
+    """Without this key file the vault would not open any more."""
+
+    code = "vault.key_needed"
+    message = "key {key_id} stays: {reason}"
 
 
 class UnsupportedVault(VaultError):

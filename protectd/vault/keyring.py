@@ -41,6 +41,14 @@ def key_names(bank: BankPlugin) -> list[str]:
     return sorted(name for item in bank.list(KEYS) if is_id(name := item.key.rpartition("/")[2]))
 
 
+def opens(bank: BankPlugin, name: str, password: str) -> bool:
+    """Whether a key file belongs to a password; no for one that is gone.
+
+    :raises VaultDamaged: the file is not what was written.
+    """
+    return _try_key(bank, name, password) is not None
+
+
 def store_key(
     bank: BankPlugin,
     key: MasterKey,
@@ -56,14 +64,18 @@ def store_key(
     return name
 
 
-def _try_key(bank: BankPlugin, name: str, password: str) -> MasterKey | None:
-    try:
-        raw = bank.get(f"{KEYS}/{name}")
-    except BankObjectNotFound:
-        return None
+def load_key_file(bank: BankPlugin, name: str) -> bytes:
+    """:raises BankObjectNotFound: there is none. :raises VaultDamaged: other bytes than were written."""
+    raw = bank.get(f"{KEYS}/{name}")
     if hashlib.sha256(raw).hexdigest() != name:
         raise VaultDamaged(object=f"{KEYS}/{name}", reason="its bytes do not fit its name")
+    return raw
+
+
+def _try_key(bank: BankPlugin, name: str, password: str) -> MasterKey | None:
     try:
-        return open_key_file(raw, password)
+        return open_key_file(load_key_file(bank, name), password)
+    except BankObjectNotFound:
+        return None
     except FormatError as error:
         raise VaultDamaged(object=f"{KEYS}/{name}", reason=str(error)) from error

@@ -14,7 +14,7 @@ import orjson
 
 from protectd.vault.crypto import MasterKey, Sealer
 from protectd.vault.errors import FormatError, UnitDamaged
-from protectd.vault.gofmt import clean_text, datetime_text
+from protectd.vault.gofmt import clean_text, datetime_text, parse_datetime
 
 SALT_BYTES = 64
 _MAX_MEMORY_BYTES = 1 << 30
@@ -82,6 +82,17 @@ def open_key_file(raw: bytes, password: str) -> MasterKey | None:
     except UnitDamaged:
         return None
     return _decode_master(plain)
+
+
+def key_file_facts(raw: bytes) -> tuple[datetime | None, str, str]:
+    """When it was made, and by whom (user and host), as it says itself: nothing proves it.
+
+    :raises FormatError: the file is no key file.
+    """
+    _parse(raw)
+    fields: dict[str, Any] = orjson.loads(raw)
+    created = parse_datetime(str(fields["created"])) if fields.get("created") else None
+    return created, str(fields.get("username", "")), str(fields.get("hostname", ""))
 
 
 def _parse(raw: bytes) -> tuple[ScryptCost, bytes, bytes]:

@@ -17,7 +17,8 @@ from protectd.common.clock import SystemClock
 from protectd.common.errors import ConfigurationError
 from protectd.common.ids import new_id
 from protectd.domain.secrets import SecretInUse, Secrets
-from protectd.domain.vaults import CONSUMER, OtherVault, Vaults
+from protectd.domain.vault_passwords import CONSUMER
+from protectd.domain.vaults import OtherVault, Vaults
 from protectd.model.models import Vault
 from protectd.model.repositories.base import Page
 from protectd.model.repositories.secrets import SecretNotFound

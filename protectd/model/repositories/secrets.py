@@ -31,6 +31,17 @@ class SecretRepository(Repository[Secret]):
         )
         return self.session.scalars(query).one_or_none()
 
+    def consumed_by(self, service: str, resource_type: str, resource_id: str) -> list[Secret]:
+        """All secrets that one consumer depends on, oldest first."""
+        query = (
+            select(Secret)
+            .join(SecretConsumer, SecretConsumer.secret_id == Secret.id)
+            .where(SecretConsumer.digest == consumer_digest(service, resource_type, resource_id))
+            .where(Secret.deleted.is_(False))
+            .order_by(Secret.created_at, Secret.id)
+        )
+        return self.all(query)
+
     def has_consumers(self, secret_id: str) -> bool:
         query = select(SecretConsumer.id).where(SecretConsumer.secret_id == secret_id).limit(1)
         return self.session.scalar(query) is not None
