@@ -58,6 +58,8 @@ class CheckReport:
     read_bytes: int = 0
     errors: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
+    read_packs: int = 0
+    """Of the packs, how many were read whole: fewer when only a share was asked for."""
 
     @property
     def ok(self) -> bool:

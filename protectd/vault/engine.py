@@ -17,6 +17,7 @@ from protectd.vault.key_session import Keys
 from protectd.vault.maintenance import PruneVault
 from protectd.vault.operation import BEGUN, CANCEL, COUNTS, GO, READY
 from protectd.vault.options import EngineOptions
+from protectd.vault.pack_share import PackShare
 from protectd.vault.pool import DONE, FAILED, Place, Pool, ProcessPool, Role, ThreadPool, receive, send
 from protectd.vault.reading import Reading, reading
 from protectd.vault.repository import Repository
@@ -197,10 +198,16 @@ class VaultSession:
         return report
 
     def check(
-        self, snapshot_ids: Sequence[str] | None, *, read_data: bool, progress: Progress | None = None
+        self,
+        snapshot_ids: Sequence[str] | None,
+        *,
+        read_data: bool,
+        share: PackShare | None = None,
+        progress: Progress | None = None,
     ) -> CheckReport:
+        """:param share: of the packs, which are read; structure is checked of all."""
         wanted = None if snapshot_ids is None else tuple(snapshot_ids)
-        role = CheckVault(self._bank, self._key, self._engine.options, wanted, read_data)
+        role = CheckVault(self._bank, self._key, self._engine.options, wanted, read_data, share)
         report: CheckReport = self._run(role, progress)
         return report
 

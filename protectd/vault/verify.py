@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import zstandard
@@ -25,6 +25,7 @@ from protectd.vault.maintenance import ReportedProgress
 from protectd.vault.operation import ListeningClock, Reporter
 from protectd.vault.options import EngineOptions
 from protectd.vault.pack import BlobEntry
+from protectd.vault.pack_share import PackShare
 from protectd.vault.pool import Channel, Pool
 from protectd.vault.repository import Repository
 from protectd.vault.shared import CancelFlag, Pages
@@ -41,13 +42,14 @@ Pack = tuple[bytes, list[BlobEntry]]
 
 @dataclass(frozen=True)
 class CheckVault:
-    """Role of a planner."""
+    """Role of a planner. :ivar share: of the needed packs, which are read; None for all of them."""
 
     bank: BankPlugin
     key: MasterKey
     options: EngineOptions
     snapshot_ids: Sequence[str] | None
     read_data: bool
+    share: PackShare | None = None
 
     def run(self, channel: Channel, pool: Pool) -> CheckReport:
         repository = Repository.with_key(self.bank, self.key)
@@ -64,21 +66,23 @@ class CheckVault:
             cancel = stack.enter_context(closing(CancelFlag.create()))
             worker = CheckWorker(self.bank, self.key, cancel.path)
             crew = stack.enter_context(Crew(pool, [worker] * self.options.worker_count, cancel))
-            reading = _Reading(reporter, crew)
+            reading = _Reading(reporter, crew, self.share)
             structure = check_structure(repository, self.snapshot_ids, _Walking(reporter, reading), reading)
-            return structure.report(reading.finish())
+            read_bytes = reading.finish()
+            return replace(structure.report(read_bytes), read_packs=reading.read_packs)
 
 
 class _Reading(Needed):
     """Hands needed packs to the workers; what is wrong with them goes to the findings."""
 
-    def __init__(self, reporter: Reporter, crew: Crew) -> None:
+    def __init__(self, reporter: Reporter, crew: Crew, share: PackShare | None = None) -> None:
         self._reporter = reporter
         self._crew = crew
+        self._share = share
         self._waiting: deque[int] = deque()
         self._told = 0
         self._read_bytes = 0
-        self._read_packs = 0
+        self.read_packs = 0
 
     def begin(self, index: BlobIndex, findings: Findings) -> None:
         self._ids = index.pack_ids
@@ -86,6 +90,8 @@ class _Reading(Needed):
         self._findings = findings
 
     def need(self, numbers: Sequence[int]) -> None:
+        if self._share is not None:
+            numbers = [number for number in numbers if self._ids[number] in self._share]
         self._waiting.extend(numbers)
         self._told += len(numbers)
 
@@ -108,10 +114,10 @@ class _Reading(Needed):
     def _collect(self, timeout_s: float) -> None:
         for _, (errors, size) in self._crew.replies(timeout_s):
             self._read_bytes += size
-            self._read_packs += 1
+            self.read_packs += 1
             for error in errors:
                 self._findings.error(error)
-        counts = Counts("read", self._read_bytes, done_files=self._read_packs, total_files=self._told)
+        counts = Counts("read", self._read_bytes, done_files=self.read_packs, total_files=self._told)
         self._reporter.tell(counts)
 
 
