@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,7 @@ from protectd.vault.index_files import (
     encode_index,
     part_of,
 )
+from protectd.vault.index_merge import Rows, big_words, merge
 from protectd.vault.pack import (
     COMPRESSED_ENTRY_BYTES,
     PACK_OVERHEAD_BYTES,
@@ -51,17 +51,7 @@ class BlobIndex:
     """
 
     def __init__(self, parts: Iterable[IndexPart]) -> None:
-        self.pack_ids, columns, repeated = _merge(parts)
-        pack_numbers, kinds, ids, numbers = columns
-        heads = np.ascontiguousarray(ids[:, :8]).view(">u8").reshape(len(ids)).astype(np.uint64)
-        order = _sorted_rows(heads, ids, kinds, pack_numbers, numbers)
-        if repeated:
-            order = _without_repeats(order, ids, kinds, pack_numbers, numbers)
-        self._heads = heads[order]
-        self._tails = np.ascontiguousarray(ids[order, 8:])
-        self._packs = pack_numbers[order]
-        self._kinds = kinds[order]
-        self._numbers = numbers[order]
+        self.pack_ids, self._heads, self._tails, self._packs, self._kinds, self._numbers = merge(parts)
 
     @classmethod
     def of(cls, packs: Packs) -> BlobIndex:
@@ -138,7 +128,7 @@ class BlobIndex:
         if not ids:
             return np.empty(0, np.intp)
         asked = np.frombuffer(b"".join(ids), np.uint8).reshape(len(ids), 32)
-        heads = np.ascontiguousarray(asked[:, :8]).view(">u8").reshape(len(ids)).astype(np.uint64)
+        heads = big_words(asked[:, :8])
         rows = np.searchsorted(self._heads, heads).astype(np.intp)
         there = np.minimum(rows, max(len(self) - 1, 0))
         if len(self):
@@ -187,7 +177,7 @@ class BlobIndex:
     def known(self, kind: str) -> KnownBlobs:
         """The ids of one kind alone, for those who ask only whether a blob is there."""
         rows = self._kinds == KIND_NUMBERS[kind]
-        return KnownBlobs(self._heads[rows], _second_words(self._tails[rows]))
+        return KnownBlobs(self._heads[rows], big_words(self._tails[rows, :8]))
 
     def _find(self, kind: str, blob_id: bytes) -> int:
         for row in self._rows(blob_id):
@@ -268,68 +258,6 @@ class KnownBlobs:
         words = np.frombuffer(buffer, dtype=np.uint64)
         half = len(words) // 2
         return cls(words[:half], words[half:])
-
-
-Columns = tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint32]]
-
-
-def _merge(parts: Iterable[IndexPart]) -> tuple[list[bytes], Columns, bool]:
-    """All parts in one, packs numbered anew; and whether a pack stood in more than one part."""
-    places: dict[bytes, int] = {}
-    gathered = [(_NO_PACKS, _NO_PACKS.astype(np.uint8), _NO_IDS, _NO_NUMBERS)]
-    listed = 0
-    for part in parts:
-        here = [places.setdefault(pack_id, len(places)) for pack_id in part.pack_ids]
-        listed += len(here)
-        gathered.append((np.array(here, np.uint32)[part.packs], part.kinds, part.ids, part.numbers))
-    packs, kinds, ids, numbers = (np.concatenate(column) for column in zip(*gathered, strict=True))
-    return list(places), (packs, kinds, ids, numbers), listed != len(places)
-
-
-_NO_PACKS = np.empty(0, np.uint32)
-_NO_IDS = np.empty((0, 32), np.uint8)
-_NO_NUMBERS = np.empty((0, 3), np.uint32)
-
-
-Rows = npt.NDArray[np.intp]
-
-
-def _sorted_rows(
-    heads: npt.NDArray[np.uint64],
-    ids: npt.NDArray[np.uint8],
-    kinds: npt.NDArray[np.uint8],
-    packs: npt.NDArray[np.uint32],
-    numbers: npt.NDArray[np.uint32],
-) -> Rows:
-    """Order by id, kind, pack, offset. Nearly all ids differ in their heads: only ties look further."""
-    order = np.argsort(heads, kind="stable")
-    same = heads[order[1:]] == heads[order[:-1]]
-    tied = np.zeros(len(order), np.bool_)
-    tied[1:] |= same
-    tied[:-1] |= same
-    rows = order[tied]
-    words = np.ascontiguousarray(ids[rows]).view(">u8")
-    keys = (numbers[rows, 0], packs[rows], kinds[rows], words[:, 3], words[:, 2], words[:, 1], words[:, 0])
-    order[tied] = rows[np.lexsort(keys)]
-    return order
-
-
-def _without_repeats(
-    order: Rows,
-    ids: npt.NDArray[np.uint8],
-    kinds: npt.NDArray[np.uint8],
-    packs: npt.NDArray[np.uint32],
-    numbers: npt.NDArray[np.uint32],
-) -> Rows:
-    """One of each set of rows that are equal in every column; equal rows stand side by side."""
-    one, other = order[1:], order[:-1]
-    repeats = (packs[one] == packs[other]) & (kinds[one] == kinds[other])
-    repeats &= (ids[one] == ids[other]).all(axis=1) & (numbers[one] == numbers[other]).all(axis=1)
-    return order[np.concatenate([[True], ~repeats])] if len(order) else order
-
-
-def _second_words(tails: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
-    return np.ascontiguousarray(tails[:, :8]).view(">u8").reshape(len(tails)).astype(np.uint64)
 
 
 def decode_index(raw: bytes) -> dict[bytes, list[BlobEntry]]:

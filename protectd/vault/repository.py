@@ -214,7 +214,8 @@ class Repository:
 
     def load_index(self) -> BlobIndex:
         """All index files in one. :raises VaultDamaged: one of them is."""
-        return BlobIndex(self.index_files().values())
+        parts = self.index_files()
+        return BlobIndex(parts.pop(name) for name in list(parts))  # each file is let go when it was taken in
 
     def load_blob(self, kind: str, blob_id: bytes, index: BlobIndex | None = None) -> bytes:
         """One blob, from any good copy.

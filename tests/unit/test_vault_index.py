@@ -4,6 +4,8 @@ import json
 import os
 import pickle
 import random
+import tracemalloc
+from collections.abc import Iterator
 
 import numpy as np
 import orjson
@@ -13,6 +15,7 @@ from protectd.vault.errors import FormatError
 from protectd.vault.index import (
     MAX_BLOBS,
     BlobIndex,
+    IndexPart,
     KnownBlobs,
     decode_index,
     decode_part,
@@ -191,3 +194,26 @@ def test_fields_of_other_programs_are_ignored() -> None:
     )
     assert decode_index(raw) == {b"\xcd" * 32: [BlobEntry(DATA, b"\xab" * 32, 0, 50, 20)]}
     assert decode_index(b'{"packs":null}') == {}
+
+
+def test_takes_at_most_64_bytes_a_blob_and_little_more_while_it_is_made() -> None:
+    blobs, files = 20_000, 25
+
+    def parts() -> Iterator[IndexPart]:
+        for number in range(files):
+            packs = np.repeat(np.arange(20, dtype=np.uint32), blobs // 20)
+            ids = np.frombuffer(os.urandom(32 * blobs), np.uint8).reshape(blobs, 32)
+            kinds, numbers = np.zeros(blobs, np.uint8), np.ones((blobs, 3), np.uint32)
+            yield IndexPart(
+                [b"%32d" % (number * 20 + pack) for pack in range(20)], packs, kinds, ids, numbers
+            )
+
+    tracemalloc.start()
+    try:
+        index = BlobIndex(parts())
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(index) == blobs * files
+    assert held / len(index) < 64
+    assert peak / len(index) < 100
