@@ -75,6 +75,51 @@ class PruneReport:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointStats:
+    """What one checkpoint, or one snapshot that belongs to none, takes. Bytes.
+
+    :ivar name: the checkpoint's id, or the snapshot's.
+    :ivar logical_bytes: of its files, each as often as it has a name.
+    :ivar stored_bytes: of the different blobs it needs, as they lie in the bank.
+    :ivar unique_bytes: of those that no other checkpoint needs: what its deletion gives back.
+    """
+
+    name: str
+    is_checkpoint: bool
+    snapshot_ids: tuple[str, ...]
+    files: int
+    logical_bytes: int
+    stored_bytes: int
+    unique_bytes: int
+
+    @property
+    def shared_bytes(self) -> int:
+        return self.stored_bytes - self.unique_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VaultStats:
+    """What a vault takes. Bytes; `stored` is all packs, `needed` and `plain` the different blobs that
+    snapshots need, as they lie there and as they were, `shared` those that several checkpoints need.
+
+    `unneeded_bytes` is what no snapshot needs: a prune gives it back, except what is not worth a rewrite.
+    `errors` name what could not be counted.
+    """
+
+    snapshots: int = 0
+    packs: int = 0
+    blobs: int = 0
+    logical_bytes: int = 0
+    plain_bytes: int = 0
+    stored_bytes: int = 0
+    needed_bytes: int = 0
+    shared_bytes: int = 0
+    unneeded_bytes: int = 0
+    checkpoints: tuple[CheckpointStats, ...] = ()
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RestoreOptions:
     """How a tree is written back.
 

@@ -8,7 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from protectd.common.progress import Progress
-from protectd.common.reports import CheckReport, PruneReport, RestoreOptions, RestoreReport, SaveReport
+from protectd.common.reports import (
+    CheckReport,
+    PruneReport,
+    RestoreOptions,
+    RestoreReport,
+    SaveReport,
+    VaultStats,
+)
 from protectd.plugin.base import BankPlugin
 from protectd.vault.crypto import MasterKey
 from protectd.vault.errors import WorkerLost
@@ -24,6 +31,7 @@ from protectd.vault.repository import Repository
 from protectd.vault.restore import RestoreTree
 from protectd.vault.save import SaveTree
 from protectd.vault.snapshot import Snapshot
+from protectd.vault.stats import CountVault
 from protectd.vault.verify import CheckVault
 from protectd.vault.warm import WarmPlanner
 
@@ -209,6 +217,12 @@ class VaultSession:
         wanted = None if snapshot_ids is None else tuple(snapshot_ids)
         role = CheckVault(self._bank, self._key, self._engine.options, wanted, read_data, share)
         report: CheckReport = self._run(role, progress)
+        return report
+
+    def stats(self, progress: Progress | None = None) -> VaultStats:
+        """What the vault takes, and each checkpoint in it."""
+        role = CountVault(self._bank, self._key, self._engine.options)
+        report: VaultStats = self._run(role, progress)
         return report
 
     def forget(self, snapshot_ids: Sequence[str]) -> None:
