@@ -7,6 +7,7 @@ from protectd.common.errors import InvalidField, NotFound
 
 class NoSuchPath(NotFound):
     code = "path.not_found"
+    place = "path"
     message = "there is nothing at this path"
 
 

@@ -29,8 +29,8 @@ def body(error: ProtectdError, request_id: str) -> dict[str, Any]:
     """The fault name comes first: a client takes the first value whatever its key."""
     message = str(error)
     fault = {"code": error.status, "message": message, "error": error.code}
-    if "field" in error.facts:
-        fault["field"] = str(error.facts["field"])
+    if error.field is not None:
+        fault["field"] = error.field
     if error.status in (413, 429):
         fault["retryAfter"] = error.facts.get("retry_after_s", 0)
     return {

@@ -18,6 +18,7 @@ class UnreadableRequest(ProtectdError):
     """The server gave up on a request before any application saw it."""
 
     code = "request.unreadable"
+    place = "request"
     message = "{reason}"
     status: ClassVar[int] = 400
 
@@ -25,22 +26,27 @@ class UnreadableRequest(ProtectdError):
 class OversizedBody(UnreadableRequest):
     status = 413
     code = "too_large"
+    place = "body"
 
 
 class OversizedPath(UnreadableRequest):
     status = 414
+    place = "path"
 
 
 class UnknownExpectation(UnreadableRequest):
     status = 417
+    place = "Expect"
 
 
 class OversizedHeaders(UnreadableRequest):
     status = 431
+    place = "headers"
 
 
 class UnknownCoding(UnreadableRequest):
     status = 501
+    place = "Transfer-Encoding"
 
 
 KINDS: dict[int, type[UnreadableRequest]] = {

@@ -7,7 +7,7 @@ raises them; the categories are here.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class ProtectdError(Exception):
@@ -16,10 +16,22 @@ class ProtectdError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal"
     message: ClassVar[str] = "internal error"
+    place: ClassVar[str | None] = None
+    """The part of a request that each error of the class is about, where there is but one."""
 
     def __init__(self, **facts: Any) -> None:
         super().__init__(self.message.format(**facts))
         self.facts = facts
+
+    @property
+    def field(self) -> str | None:
+        """What in the request is at fault: a path in the body, or the name of a parameter or header."""
+        told = self.facts.get("field", self.place)
+        return None if told is None else str(told)
+
+    def at(self, field: str) -> Self:
+        """The same error about another field."""
+        return type(self)(**self.facts | {"field": field})
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Errors cross process borders with their facts."""
@@ -74,6 +86,7 @@ class MethodNotAllowed(ProtectdError):
 class NotAcceptable(ProtectdError):
     status = 406
     code = "not_acceptable"
+    place = "Accept"
     message = "{reason}"
 
 
@@ -86,12 +99,14 @@ class Conflict(ProtectdError):
 class TooLarge(ProtectdError):
     status = 413
     code = "too_large"
+    place = "body"
     message = "the body is larger than {limit_bytes} bytes"
 
 
 class UnsupportedMediaType(ProtectdError):
     status = 415
     code = "unsupported_media_type"
+    place = "Content-Type"
     message = "send the body as {expected}"
 
 

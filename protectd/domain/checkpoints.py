@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from protectd.common.errors import BadRequest, Conflict, InvalidField
+from protectd.common.fields import about, join
 from protectd.domain.resources import Resolver
 from protectd.model.models import Checkpoint, Plan
 from protectd.model.repositories.checkpoints import CheckpointNotFound
@@ -68,13 +69,21 @@ def usable(
 ) -> Checkpoint:
     """The available checkpoint that a restore or verification asks for, locked against its deletion.
 
+    :param field: where both ids stand.
     :raises CheckpointNotFound: the project has none such.
     :raises InvalidField: it is another provider's.
     :raises CheckpointNotAvailable: it is not, or not any more.
     """
-    checkpoint = uow.checkpoints.get(checkpoint_id, project_id, lock=True)
+    with about(join(field, "checkpoint_id")):
+        checkpoint = uow.checkpoints.get(checkpoint_id, project_id, lock=True)
     if checkpoint.provider_id != provider_id:
-        raise InvalidField(field=f"{field}.provider_id", reason="is not the provider of this checkpoint")
+        reason = "is not the provider of this checkpoint"
+        raise InvalidField(field=join(field, "provider_id"), reason=reason)
+    with about(join(field, "checkpoint_id")):
+        _check_available(checkpoint)
+    return checkpoint
+
+
+def _check_available(checkpoint: Checkpoint) -> None:
     if checkpoint.status != CheckpointStatus.AVAILABLE:
         raise CheckpointNotAvailable(checkpoint_id=checkpoint.id, state=checkpoint.status)
-    return checkpoint

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
-from protectd.common.errors import InvalidField
-from protectd.common.fields import join
+from protectd.common.fields import below
 from protectd.common.ids import canonical_id, new_id
 from protectd.domain import validation
 from protectd.domain.providers import Protectables
 from protectd.model.models import Instance
 from protectd.model.unit_of_work import UnitOfWork
-from protectd.plugin.base import Access, InvalidResource, PathNotAllowed, ProtectablePlugin
+from protectd.plugin.base import Access, PathNotAllowed, ProtectablePlugin
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class Registry:
         """
         plugin = self.protectables.get(type)
         validation.check(properties, plugin.properties_schema(), field)
-        normal = check_properties(plugin, properties, accesses, field)
+        with below(field):
+            normal = check_properties(plugin, properties, accesses)
         identity = plugin.identity(normal)
         hashed = None if identity is None else hashlib.sha256(identity.encode()).hexdigest()
         return self._known(type, hashed) or self._add(type, name, normal, hashed, id)
@@ -88,26 +89,18 @@ class Registry:
 
 
 def check_properties(
-    plugin: ProtectablePlugin, properties: Mapping[str, Any], accesses: Sequence[Access], field: str
+    plugin: ProtectablePlugin, properties: Mapping[str, Any], accesses: Sequence[Access]
 ) -> dict[str, Any]:
     """Properties in normal form, if one of `accesses` allows them.
 
-    :raises InvalidResource: with `field` put before what the plug-in names.
+    :raises InvalidResource: the plug-in cannot use them; its field is relative to them.
+    :raises PathNotAllowed: none of `accesses` allows them.
     """
-    refusal: PathNotAllowed | None = None
-    for access in accesses or (Access(),):
-        try:
+    *others, last = accesses or (Access(),)
+    for access in others:
+        with suppress(PathNotAllowed):
             return plugin.check_properties(properties, access)
-        except PathNotAllowed as error:
-            refusal = error
-        except InvalidResource as error:
-            raise within_field(error, field) from error
-    raise refusal or InvalidField(field=field, reason="cannot be used")
-
-
-def within_field(error: InvalidField, field: str) -> InvalidResource:
-    """A plug-in's refusal, told from the top of the request."""
-    return InvalidResource(field=join(field, error.facts["field"]), reason=error.facts["reason"])
+    return plugin.check_properties(properties, last)
 
 
 def own_properties(plugin: ProtectablePlugin, extra_info: Any) -> dict[str, Any] | None:

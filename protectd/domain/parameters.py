@@ -7,7 +7,6 @@ from typing import Any
 
 from protectd.common.errors import InvalidField
 from protectd.common.fields import join, shown
-from protectd.common.ids import is_uuid_like
 from protectd.domain import validation
 
 Parameters = Mapping[str, Mapping[str, Any]]
@@ -17,25 +16,21 @@ def check(
     parameters: Parameters,
     schemas: Mapping[str, validation.Schema],
     field: str,
-    ids: Collection[str] | None = None,
+    keys: Collection[str],
 ) -> None:
     """
     :param schemas: by resource type; other types are unknown.
-    :param ids: the resources there are; None: any id may be named.
+    :param keys: `type#id` of the resources there are; parameters of any other would never be looked at.
     :raises InvalidField: names the first parameter that does not fit.
     """
     for key, values in parameters.items():
         where = join(field, shown(key))
-        type, marked, id = key.partition("#")
+        type, marked, _ = key.partition("#")
         if type not in schemas:
             raise InvalidField(field=where, reason="is no resource type of this provider")
-        if marked and not _names(id, ids):
+        if marked and key not in keys:
             raise InvalidField(field=where, reason="names no resource that is here")
         validation.check(values, schemas[type], where)
-
-
-def _names(id: str, ids: Collection[str] | None) -> bool:
-    return is_uuid_like(id) if ids is None else id in ids
 
 
 def overlay(parameters: Parameters, type: str, id: str) -> dict[str, Any]:
@@ -43,7 +38,11 @@ def overlay(parameters: Parameters, type: str, id: str) -> dict[str, Any]:
     return {**parameters.get(type, {}), **parameters.get(f"{type}#{id}", {})}
 
 
-def place(parameters: Parameters, type: str, id: str, name: str) -> str:
-    """The key of `parameters` that gave this resource its parameter `name`."""
+def place(parameters: Parameters, type: str, id: str, name: str | None) -> str:
+    """Where in `parameters` stands what held for this resource: its parameter `name`, a dotted path, or, for
+    None, all of them. One that is not given would stand with its type's."""
     own = f"{type}#{id}"
-    return own if name in parameters.get(own, {}) else type
+    if name is None:
+        return own if own in parameters else type
+    first = name.partition(".")[0]
+    return join(own if first in parameters.get(own, {}) else type, name)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from protectd.common.errors import BadRequest, Conflict
+from protectd.common.fields import join
 from protectd.common.ids import new_id
 from protectd.domain import parameters
 from protectd.domain.instances import Registry
@@ -36,8 +37,9 @@ def create(
 
     :param wanted: fits the schema of a plan; `field` is where it stands.
     """
-    parameters.check(wanted["parameters"], provider.options_schemas, f"{field}.parameters")
-    resources = Resolver(registry, provider, access).resolve(wanted["resources"], f"{field}.resources")
+    resources = Resolver(registry, provider, access).resolve(wanted["resources"], join(field, "resources"))
+    keys = [resource.key for resource in resources]
+    parameters.check(wanted["parameters"], provider.options_schemas, join(field, "parameters"), keys)
     plan = Plan(
         id=new_id(),
         name=wanted["name"],
@@ -52,20 +54,22 @@ def create(
 
 
 def update(plan: Plan, wanted: Mapping[str, Any], resolver: Resolver | None, field: str) -> None:
-    """Change a plan that is suspended; a started one can only be suspended.
+    """Change a plan that is suspended; a started one can only be suspended. The parameters of a resource
+    that leaves stay with the plan: they hold again when it comes back.
 
     :param resolver: needed where `wanted` has resources.
     :raises PlanNotSuspended: it is started and something else than its status is to change.
     """
     status = wanted.get("status", plan.status)
-    if plan.status != PlanStatus.SUSPENDED and wanted.keys() - {"status"}:
-        raise PlanNotSuspended(plan_id=plan.id, state=plan.status)
+    others = sorted(wanted.keys() - {"status"})
+    if plan.status != PlanStatus.SUSPENDED and others:
+        raise PlanNotSuspended(plan_id=plan.id, state=plan.status, field=join(field, others[0]))
     if status != plan.status:
         check_move(plan.kind, plan.status, status)
     for name in wanted.keys() & {"name", "description", "status"}:
         setattr(plan, name, wanted[name])
     if resolver is not None and "resources" in wanted:
-        rows = resolver.resolve(wanted["resources"], f"{field}.resources")
+        rows = resolver.resolve(wanted["resources"], join(field, "resources"))
         resolver.uow.plans.replace_resources(plan, rows)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from protectd.common.errors import Conflict, InvalidField
-from protectd.common.fields import join
+from protectd.common.fields import about, join
 from protectd.common.ids import canonical_id, is_uuid_like
 from protectd.domain.instances import Registry, check_properties, own_properties
 from protectd.domain.providers import Provider
@@ -53,20 +53,21 @@ class Resolver:
                 raise InvalidField(field=join(where, "id"), reason="is given twice")
             rows[row.key] = row
             hosts.add(instance.host)
-        _check_together(hosts)
+        with about(field):
+            _check_together(hosts)
         return list(rows.values())
 
     def _instance(self, item: Mapping[str, Any], where: str) -> Instance:
-        plugin = self._plugin(item["type"], where)
+        plugin = self._plugin(item["type"], join(where, "type"))
         properties = own_properties(plugin, item.get("extra_info"))
         if properties is None:
             return self._registered(plugin, item, where)
         return self._placed(item, properties, where)
 
-    def _plugin(self, type: str, where: str) -> ProtectablePlugin:
+    def _plugin(self, type: str, field: str) -> ProtectablePlugin:
         known = type in self._registry.protectables and type in self._provider.protections
         if not known:
-            raise InvalidField(field=join(where, "type"), reason="is no type that this provider protects")
+            raise InvalidField(field=field, reason="is no type that this provider protects")
         return self._registry.protectables.get(type)
 
     def _placed(self, item: Mapping[str, Any], properties: dict[str, Any], where: str) -> Instance:
@@ -85,18 +86,20 @@ class Resolver:
         return instance
 
     def _registered(self, plugin: ProtectablePlugin, item: Mapping[str, Any], where: str) -> Instance:
-        needed = ", ".join(plugin.properties_schema().get("required", ()))
+        needed, here = ", ".join(plugin.properties_schema().get("required", ())), join(where, "id")
         if not item.get("id"):
-            raise InvalidField(field=join(where, "id"), reason=f"is required without {needed} in extra_info")
+            raise InvalidField(field=here, reason=f"is required without {needed} in extra_info")
         instance = self.uow.instances.find(_id(item), self._registry.project_id)
         if instance is None or instance.type != item["type"]:
             reason = f"is no registered instance, and extra_info has no {needed}"
-            raise InvalidField(field=join(where, "id"), reason=reason)
-        check_properties(plugin, instance.properties, [self._access], where)
+            raise InvalidField(field=here, reason=reason)
+        with about(here):
+            check_properties(plugin, instance.properties, [self._access])
         return instance
 
     def prepare(self, checkpoint: Checkpoint) -> None:
-        """Make a new checkpoint say by itself where its resources are, and on which host.
+        """Make a new checkpoint say by itself where its resources are, and on which host. Its caller knows by
+        which field the client asked for it.
 
         :raises PathNotAllowed: the caller may not read one of them: an administrator made this plan.
         :raises ResourceGone: an instance was removed since.
@@ -118,7 +121,7 @@ class Resolver:
                 raise ResourceGone(resource=resource.key)
             properties = dict(instance.properties)
             resource.extra_info = {**(resource.extra_info or {}), **properties}
-        check_properties(plugin, properties, [self._access], "resource")
+        check_properties(plugin, properties, [self._access])
         return self._registry.host if instance is None else instance.host
 
 

@@ -6,19 +6,26 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from protectd.common.errors import InvalidField
-from protectd.common.fields import join, shown
+from protectd.common.errors import BadRequest, InvalidField
+from protectd.common.fields import about, join, shown, told
 from protectd.common.ids import new_id
 from protectd.domain import parameters
-from protectd.domain.instances import check_properties, own_properties, within_field
+from protectd.domain.instances import check_properties, own_properties
 from protectd.domain.providers import Protectables, Provider
 from protectd.model.models import Checkpoint, CheckpointResource, Restore
 from protectd.model.states import RunStatus
-from protectd.plugin.base import Access, InvalidResource
+from protectd.plugin.base import Access, ProtectionPlugin
 
 PATH = "path"
 ORIGINAL_TARGETS = ("", "original")
 """The words for the host that the data came from. There is no other target yet."""
+
+
+class TypeNotRestored(BadRequest):
+    """The provider has lost a plug-in since the checkpoint was made."""
+
+    code = "restore.type_not_supported"
+    message = "this provider restores no {type}"
 
 
 def check_target(target: str | None, field: str) -> str:
@@ -42,8 +49,8 @@ class Destination:
     def check(self, checkpoint: Checkpoint, wanted: parameters.Parameters, field: str) -> None:
         """:raises InvalidField: names the parameter that does not fit.
         :raises PathNotAllowed: a target, or the place a resource came from, is not the caller's to write."""
-        ids = [resource.resource_id for resource in checkpoint.resources]
-        parameters.check(wanted, self._provider.restore_schemas, field, ids)
+        keys = {resource.key for resource in checkpoint.resources}
+        parameters.check(wanted, self._provider.restore_schemas, field, keys)
         check_names(checkpoint.resources, wanted, field)
         for resource in checkpoint.resources:
             self._check_one(resource, wanted, field)
@@ -51,27 +58,25 @@ class Destination:
     def _check_one(self, resource: CheckpointResource, wanted: parameters.Parameters, field: str) -> None:
         type, id = resource.resource_type, resource.resource_id
         own = parameters.overlay(wanted, type, id)
-        where = join(field, parameters.place(wanted, type, id, PATH))
-        try:
-            self._protection(type, where).check_restore_parameters(own, self._access)
-        except InvalidResource as error:
-            raise within_field(error, where) from error
+        with told(lambda name: join(field, parameters.place(wanted, type, id, name))):
+            self._protection(type).check_restore_parameters(own, self._access)
         if PATH not in own:
-            self._check_source(resource, field)
+            with about(join(field, parameters.place(wanted, type, id, PATH))):
+                self._check_source(resource)
 
-    def _protection(self, type: str, where: str) -> Any:
+    def _protection(self, type: str) -> ProtectionPlugin:
         if type not in self._provider.protections:
-            raise InvalidField(field=where, reason="is no type that this provider restores")
+            raise TypeNotRestored(type=type)
         return self._provider.protections[type]
 
-    def _check_source(self, resource: CheckpointResource, field: str) -> None:
+    def _check_source(self, resource: CheckpointResource) -> None:
         """Without a path of its own it goes back to where it was, which must be allowed now."""
         if resource.resource_type not in self._protectables:
             return
         plugin = self._protectables.get(resource.resource_type)
         properties = own_properties(plugin, resource.extra_info)
         if properties is not None:
-            check_properties(plugin, properties, [self._access], field)
+            check_properties(plugin, properties, [self._access])
 
 
 def check_names(resources: Sequence[CheckpointResource], wanted: parameters.Parameters, field: str) -> None:

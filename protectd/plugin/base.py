@@ -142,6 +142,8 @@ class Resource:
 
 
 class PathNotAllowed(Forbidden):
+    """`field` is, as in `InvalidResource`, where the path stands in what the plug-in was given."""
+
     code = "path.not_allowed"
     message = "{path} is outside the places this project may use"
 

@@ -68,28 +68,25 @@ def _within_any(path: str, roots: Iterable[str]) -> bool:
 # --- in the request: text only ---
 
 
-def allow_source(path: str, access: Access) -> None:
+def allow_source(path: str, access: Access, field: str = "path") -> None:
     """:raises PathNotAllowed: outside the project's roots, or in a place that is nobody's."""
-    _allow(path, path, access.roots, access.forbidden)
+    if not _allowed(path, access.roots, access.forbidden):
+        raise PathNotAllowed(path=path, field=field)
 
 
-def allow_target(path: str, access: Access) -> None:
+def allow_target(path: str, access: Access, field: str = "path") -> None:
     """As `allow_source`; also refused is a target with a forbidden place below it."""
-    allow_source(path, access)
-    _refuse_above(path, path, access.forbidden)
+    allow_source(path, access, field)
+    if _above_any(path, access.forbidden):
+        raise PathNotAllowed(path=path, field=field)
 
 
-def _allow(path: str, shown: str, roots: Iterable[str] | None, forbidden: Iterable[str]) -> None:
-    """Facts name the path as it was asked for, not where it leads."""
-    if roots is not None and not _within_any(path, roots):
-        raise PathNotAllowed(path=shown)
-    if _within_any(path, forbidden):
-        raise PathNotAllowed(path=shown)
+def _allowed(path: str, roots: Iterable[str] | None, forbidden: Iterable[str]) -> bool:
+    return (roots is None or _within_any(path, roots)) and not _within_any(path, forbidden)
 
 
-def _refuse_above(path: str, shown: str, forbidden: Iterable[str]) -> None:
-    if any(within(place, path) for place in forbidden):
-        raise PathNotAllowed(path=shown)
+def _above_any(path: str, places: Iterable[str]) -> bool:
+    return any(within(place, path) for place in places)
 
 
 # --- in the task: what the path leads to ---
@@ -111,15 +108,18 @@ def resolve_target(path: str, access: Access) -> str:
     :raises PathNotAllowed: it leads outside the project's roots, or into or above a forbidden place.
     """
     real, forbidden = _resolve(path, access)
-    _refuse_above(real, path, forbidden)
+    if _above_any(real, forbidden):
+        raise PathNotAllowed(path=path)
     return real
 
 
 def _resolve(path: str, access: Access) -> tuple[str, set[str]]:
+    """Facts name the path as it was asked for, not where it leads."""
     real = os.path.realpath(path)
     if not _encodable(real):
         raise InvalidResource(field="path", reason="leads to a name that is not UTF-8")
     roots = None if access.roots is None else [os.path.realpath(root) for root in access.roots]
     forbidden = set(access.forbidden) | {os.path.realpath(place) for place in access.forbidden}
-    _allow(real, path, roots, forbidden)
+    if not _allowed(real, roots, forbidden):
+        raise PathNotAllowed(path=path)
     return real, forbidden

@@ -116,11 +116,11 @@ def test_the_plan_has_to_be_the_projects_and_the_providers(
 ) -> None:
     body = {"checkpoint": {"plan_id": plan["id"]}}
     fault = member.refused("POST", f"providers/{FILES_ID}/checkpoints", 400, body)
-    assert fault["error"] == "plan.other_provider"
+    assert (fault["error"], fault["field"]) == ("plan.other_provider", "checkpoint.plan_id")
     member.refused("POST", f"providers/{UNKNOWN_ID}/checkpoints", 404, body)
     stranger = service.client()
     fault = stranger.refused("POST", f"providers/{MEMORY_ID}/checkpoints", 404, body)
-    assert fault["error"] == "plan.not_found"
+    assert (fault["error"], fault["field"]) == ("plan.not_found", "checkpoint.plan_id")
 
 
 def test_a_member_cannot_run_what_only_an_administrator_may_read(service: Service) -> None:
@@ -128,10 +128,21 @@ def test_a_member_cannot_run_what_only_an_administrator_may_read(service: Servic
     plan = admin.plan("/etc")
     member = service.client(admin.project_id)
     body = {"checkpoint": {"plan_id": plan["id"]}}
-    assert (
-        member.refused("POST", f"providers/{MEMORY_ID}/checkpoints", 403, body)["error"] == "path.not_allowed"
-    )
+    fault = member.refused("POST", f"providers/{MEMORY_ID}/checkpoints", 403, body)
+    assert (fault["error"], fault["field"]) == ("path.not_allowed", "checkpoint.plan_id")
     admin.checkpoint(plan)
+
+
+def test_a_plan_whose_resource_is_registered_no_more_cannot_run(service: Service, member: Client) -> None:
+    properties = {"path": str(service.allowed / "soon-gone")}
+    instance = {"instance": {"name": "n", "properties": properties}}
+    known = member.post("protectables/directory/instances", instance, 201)["instance"]
+    plan = member.plan("/x", resources=[{"id": known["id"], "type": "directory", "name": "n"}])
+    with service.parts.database.write() as uow:
+        uow.instances.delete(uow.instances.get(known["id"]))
+    body = {"checkpoint": {"plan_id": plan["id"]}}
+    fault = member.refused("POST", f"providers/{MEMORY_ID}/checkpoints", 409, body)
+    assert (fault["error"], fault["field"]) == ("resource.gone", "checkpoint.plan_id")
 
 
 # --- shown and listed ---

@@ -123,7 +123,8 @@ READING = [(method, path) for method, path in routes() if method == "GET" and pa
 @FEW
 @given(body=BODY)
 def test_no_body_is_the_servers_fault(member: Client, method: str, path: str, body: Any) -> None:
-    send(member, method, filled(path, member), json.dumps(body).encode())
+    answer = send(member, method, filled(path, member), json.dumps(body).encode())
+    assert answer.status_int < 400 or answer.status_int == 404 or "field" in fault_of(answer)
 
 
 @pytest.mark.parametrize(("method", "path"), WRITING)
@@ -181,9 +182,8 @@ def test_one_wrong_value_in_a_good_body_is_named_or_accepted(
     place = data.draw(st.sampled_from(places(bodies[path])))
     body = replaced(bodies[path], place, data.draw(JSON))
     answer = send(client, "POST", f"/v1/{client.project_id}/{path}", json.dumps(body).encode())
-    if answer.status_int == 400 and place:
-        field = fault_of(answer).get("field", "")
-        assert field.startswith(str(place[0])) or "other_provider" in fault_of(answer)["error"]
+    if answer.status_int >= 400:
+        assert fault_of(answer)["field"].startswith(str(place[0]) if place else "")
 
 
 @pytest.mark.parametrize(("method", "path"), READING)
@@ -270,7 +270,7 @@ def test_a_body_of_another_type_is_415(member: Client) -> None:
         answer = send(
             member, "POST", filled("/v1/{project_id}/plans", member), b"{}", CONTENT_TYPE=media_type
         )
-        assert fault_of(answer)["name"] == "badMediaType"
+        assert (fault_of(answer)["name"], fault_of(answer)["field"]) == ("badMediaType", "Content-Type")
 
 
 def test_a_charset_beside_the_type_is_fine(member: Client) -> None:
@@ -290,7 +290,7 @@ def test_a_large_body_is_413_whether_its_length_is_told_or_not(member: Client, s
     told = send(member, "POST", url, raw)
     chunked = send(member, "POST", url, raw, CONTENT_LENGTH="", HTTP_TRANSFER_ENCODING="chunked")
     for answer in (told, chunked):
-        assert fault_of(answer)["name"] == "overLimit"
+        assert (fault_of(answer)["name"], fault_of(answer)["field"]) == ("overLimit", "body")
         assert answer.headers["Retry-After"] == "0"
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from protectd.domain.instances import Registry
+from protectd.plugin.base import Access
 from tests.fakes.service import MEMORY_ID, Client, Service
 
 UNKNOWN_ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
@@ -88,6 +90,8 @@ def test_an_id_of_another_project_is_no_obstacle_and_no_way_in(service: Service,
         ({"parameters": None}, "plan.parameters"),
         ({"parameters": {"volume": {}}}, "plan.parameters.volume"),
         ({"parameters": {"directory#x": {}}}, "plan.parameters.directory#x"),
+        ({"parameters": {"directory#": {}}}, "plan.parameters.directory#"),
+        ({"parameters": {f"directory#{UNKNOWN_ID}": {}}}, f"plan.parameters.directory#{UNKNOWN_ID}"),
         ({"parameters": {"directory": {"excludes": 1}}}, "plan.parameters.directory.excludes"),
         ({"parameters": {"directory": {"exclude": []}}}, "plan.parameters.directory.exclude"),
         ({"resources": []}, "plan.resources"),
@@ -128,8 +132,37 @@ def test_a_resource_is_named_once(member: Client, path: Path) -> None:
 
 
 def test_a_member_plans_only_below_the_allowed_roots(member: Client, admin: Client) -> None:
-    assert member.refused("POST", "plans", 403, member.plan_body("/etc"))["error"] == "path.not_allowed"
+    fault = member.refused("POST", "plans", 403, member.plan_body("/etc"))
+    assert (fault["error"], fault["field"]) == ("path.not_allowed", "plan.resources.0.extra_info.path")
     admin.plan("/etc")
+
+
+def test_a_registered_place_that_is_not_allowed_is_told_by_its_id(service: Service, admin: Client) -> None:
+    """An administrator of the project registered it: the member may name it, not use it."""
+    url = "protectables/directory/instances"
+    instance = admin.post(url, {"instance": {"name": "n", "properties": {"path": "/etc"}}}, 201)["instance"]
+    resources = [{"id": instance["id"], "type": "directory", "name": "n"}]
+    member = service.client(admin.project_id)
+    fault = member.refused("POST", "plans", 403, member.plan_body("/x", resources=resources))
+    assert (fault["error"], fault["field"]) == ("path.not_allowed", "plan.resources.0.id")
+
+
+def elsewhere(service: Service, client: Client, path: Path) -> dict[str, Any]:
+    """A registered directory, as a resource of a plan, that another host has."""
+    with service.parts.database.write() as uow:
+        registry = Registry(uow, service.parts.protectables, client.project_id, "another-host")
+        access = Access(roots=None)
+        instance = registry.register("directory", "far", {"path": str(path)}, [access], "properties")
+    return {"id": instance.id, "type": "directory", "name": "far"}
+
+
+def test_what_no_worker_has_alone_is_no_plan(service: Service, member: Client, path: Path) -> None:
+    apart = [resource(path), elsewhere(service, member, path)]
+    fault = member.refused("POST", "plans", 409, member.plan_body(path, resources=apart))
+    assert (fault["error"], fault["field"]) == ("resource.hosts_differ", "plan.resources")
+    plan = member.plan(path)
+    fault = member.refused("PUT", f"plans/{plan['id']}", 409, {"plan": {"resources": apart}})
+    assert (fault["error"], fault["field"]) == ("resource.hosts_differ", "plan.resources")
 
 
 def test_nobody_plans_the_services_own_files(service: Service, admin: Client) -> None:
@@ -175,7 +208,8 @@ def test_a_suspended_plan_is_changed_in_part(member: Client, path: Path) -> None
 def test_a_started_plan_can_only_be_suspended(member: Client, path: Path) -> None:
     url = f"plans/{member.plan(path)['id']}"
     assert member.call("PUT", url, {"plan": {"status": "started"}}).json["plan"]["status"] == "started"
-    assert member.refused("PUT", url, 400, {"plan": {"name": "x"}})["error"] == "plan.not_suspended"
+    fault = member.refused("PUT", url, 400, {"plan": {"name": "x", "status": "suspended"}})
+    assert (fault["error"], fault["field"]) == ("plan.not_suspended", "plan.name")
     assert member.call("PUT", url, {"plan": {"status": "suspended"}}).json["plan"]["status"] == "suspended"
 
 
@@ -197,6 +231,32 @@ def test_a_change_that_does_not_fit_leaves_the_plan(
     plan = member.plan(path)
     assert member.refused("PUT", f"plans/{plan['id']}", 400, {"plan": body})["field"] == field
     assert member.get(f"plans/{plan['id']}")["plan"] == plan
+
+
+def test_parameters_name_a_resource_by_the_id_it_is_given(member: Client, path: Path) -> None:
+    chosen = str(uuid.uuid4())
+    parameters = {f"directory#{chosen}": {"excludes": ["cache"]}}
+    plan = member.plan(path, resources=[resource(path, id=chosen)], parameters=parameters)
+    assert plan["parameters"] == parameters
+    wrong = member.plan_body(f"{path}-2", resources=[resource(f"{path}-2")], parameters=parameters)
+    assert member.refused("POST", "plans", 400, wrong)["field"] == f"plan.parameters.directory#{chosen}"
+
+
+def test_parameters_name_a_known_directory_whose_id_is_left_out(member: Client, path: Path) -> None:
+    (known,) = member.plan(path)["resources"]
+    parameters = {f"directory#{known['id']}": {"excludes": ["cache"]}}
+    assert member.plan(path, parameters=parameters)["resources"] == [known]
+
+
+def test_the_parameters_of_a_resource_wait_for_it_to_come_back(member: Client, path: Path) -> None:
+    chosen = str(uuid.uuid4())
+    both = [resource(path, id=chosen), resource(f"{path}-2", "other")]
+    parameters = {f"directory#{chosen}": {"excludes": ["cache"]}}
+    plan = member.plan(path, resources=both, parameters=parameters)
+    url = f"plans/{plan['id']}"
+    for resources in ([plan["resources"][1]], plan["resources"]):
+        changed = member.call("PUT", url, {"plan": {"resources": resources}}).json["plan"]
+        assert (changed["resources"], changed["parameters"]) == (resources, parameters)
 
 
 def test_a_deleted_plan_is_gone_and_its_name_free(member: Client, path: Path) -> None:

@@ -75,7 +75,8 @@ def test_unknown_fields_are_refused_at_every_depth(member: Client) -> None:
 def test_a_member_registers_only_below_the_allowed_roots(
     service: Service, member: Client, admin: Client
 ) -> None:
-    assert member.refused("POST", INSTANCES, 403, instance("/etc"))["error"] == "path.not_allowed"
+    fault = member.refused("POST", INSTANCES, 403, instance("/etc"))
+    assert (fault["error"], fault["field"]) == ("path.not_allowed", "instance.properties.path")
     member.refused("POST", INSTANCES, 403, instance(f"{service.allowed}-beside"))
     register(admin, "/etc")
 

@@ -84,6 +84,7 @@ def test_a_place_that_has_something_is_not_overwritten_unasked(
         ({"checkpoint_id": None}, "restore.checkpoint_id"),
         ({"parameters": None}, "restore.parameters"),
         ({"parameters": {"volume": {}}}, "restore.parameters.volume"),
+        ({"parameters": {"directory#": {}}}, "restore.parameters.directory#"),
         ({"parameters": {f"directory#{UNKNOWN_ID}": {}}}, f"restore.parameters.directory#{UNKNOWN_ID}"),
         ({"parameters": {"directory": {"path": ""}}}, "restore.parameters.directory.path"),
         ({"parameters": {"directory": {"path": "relative"}}}, "restore.parameters.directory.path"),
@@ -107,7 +108,19 @@ def test_a_member_restores_only_below_the_allowed_roots(
     refused: Callable[..., dict[str, Any]], path: str
 ) -> None:
     fault = refused(403, parameters={"directory": {"path": path, "overwrite": True}})
-    assert fault["error"] == "path.not_allowed"
+    assert (fault["error"], fault["field"]) == ("path.not_allowed", "restore.parameters.directory.path")
+
+
+def test_a_path_of_one_resource_is_told_by_its_own_key(
+    direct: Service, refused: Callable[..., dict[str, Any]], checkpoint: dict[str, Any]
+) -> None:
+    key = f"directory#{checkpoint['resources'][1]['id']}"
+    allowed = {"path": str(direct.allowed / "x")}
+    for status, path in ((403, "/etc"), (400, "/a/../b")):
+        fault = refused(status, parameters={"directory": allowed, key: {"path": path}})
+        assert fault["field"] == f"restore.parameters.{key}.path"
+    fault = refused(403, parameters={"directory": {"path": "/etc"}, key: {"overwrite": True}})
+    assert fault["field"] == "restore.parameters.directory.path"
 
 
 def test_nobody_restores_onto_the_services_own_files(direct: Service) -> None:
@@ -129,7 +142,8 @@ def test_a_member_cannot_write_back_where_only_an_administrator_may(direct: Serv
     member = direct.client(admin.project_id)
     for parameters in ({}, {"directory": {"overwrite": True}}):
         body = {"restore": run_body(made, parameters=parameters)}
-        assert member.refused("POST", "restores", 403, body)["error"] == "path.not_allowed"
+        fault = member.refused("POST", "restores", 403, body)
+        assert (fault["error"], fault["field"]) == ("path.not_allowed", "restore.parameters.directory.path")
 
 
 def test_two_resources_of_one_name_do_not_share_a_directory(direct: Service, member: Client) -> None:
@@ -146,7 +160,7 @@ def test_a_checkpoint_that_is_not_available_is_refused_with_its_state(
 ) -> None:
     made = member.checkpoint(member.plan(direct.allowed / "never-there"))
     fault = member.refused("POST", "restores", 409, {"restore": run_body(made)})
-    assert fault["error"] == "checkpoint.not_available"
+    assert (fault["error"], fault["field"]) == ("checkpoint.not_available", "restore.checkpoint_id")
     assert "error" in fault["message"]
 
 
@@ -154,9 +168,8 @@ def test_another_projects_checkpoint_and_restore_are_not_there(
     direct: Service, owner: Client, member: Client, checkpoint: dict[str, Any]
 ) -> None:
     restore = owner.restore(checkpoint)["restore"]
-    assert member.refused("POST", "restores", 404, {"restore": run_body(checkpoint)})["error"] == (
-        "checkpoint.not_found"
-    )
+    fault = member.refused("POST", "restores", 404, {"restore": run_body(checkpoint)})
+    assert (fault["error"], fault["field"]) == ("checkpoint.not_found", "restore.checkpoint_id")
     assert member.refused("GET", f"restores/{restore['id']}", 404)["error"] == "restore.not_found"
     assert member.get("restores") == {"restores": []}
 

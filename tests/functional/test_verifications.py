@@ -74,7 +74,8 @@ def test_another_projects_checkpoint_and_verification_are_not_there(
 ) -> None:
     made = verify(owner, checkpoint, depth="structure")
     stranger = direct.client()
-    stranger.refused("POST", "verifications", 404, {"verification": run_body(checkpoint)})
+    fault = stranger.refused("POST", "verifications", 404, {"verification": run_body(checkpoint)})
+    assert (fault["error"], fault["field"]) == ("checkpoint.not_found", "verification.checkpoint_id")
     assert stranger.refused("GET", f"verifications/{made['id']}", 404)["error"] == "verification.not_found"
     assert stranger.get("verifications") == {"verifications": []}
 

@@ -42,6 +42,21 @@ def test_a_field_is_named_beside_the_message() -> None:
     assert faults.body(error, "")["badRequest"]["field"] == "plan.name"
 
 
+@pytest.mark.parametrize(
+    ("error", "field"),
+    [
+        (errors.UnsupportedMediaType(expected="e"), "Content-Type"),
+        (errors.TooLarge(limit_bytes=1), "body"),
+        (errors.NotFound(kind="plan", id="x"), None),
+    ],
+)
+def test_some_errors_are_about_one_part_of_a_request_whoever_raises_them(
+    error: errors.ProtectdError, field: str | None
+) -> None:
+    fault = next(iter(faults.body(error, "").values()))
+    assert fault.get("field") == field
+
+
 def test_headers_that_a_status_owes() -> None:
     assert faults.headers(errors.MethodNotAllowed(allowed="GET, POST")) == {"Allow": "GET, POST"}
     assert faults.headers(errors.TooLarge(limit_bytes=1)) == {"Retry-After": "0"}

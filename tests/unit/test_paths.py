@@ -69,8 +69,8 @@ def test_a_member_may_use_what_lies_below_its_roots(path: str) -> None:
 def test_a_member_may_use_nothing_else(path: str) -> None:
     for allow in (allow_source, allow_target):
         with pytest.raises(PathNotAllowed) as caught:
-            allow(path, MEMBER)
-        assert caught.value.status == 403
+            allow(path, MEMBER, "where")
+        assert (caught.value.status, caught.value.field) == (403, "where")
 
 
 def test_without_roots_nothing_is_allowed() -> None:

@@ -12,6 +12,7 @@ from protectd.api.links import path_id
 from protectd.api.policies import checkpoints as policies
 from protectd.api.schemas import checkpoints as schemas
 from protectd.api.views import checkpoints as views
+from protectd.common.fields import about
 from protectd.common.ids import canonical_id
 from protectd.domain import checkpoints
 from protectd.domain.resources import Resolver
@@ -48,10 +49,11 @@ class CheckpointsController(Controller):
         call.can(policies.CREATE)
         body = call.body(schemas.CREATE)[schemas.KEY]
         provider = call.provider(self.provider_id)
-        plan = call.uow.plans.get(canonical_id(body["plan_id"]), call.scope, lock=True)
-        resolver = Resolver(call.registry(plan.project_id), provider, call.access(provider))
         extra_info = body.get("extra-info") or body.get("extra_info")
-        checkpoint = checkpoints.create(resolver, plan, provider.id, extra_info)
+        with about(f"{schemas.KEY}.plan_id"):
+            plan = call.uow.plans.get(canonical_id(body["plan_id"]), call.scope, lock=True)
+            resolver = Resolver(call.registry(plan.project_id), provider, call.access(provider))
+            checkpoint = checkpoints.create(resolver, plan, provider.id, extra_info)
         task = call.tasks.process_checkpoint(checkpoint)
         return Answer(
             {schemas.KEY: views.detail(checkpoint, task)},

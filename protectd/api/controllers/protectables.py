@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from protectd.api.answers import Answer
@@ -13,6 +13,7 @@ from protectd.api.links import path_id
 from protectd.api.policies import protectables as policies
 from protectd.api.schemas import instances as schemas
 from protectd.api.views import protectables as views
+from protectd.common.fields import below
 from protectd.model.models import Instance
 from protectd.model.repositories.base import Page
 from protectd.model.repositories.instances import InstanceNotFound, InstanceRepository
@@ -58,7 +59,7 @@ class InstancesController(Controller):
         """What the project has registered, and what its plug-in finds by itself."""
         call.can(policies.INSTANCE_GET_ALL)
         plugin = call.runtime.protectables.get(self.type)
-        found = list(plugin.list_instances(call.context, call.query.mapping("parameters")))
+        found = discovered(call, plugin, call.query.mapping("parameters"))
         return listed(
             call,
             "instances",
@@ -109,10 +110,16 @@ class InstanceController(Controller):
             call.can(policies.INSTANCE_GET, registered)
             return Answer({schemas.KEY: shown(plugin, registered)})
         call.can(policies.INSTANCE_GET)
-        for found in plugin.list_instances(call.context, parameters):
+        for found in discovered(call, plugin, parameters):
             if found.id == instance_id:
                 return Answer({schemas.KEY: shown(plugin, found)})
         raise InstanceNotFound(id=instance_id)
+
+
+def discovered(call: Call, plugin: ProtectablePlugin, parameters: Mapping[str, Any]) -> list[Resource]:
+    """What the plug-in finds by itself. :param parameters: those of the query."""
+    with below("parameters"):
+        return list(plugin.list_instances(call.context, parameters))
 
 
 def shown(plugin: ProtectablePlugin, each: Instance | Resource) -> dict[str, Any]:

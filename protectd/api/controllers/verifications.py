@@ -45,9 +45,9 @@ class VerificationsController(Controller):
         checkpoint = checkpoints.usable(
             call.uow, canonical_id(body["checkpoint_id"]), provider.id, call.scope, schemas.KEY
         )
-        ids = [resource.resource_id for resource in checkpoint.resources]
+        keys = {resource.key for resource in checkpoint.resources}
         wanted = body.get("parameters") or {}
-        parameters.check(wanted, provider.verify_schemas, f"{schemas.KEY}.parameters", ids)
+        parameters.check(wanted, provider.verify_schemas, f"{schemas.KEY}.parameters", keys)
         verification = verifications.new_verification(checkpoint, body)
         call.uow.verifications.add(verification)
         task = call.tasks.process_verify(verification)
