@@ -36,27 +36,32 @@ def encode_index(packs: Packs) -> list[bytes]:
     blobs = 0
     for pack_id, entries in packs.items():
         if batch and blobs + len(entries) > MAX_BLOBS:
-            files.append(_index_file(batch))
+            files.append(index_file(batch))
             batch, blobs = [], 0
-        batch.append(_pack_json(pack_id, entries))
+        batch.append(pack_json(pack_id, entries))
         blobs += len(entries)
-    return [*files, _index_file(batch)] if batch else files
+    return [*files, index_file(batch)] if batch else files
 
 
-def _index_file(packs: Iterable[bytes]) -> bytes:
+def index_file(packs: Iterable[bytes]) -> bytes:
+    """One index file of what `pack_json` made."""
     return b'{"packs":[%s]}\n' % b",".join(packs)
 
 
-def _pack_json(pack_id: bytes, entries: Iterable[BlobEntry]) -> bytes:
-    return orjson.dumps({"id": pack_id.hex(), "blobs": list(map(_blob_fields, entries))})
+def pack_json(pack_id: bytes, entries: Iterable[BlobEntry]) -> bytes:
+    """What an index file says of one pack."""
+    return b'{"id":"%s","blobs":[%s]}' % (pack_id.hex().encode(), b",".join(map(_blob_json, entries)))
 
 
-def _blob_fields(entry: BlobEntry) -> dict[str, Any]:
+def _blob_json(entry: BlobEntry) -> bytes:
     kind, blob_id, offset, length, plain_length = entry
-    fields = {"id": blob_id.hex(), "type": kind, "offset": offset, "length": length}
-    if plain_length is not None:
-        fields["uncompressed_length"] = plain_length
-    return fields
+    place = (blob_id.hex().encode(), kind.encode(), offset, length)
+    if plain_length is None:
+        return b'{"id":"%s","type":"%s","offset":%d,"length":%d}' % place
+    return b'{"id":"%s","type":"%s","offset":%d,"length":%d,"uncompressed_length":%d}' % (
+        *place,
+        plain_length,
+    )
 
 
 @dataclass(frozen=True, slots=True)

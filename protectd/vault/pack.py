@@ -55,13 +55,15 @@ def pack_key(pack_id: bytes) -> str:
 
 def build_header(entries: Iterable[BlobEntry]) -> bytes:
     """The plain header; entries in file order."""
-    parts = []
-    for kind, blob_id, _, length, plain_length in entries:
-        if plain_length is None:
-            parts.append(_PLAIN.pack(_TYPES[kind, False], length, blob_id))
-        else:
-            parts.append(_COMPRESSED.pack(_TYPES[kind, True], length, plain_length, blob_id))
-    return b"".join(parts)
+    return b"".join(map(header_entry, entries))
+
+
+def header_entry(entry: BlobEntry) -> bytes:
+    """What the plain header says of one blob."""
+    kind, blob_id, _, length, plain_length = entry
+    if plain_length is None:
+        return _PLAIN.pack(_TYPES[kind, False], length, blob_id)
+    return _COMPRESSED.pack(_TYPES[kind, True], length, plain_length, blob_id)
 
 
 def header_bytes(entries: Iterable[BlobEntry]) -> int:
@@ -108,7 +110,12 @@ def _parse_entry(plain: Buffer, place: int, offset: int) -> tuple[BlobEntry, int
 
 def seal_header(sealer: Sealer, entries: Iterable[BlobEntry]) -> bytes:
     """What follows the last blob: the sealed header and its length."""
-    unit = sealer.seal(build_header(entries))
+    return seal_plain_header(sealer, build_header(entries))
+
+
+def seal_plain_header(sealer: Sealer, header: Buffer) -> bytes:
+    """As `seal_header`, when the header is there already."""
+    unit = sealer.seal(header)
     return unit + len(unit).to_bytes(LENGTH_BYTES, "little")
 
 

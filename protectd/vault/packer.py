@@ -11,19 +11,30 @@ import zstandard
 from protectd.common.units import KIB, MIB
 from protectd.plugin.base import BankPlugin
 from protectd.vault.crypto import OVERHEAD_BYTES, Buffer, Sealer
-from protectd.vault.pack import TREE, BlobEntry, pack_key, seal_header
+from protectd.vault.index_files import MAX_BLOBS
+from protectd.vault.pack import (
+    COMPRESSED_ENTRY_BYTES,
+    PACK_OVERHEAD_BYTES,
+    TREE,
+    BlobEntry,
+    header_entry,
+    pack_key,
+    parse_header,
+    seal_plain_header,
+)
 from protectd.vault.shared import Pages
 
 _SLACK_BYTES = 9 * MIB
 """One largest blob above the size at which a pack is closed, with its header."""
-_HEADER_ENTRY_BYTES = 41
 
 
 class StoredPack(NamedTuple):
-    """A pack that lies in the bank."""
+    """A pack that lies in the bank. `header` is its plain one: 41 bytes a blob, where entries would take five
+    times as much."""
 
     id: bytes
-    entries: list[BlobEntry]
+    header: bytes
+    blobs: int
 
 
 class _PackMemory:
@@ -33,16 +44,18 @@ class _PackMemory:
         self._pages = Pages(size)
         self.view = self._pages.view
         self.size = size
-        self.entries: list[BlobEntry] = []
+        self.header = bytearray()
+        self.blobs = 0
         self.end = 0
 
     def room_for(self, length: int) -> bool:
         """Whether a unit of `length` and a header that names it still fit."""
-        header = _HEADER_ENTRY_BYTES * (len(self.entries) + 1) + OVERHEAD_BYTES + 4
+        header = len(self.header) + COMPRESSED_ENTRY_BYTES + PACK_OVERHEAD_BYTES
         return self.end + length + header <= self.size
 
     def clear(self) -> None:
-        self.entries = []
+        self.header = bytearray()
+        self.blobs = 0
         self.end = 0
 
     def close(self) -> None:
@@ -86,10 +99,16 @@ class Packer:
         pack.view[pack.end : pack.end + len(unit)] = unit
         self._note(entry._replace(offset=pack.end))
 
+    def take_over(self, header: bytes, units: Buffer) -> None:
+        """All units of another packer's `leftover`."""
+        for entry in parse_header(header) if header else ():
+            self.add_sealed(entry, memoryview(units)[entry.offset : entry.offset + entry.length])
+
     def _note(self, entry: BlobEntry) -> None:
-        self._pack.entries.append(entry)
+        self._pack.header += header_entry(entry)
+        self._pack.blobs += 1
         self._pack.end += entry.length
-        if self._pack.end >= self._pack_bytes:
+        if self._pack.end >= self._pack_bytes or self._pack.blobs >= MAX_BLOBS:
             self.flush()
 
     def _with_room(self, length: int) -> _PackMemory:
@@ -102,11 +121,11 @@ class Packer:
 
     def flush(self) -> None:
         """Begin to store what there is. At most one pack is on its way while another is filled."""
-        if not self._pack.entries:
+        if not self._pack.blobs:
             return
         self._wait()
         pack = self._pack
-        trailer = seal_header(self._sealer, pack.entries)
+        trailer = seal_plain_header(self._sealer, pack.header)
         pack.view[pack.end : pack.end + len(trailer)] = trailer
         pack.end += len(trailer)
         self._storing = (pack, self._putter.submit(self._put, pack))
@@ -116,7 +135,7 @@ class Packer:
         with pack.view[: pack.end] as body:
             pack_id = hashlib.sha256(body).digest()
             self._bank.put(pack_key(pack_id), body)
-        return StoredPack(pack_id, pack.entries)
+        return StoredPack(pack_id, bytes(pack.header), pack.blobs)
 
     def _wait(self) -> None:
         if self._storing is None:
@@ -142,11 +161,11 @@ class Packer:
         """Wait for the pack on its way."""
         self._wait()
 
-    def leftover(self) -> tuple[list[BlobEntry], bytes]:
-        """The units of the pack in the making, for `add_sealed` of another packer."""
-        entries, units = self._pack.entries, bytes(self._pack.view[: self._pack.end])
+    def leftover(self) -> tuple[bytes, bytes]:
+        """Header and units of the pack in the making, for `take_over` of another packer."""
+        header, units = bytes(self._pack.header), bytes(self._pack.view[: self._pack.end])
         self._pack.clear()
-        return entries, units
+        return header, units
 
     def close(self) -> None:
         """Wait for the pack on its way, whatever becomes of it, and give the memory back."""

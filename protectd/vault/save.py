@@ -44,7 +44,7 @@ from protectd.vault.snapshot import Snapshot
 
 _PUMP_EVERY = 512
 """Entries between two looks at the workers, when no job has become ready."""
-_MAX_WAITING_FILES = 100_000
+_MAX_WAITING_FILES = 20_000
 """The scan pauses here: about 1 KiB is held for each."""
 
 
@@ -292,9 +292,9 @@ class _Save:
         for rest in self._crew.finish():
             self._index_writer.add(rest.packs)
             plain, sealed = plain + rest.plain_bytes, sealed + rest.sealed_bytes
-            for entry in rest.entries:
+            if rest.header:
                 packer = packer or self._packer(DATA)
-                packer.add_sealed(entry, rest.units[entry.offset : entry.offset + entry.length])
+                packer.take_over(rest.header, rest.units)
         for each in filter(None, (packer, self._tree_packer)):
             each.flush()
         for each in filter(None, (packer, self._tree_packer)):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from protectd.vault.index import MAX_BLOBS, encode_index
-from protectd.vault.pack import BlobEntry
+from protectd.vault.index_files import MAX_BLOBS, index_file, pack_json
+from protectd.vault.pack import parse_header
+from protectd.vault.packer import StoredPack
 from protectd.vault.repository import INDEX, Repository
 
 
@@ -15,20 +16,20 @@ class IndexWriter:
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
-        self._packs: dict[bytes, list[BlobEntry]] = {}
+        self._packs: dict[bytes, StoredPack] = {}
         self._blobs = 0
 
-    def add(self, packs: Iterable[tuple[bytes, Iterable[tuple[Any, ...]]]]) -> None:
-        """Ids of packs, and their entries: those of BlobEntry."""
-        for pack_id, plain in packs:
-            entries = list(map(BlobEntry._make, plain))
-            if self._blobs + len(entries) > MAX_BLOBS:
+    def add(self, packs: Iterable[tuple[Any, ...]]) -> None:
+        """:param packs: those of StoredPack, also without the name of their tuple."""
+        for pack in map(StoredPack._make, packs):
+            if self._blobs + pack.blobs > MAX_BLOBS:
                 self.flush()
-            self._packs[pack_id] = entries
-            self._blobs += len(entries)
+            self._packs[pack.id] = pack
+            self._blobs += pack.blobs
 
     def flush(self) -> None:
         """Store what was added; durable when this returns."""
-        for raw in encode_index(self._packs):
-            self._repository.save_unpacked(INDEX, raw)
+        if self._packs:
+            packs = (pack_json(pack.id, parse_header(pack.header)) for pack in self._packs.values())
+            self._repository.save_unpacked(INDEX, index_file(packs))
         self._packs, self._blobs = {}, 0

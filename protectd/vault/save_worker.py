@@ -19,8 +19,8 @@ from protectd.vault.chunker import SIZES, Chunker
 from protectd.vault.crew import work
 from protectd.vault.crypto import Buffer, MasterKey, Sealer
 from protectd.vault.opening import READ_FILE, Replaced, open_seen
-from protectd.vault.pack import DATA, BlobEntry
-from protectd.vault.packer import Packer, StoredPack
+from protectd.vault.pack import DATA
+from protectd.vault.packer import Packer
 from protectd.vault.pool import Channel, Pool
 from protectd.vault.shared import CancelFlag, Pages
 
@@ -68,18 +68,18 @@ class FileResult(NamedTuple):
 
 
 class SaveReply(NamedTuple):
-    """`results` are those of FileResult; `packs` ids and entries, those of BlobEntry."""
+    """`results` are those of FileResult, `packs` those of StoredPack."""
 
     results: list[Plain]
-    packs: list[tuple[bytes, list[Plain]]]
+    packs: list[Plain]
     new_blobs: int
 
 
 class SaveRest(NamedTuple):
     """What a worker still holds at the end."""
 
-    packs: list[tuple[bytes, list[Plain]]]
-    entries: list[BlobEntry]
+    packs: list[Plain]
+    header: bytes
     units: bytes
     plain_bytes: int
     sealed_bytes: int
@@ -122,14 +122,13 @@ class _Saver:
             results = [tuple(self._file(file, 0, file.size)) for file in map(SeenFile._make, job.files)]
         else:
             results = [tuple(self._file(SeenFile._make(job.files[0]), *job.stretch))]
-        return SaveReply(results, _plain(self._packer.take_stored()), self._added)
+        return SaveReply(results, list(map(tuple, self._packer.take_stored())), self._added)
 
     def finish(self) -> SaveRest:
         self._packer.settle()
         packer = self._packer
-        return SaveRest(
-            _plain(packer.take_stored()), *packer.leftover(), packer.plain_bytes, packer.sealed_bytes
-        )
+        packs = list(map(tuple, packer.take_stored()))
+        return SaveRest(packs, *packer.leftover(), packer.plain_bytes, packer.sealed_bytes)
 
     def close(self) -> None:
         self._packer.close()
@@ -266,10 +265,6 @@ def _fill(descriptor: int, buffer: memoryview, offset: int) -> int:
             break
         done += read
     return done
-
-
-def _plain(packs: Sequence[StoredPack]) -> list[tuple[bytes, list[Plain]]]:
-    return [(pack.id, list(map(tuple, pack.entries))) for pack in packs]
 
 
 def _failure(error: OSError) -> FileResult:

@@ -13,7 +13,8 @@ from protectd.plugin.banks.memory import MemoryBank
 from protectd.plugin.base import BankRefused, Buffer
 from protectd.vault.check import check_pack
 from protectd.vault.crypto import MasterKey, Sealer
-from protectd.vault.pack import DATA, TREE, pack_key
+from protectd.vault.index_files import MAX_BLOBS
+from protectd.vault.pack import DATA, TREE, pack_key, parse_header
 from protectd.vault.packer import Packer, StoredPack
 
 KEY = MasterKey.generate()
@@ -37,7 +38,7 @@ def add(packer: Packer, plain: bytes) -> bytes:
 
 def prove(bank: MemoryBank, packs: list[StoredPack]) -> None:
     for pack in packs:
-        assert check_pack(bank.get(pack_key(pack.id)), pack.id, pack.entries, Sealer(KEY)) == []
+        assert check_pack(bank.get(pack_key(pack.id)), pack.id, parse_header(pack.header), Sealer(KEY)) == []
 
 
 def test_packs_are_closed_at_their_size_and_all_of_them_prove_good() -> None:
@@ -46,7 +47,7 @@ def test_packs_are_closed_at_their_size_and_all_of_them_prove_good() -> None:
         ids = [add(ours, os.urandom(300 * KIB)) for _ in range(20)]
         packs = ours.take_stored() + finish(ours)
     prove(bank, packs)
-    assert [entry.id for pack in packs for entry in pack.entries] == ids
+    assert [entry.id for pack in packs for entry in parse_header(pack.header)] == ids
     assert len(packs) == 5
     assert all(len(bank.get(pack_key(pack.id))) >= MIB for pack in packs)
 
@@ -58,7 +59,7 @@ def test_what_does_not_compress_is_stored_plain_but_a_tree_never() -> None:
             add(ours, noise)
             packs = finish(ours)
         prove(bank, packs)
-        assert packs[0].entries[0].plain_length == plain_length
+        assert parse_header(packs[0].header)[0].plain_length == plain_length
 
 
 def test_a_tree_larger_than_a_pack_gets_one_of_its_own() -> None:
@@ -69,7 +70,7 @@ def test_a_tree_larger_than_a_pack_gets_one_of_its_own() -> None:
         add(ours, b"small again")
         packs = ours.take_stored() + finish(ours)
     prove(bank, packs)
-    assert [len(pack.entries) for pack in packs] == [1, 1, 1]
+    assert [pack.blobs for pack in packs] == [1, 1, 1]
 
 
 def test_leftovers_of_one_packer_are_good_in_another() -> None:
@@ -77,13 +78,12 @@ def test_leftovers_of_one_packer_are_good_in_another() -> None:
     with closing(packer(bank)) as one, closing(packer(bank)) as other:
         add(one, b"first")
         ids = [add(other, b"second"), add(other, b"third")]
-        entries, units = other.leftover()
-        for entry in entries:
-            one.add_sealed(entry, units[entry.offset : entry.offset + entry.length])
+        header, units = other.leftover()
+        one.take_over(header, units)
         packs = finish(one)
         assert finish(other) == []
     prove(bank, packs)
-    assert [entry.id for entry in packs[0].entries][1:] == ids
+    assert [entry.id for entry in parse_header(packs[0].header)][1:] == ids
 
 
 class FullBank(MemoryBank):
@@ -95,3 +95,12 @@ def test_a_bank_that_refuses_is_heard_of_at_the_end_at_the_latest() -> None:
     with closing(packer(FullBank())) as ours, pytest.raises(BankRefused):
         add(ours, b"lost")
         finish(ours)
+
+
+def test_closes_a_pack_that_fills_an_index_file_by_itself() -> None:
+    bank = MemoryBank()
+    with closing(packer(bank)) as ours:
+        for number in range(MAX_BLOBS + 1):
+            ours.add(b"%032d" % number, b"tiny")
+        packs = ours.take_stored() + finish(ours)
+    assert [pack.blobs for pack in packs] == [MAX_BLOBS, 1]
