@@ -98,8 +98,7 @@ def test_a_bank_that_refuses_is_heard_of_at_the_end_at_the_latest() -> None:
 
 
 def test_closes_a_pack_that_fills_an_index_file_by_itself() -> None:
-    bank = MemoryBank()
-    with closing(packer(bank)) as ours:
+    with closing(packer(MemoryBank(), pack_bytes=16 * MIB)) as ours:
         for number in range(MAX_BLOBS + 1):
             ours.add(b"%032d" % number, b"tiny")
         packs = ours.take_stored() + finish(ours)
