@@ -75,6 +75,28 @@ class PruneReport:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyReport:
+    """What a copy to another vault has moved.
+
+    :ivar copied: id of each snapshot, and of its new copy.
+    :ivar present: the same for those that were there before.
+    :ivar blobs: and `copied_bytes`, as they lie in the bank: those that were missing there.
+    :ivar errors: snapshots that were not copied, and what is to be done; all others were.
+    """
+
+    copied: tuple[tuple[str, str], ...] = ()
+    present: tuple[tuple[str, str], ...] = ()
+    blobs: int = 0
+    copied_bytes: int = 0
+    errors: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return not self.errors
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointStats:
     """What one checkpoint, or one snapshot that belongs to none, takes. Bytes.
 

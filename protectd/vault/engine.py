@@ -10,6 +10,7 @@ from typing import Any
 from protectd.common.progress import Progress
 from protectd.common.reports import (
     CheckReport,
+    CopyReport,
     PruneReport,
     RestoreOptions,
     RestoreReport,
@@ -17,6 +18,7 @@ from protectd.common.reports import (
     VaultStats,
 )
 from protectd.plugin.base import BankPlugin
+from protectd.vault.copy import CopyVault
 from protectd.vault.crypto import MasterKey
 from protectd.vault.errors import WorkerLost
 from protectd.vault.forget import forget
@@ -217,6 +219,26 @@ class VaultSession:
         wanted = None if snapshot_ids is None else tuple(snapshot_ids)
         role = CheckVault(self._bank, self._key, self._engine.options, wanted, read_data, share)
         report: CheckReport = self._run(role, progress)
+        return report
+
+    def copy(
+        self,
+        target: VaultSession,
+        snapshot_ids: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> CopyReport:
+        """Have the named snapshots (None: all) in another vault as well. What is there is not moved again."""
+        role = CopyVault(
+            bank=self._bank,
+            key=self._key,
+            target_bank=target._bank,
+            target_key=target._key,
+            options=self._engine.options,
+            snapshot_ids=None if snapshot_ids is None else tuple(snapshot_ids),
+        )
+        in_threads = self._engine.runs_in_threads(target._bank)
+        place = target._bank if in_threads else self._bank
+        report: CopyReport = self._engine.run(place, role, progress)
         return report
 
     def stats(self, progress: Progress | None = None) -> VaultStats:

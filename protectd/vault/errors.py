@@ -46,6 +46,11 @@ class KeyNeeded(VaultError, Conflict):
     message = "key {key_id} stays: {reason}"
 
 
+class SameVault(VaultError, Conflict):
+    code = "vault.same"
+    message = "source and target are the same vault {vault}; name another one to copy to"
+
+
 class UnsupportedVault(VaultError):
     code = "vault.unsupported"
     message = "the vault has version {version}; this program reads and writes version 2"
