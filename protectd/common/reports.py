@@ -75,6 +75,29 @@ class PruneReport:
 
 
 @dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What was done to an index, and what cannot be mended there: packs `missing` from the bank are in the
+    index no more; of `damaged` ones what reads is. Each is told with what is to be done.
+
+    :ivar added_packs: those that no index file named.
+    :ivar unreadable_files: index files that were replaced because they did not read.
+    """
+
+    packs: int = 0
+    read_packs: int = 0
+    added_packs: int = 0
+    written_files: int = 0
+    removed_files: int = 0
+    unreadable_files: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return not self.missing and not self.damaged
+
+
+@dataclass(frozen=True, slots=True)
 class CopyReport:
     """What a copy to another vault has moved.
 

@@ -12,6 +12,7 @@ from protectd.common.reports import (
     CheckReport,
     CopyReport,
     PruneReport,
+    RepairReport,
     RestoreOptions,
     RestoreReport,
     SaveReport,
@@ -29,6 +30,7 @@ from protectd.vault.options import EngineOptions
 from protectd.vault.pack_share import PackShare
 from protectd.vault.pool import DONE, FAILED, Place, Pool, ProcessPool, Role, ThreadPool, receive, send
 from protectd.vault.reading import Reading, reading
+from protectd.vault.repair_index import RepairIndex
 from protectd.vault.repository import Repository
 from protectd.vault.restore import RestoreTree
 from protectd.vault.save import SaveTree
@@ -239,6 +241,13 @@ class VaultSession:
         in_threads = self._engine.runs_in_threads(target._bank)
         place = target._bank if in_threads else self._bank
         report: CopyReport = self._engine.run(place, role, progress)
+        return report
+
+    def repair_index(self, *, read_all: bool = False, progress: Progress | None = None) -> RepairReport:
+        """Make the index anew from the packs. :param read_all: of all, not only where files tell nothing or
+        something wrong. :raises VaultLocked: others do not leave the vault in time."""
+        role = RepairIndex(self._bank, self._key, self._engine.options, read_all)
+        report: RepairReport = self._run(role, progress)
         return report
 
     def stats(self, progress: Progress | None = None) -> VaultStats:

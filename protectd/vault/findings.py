@@ -8,7 +8,7 @@ MAX_FINDINGS = 10_000
 BRING_BACK = "bring the object back from a copy of the bank, or delete the checkpoints that need it"
 TRY_AGAIN = "check again when the bank answers"
 MAKE_AGAIN = "delete the checkpoint and make a new one"
-REBUILD_INDEX = "restic rebuild-index makes the index anew from the packs"
+REBUILD_INDEX = "protectd-manage vault repair index makes the index anew from the packs"
 
 
 @dataclass(slots=True)

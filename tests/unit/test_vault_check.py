@@ -253,7 +253,7 @@ def test_a_damaged_index_file_does_not_hide_the_others(vault: Repository, bank: 
     save_files(vault, {b"a": b"text"})
     name = vault.save_unpacked(INDEX, b"rubbish")
     (error,) = check(vault, read_data=True).errors
-    assert f"{INDEX}/{name}" in error and "rebuild-index" in error
+    assert f"{INDEX}/{name}" in error and "vault repair index" in error
 
 
 def test_a_blob_needs_all_its_copies_to_be_good(vault: Repository, bank: FaultyBank) -> None:
