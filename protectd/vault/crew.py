@@ -14,6 +14,9 @@ from protectd.vault.errors import WorkerLost
 from protectd.vault.pool import DONE, FAILED, STOP_GRACE_S, Channel, Place, Pool, Role, receive, send
 from protectd.vault.shared import CancelFlag
 
+Plain = tuple[Any, ...]
+"""A named tuple on its way to another process, without its name: that is pickled four times as fast."""
+
 REPLY = "reply"
 DEPTH = 2
 """Jobs a worker has at a time: one in hand and one to go on with while its reply travels."""

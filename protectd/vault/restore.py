@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 
@@ -11,7 +12,8 @@ from protectd.common.progress import Counts
 from protectd.common.reports import RestoreOptions, RestoreReport
 from protectd.plugin.base import BankPlugin
 from protectd.vault.attributes import Policy, apply, drop_other_attributes
-from protectd.vault.crew import Crew
+from protectd.vault.chosen import Chosen, choose_paths
+from protectd.vault.crew import Crew, Plain
 from protectd.vault.crypto import MasterKey
 from protectd.vault.errors import VaultDamaged, VaultError
 from protectd.vault.issues import Issues
@@ -31,7 +33,6 @@ from protectd.vault.restore_worker import (
     RestoreReply,
     RestoreWorker,
 )
-from protectd.vault.save_worker import Plain
 from protectd.vault.shared import CancelFlag
 from protectd.vault.target import Target, move_into_place, temporary_name
 from protectd.vault.tree import Node, decode_tree
@@ -60,11 +61,12 @@ class RestoreTree:
         with shared_lock(repository, self.engine.identity(), clock, wait_s):
             reader = BlobReader(repository, repository.load_index())
             tree, node = self._source(repository, reader)
+            chosen = choose_paths(reader, tree, self.source, self.options.paths, self.snapshot_id)
             with ExitStack() as stack:
                 target = Target.prepare(self.target, overwrite=self.options.overwrite)
                 stack.enter_context(closing(target))
                 reporter.wait_for_go()
-                return _Restore(self, reader, target, reporter, pool, stack).run(tree, node)
+                return _Restore(self, reader, target, chosen, reporter, pool, stack).run(tree, node)
 
     def _source(self, repository: Repository, reader: BlobReader) -> tuple[bytes, Node | None]:
         """Tree and node of the directory that was saved."""
@@ -88,6 +90,7 @@ class _Restore:
         role: RestoreTree,
         reader: BlobReader,
         target: Target,
+        chosen: Chosen,
         reporter: Reporter,
         pool: Pool,
         stack: ExitStack,
@@ -110,6 +113,7 @@ class _Restore:
             self._issues,
             overwrite=role.options.overwrite,
             pause=self._between_entries,
+            chosen=chosen,
         )
         self._done = self._writer.done
 
@@ -134,10 +138,10 @@ class _Restore:
             self._fill()
         except BaseException:
             self._remove_unfinished()
+            self._finish_folders(self._writer.found)
             raise
         self._link()
-        for folder in reversed(self._writer.folders):
-            self._finish_folder(folder)
+        self._finish_folders([*self._writer.found, *self._writer.folders])
         return RestoreReport(
             files=self._done.files,
             directories=self._done.directories,
@@ -343,6 +347,11 @@ class _Restore:
                 move_into_place(folder, temporary, place[1])
         finally:
             os.close(source)
+
+    def _finish_folders(self, folders: Sequence[MadeFolder]) -> None:
+        """The innermost first: what is made in a directory changes it."""
+        for folder in reversed(folders):
+            self._finish_folder(folder)
 
     def _finish_folder(self, made: MadeFolder) -> None:
         where = os.path.join(self._target.path, made.relative).rstrip(b"/")

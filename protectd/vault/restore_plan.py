@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from protectd.vault.attributes import Wanted
+from protectd.vault.crew import Plain
 from protectd.vault.index import BlobIndex
 from protectd.vault.pack import DATA, BlobEntry
 from protectd.vault.restore_worker import Blob, zero_ids
-from protectd.vault.save_worker import Plain
 
 _JOB_BLOBS = 256
 _JOB_PLACES = 256

@@ -18,12 +18,12 @@ from protectd.common.errors import Cancelled
 from protectd.common.units import KIB, MIB
 from protectd.plugin.base import BankObjectNotFound, BankPlugin
 from protectd.vault.attributes import Wanted, apply
-from protectd.vault.crew import work
+from protectd.vault.crew import Plain, work
 from protectd.vault.crypto import MasterKey, Sealer
 from protectd.vault.errors import FormatError, TargetUnusable, UnitDamaged, VaultDamaged
 from protectd.vault.pack import DATA, BlobEntry, decompress, open_blob, pack_key
 from protectd.vault.pool import Channel, Pool
-from protectd.vault.save_worker import ZERO_RUNS, Plain, zero_id
+from protectd.vault.save_worker import ZERO_RUNS, zero_id
 from protectd.vault.shared import CancelFlag, Pages, SharedMemory
 from protectd.vault.target import Target, move_into_place, shown_below, temporary_name
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from protectd.common.clock import SystemClock
 from protectd.common.progress import Counts
 from protectd.common.reports import SaveReport
 from protectd.plugin.base import BankPlugin, ResourceUnavailable
-from protectd.vault.blobset import NewBlobs, StoredBlobs
 from protectd.vault.chunker import seed_of
 from protectd.vault.crew import Crew
 from protectd.vault.crypto import MasterKey
@@ -24,23 +23,21 @@ from protectd.vault.locks import HeldLock
 from protectd.vault.opening import shown
 from protectd.vault.operation import Reporter
 from protectd.vault.options import EngineOptions
-from protectd.vault.pack import DATA, TREE
-from protectd.vault.packer import Packer
+from protectd.vault.pack import TREE
 from protectd.vault.pending_lock import PendingLock
 from protectd.vault.pool import Channel, Pool
 from protectd.vault.previous import PreviousTrees
 from protectd.vault.probe_worker import FolderJob, ProbeWorker
 from protectd.vault.repository import INDEX, BlobReader, Repository
 from protectd.vault.save_files import Files
-from protectd.vault.save_index import IndexWriter
 from protectd.vault.save_jobs import Batch, Jobs, Ticket
 from protectd.vault.save_probe import MAX_INDEX_BLOBS, Probe, Unchanged, unchanged_tree
 from protectd.vault.save_root import choose_parent, exclude_paths, normal_path, open_root
 from protectd.vault.save_trees import Trees
-from protectd.vault.save_worker import FileResult, SaveReply, SaveRest, SaveWorker
+from protectd.vault.save_worker import FileResult, SaveReply, SaveWorker
 from protectd.vault.scan import FileEntry, Folder, Scanner
-from protectd.vault.shared import CancelFlag
 from protectd.vault.snapshot import Snapshot
+from protectd.vault.storing import Storing
 
 _PUMP_EVERY = 512
 """Entries between two looks at the workers, when no job has become ready."""
@@ -99,20 +96,17 @@ class _Save:
         self._started = SystemClock().now()
         self._issues = Issues()
         self._jobs = Jobs()
-        self._index_writer = IndexWriter(repository)
-        self._new = stack.enter_context(closing(NewBlobs.create()))
-        self._stored = stack.enter_context(closing(StoredBlobs.create(index.known(DATA).to_bytes())))
-        self._cancel = stack.enter_context(closing(CancelFlag.create()))
+        self._storing = Storing(repository, role.options, index, stack)
         self._index = index
         self._unchanged: dict[bytes, Unchanged] = {}
-        self._tree_packer = self._packer(TREE)
+        self._tree_packer = self._storing.packer(TREE)
         self._trees = Trees(index, self._tree_packer)
         self._parent = choose_parent(repository, shown(path), role.options.identity().hostname, role.parent)
         self._previous = PreviousTrees(BlobReader(repository, index))
         self._scanner = Scanner(
             exclude_paths(role.excludes),
             self._previous,
-            self._stored.has_all,
+            self._storing.stored.has_all,
             self._issues,
             own_directory=role.own_process,
         )
@@ -137,44 +131,20 @@ class _Save:
             config=self._repository.config,
             index=self._index,
             excludes=exclude_paths(role.excludes),
-            stored_blobs=self._stored.path,
-            cancel=self._cancel.path,
+            stored_blobs=self._storing.stored.path,
+            cancel=self._storing.cancel.path,
             own_process=role.own_process,
         )
-        with Crew(self._pool, [worker] * role.options.worker_count, self._cancel) as crew:
+        with Crew(self._pool, [worker] * role.options.worker_count, self._storing.cancel) as crew:
             probe = Probe(crew, lambda done: self._reporter.tell(Counts("scan", done_files=done)))
             probe.run(top)
         self._unchanged = probe.unchanged
 
-    def _hire(self) -> Crew:
-        role, options = self._role, self._role.options
-        worker = SaveWorker(
-            bank=role.bank,
-            key=role.key,
-            seed=seed_of(self._repository.config.polynomial),
-            pack_bytes=options.pack_bytes,
-            level=options.level,
-            stored_blobs=self._stored.path,
-            new_blobs=self._new.paths,
-            cancel=self._cancel.path,
-        )
-        return self._stack.enter_context(Crew(self._pool, [worker] * options.worker_count, self._cancel))
-
-    def _packer(self, kind: str) -> Packer:
-        options = self._role.options
-        packer = Packer(
-            self._role.bank,
-            self._repository.sealer,
-            kind=kind,
-            pack_bytes=options.pack_bytes,
-            level=options.level,
-        )
-        return self._stack.enter_context(closing(packer))
-
     # --- the run ---
 
     def run(self, lock: HeldLock) -> SaveReport:
-        self._crew = self._hire()
+        worker = SaveWorker(self._storing.role(), seed_of(self._repository.config.polynomial))
+        self._crew = self._storing.hire(self._pool, worker)
         for entry in self._walk():
             self._files.found(entry)
         self._scanned = True
@@ -223,15 +193,14 @@ class _Save:
     def _feed(self) -> None:
         while self._jobs and self._crew.has_room:
             job, ticket = self._jobs.take()
-            self._crew.give(job._replace(new_tables=tuple(self._new.paths)), ticket)
+            self._crew.give(job._replace(new_tables=self._storing.new_tables), ticket)
 
     def _read(self, entry: FileEntry) -> None:
         if self._jobs.add(entry) and self._crew.has_room:
             self._pump(0)
 
     def _take(self, ticket: Ticket, reply: SaveReply) -> None:
-        self._index_writer.add(reply.packs)
-        self._new.grow_for(reply.new_blobs)
+        self._storing.took(reply.packs, reply.new_blobs)
         if isinstance(ticket, Batch):
             for entry, result in zip(ticket.files, reply.results, strict=True):
                 self._result(entry, FileResult._make(result))
@@ -264,9 +233,9 @@ class _Save:
     def _finish(self, lock: HeldLock) -> SaveReport:
         if self._trees.root_id is None or self._top.lost:
             raise ResourceUnavailable(resource=self._role.path, reason="the directory could not be read")
-        plain, sealed = self._collect()
+        plain, sealed = self._storing.close_packs(self._crew, self._tree_packer)
         lock.check()
-        self._index_writer.flush()
+        self._storing.write_index()
         snapshot_id = self._repository.save_snapshot(self._snapshot(self._trees.root_id))
         tally = self._scanner.tally
         return SaveReport(
@@ -283,24 +252,6 @@ class _Save:
             issues=tuple(self._issues.kept),
             issue_count=self._issues.count,
         )
-
-    def _collect(self) -> tuple[int, int]:
-        """Close every pack, with the workers' leftovers put together; (plain, stored) bytes of all."""
-        plain = sealed = 0
-        packer: Packer | None = None
-        rest: SaveRest
-        for rest in self._crew.finish():
-            self._index_writer.add(rest.packs)
-            plain, sealed = plain + rest.plain_bytes, sealed + rest.sealed_bytes
-            if rest.header:
-                packer = packer or self._packer(DATA)
-                packer.take_over(rest.header, rest.units)
-        for each in filter(None, (packer, self._tree_packer)):
-            each.flush()
-        for each in filter(None, (packer, self._tree_packer)):
-            each.settle()
-            self._index_writer.add(each.take_stored())
-        return plain + self._tree_packer.plain_bytes, sealed + self._tree_packer.sealed_bytes
 
     def _snapshot(self, tree_id: bytes) -> Snapshot:
         identity = self._role.options.identity()

@@ -13,16 +13,12 @@ from typing import Any, NamedTuple
 
 from protectd.common.errors import Cancelled
 from protectd.common.units import KIB, MIB
-from protectd.plugin.base import BankPlugin
-from protectd.vault.blobset import NewBlobs, StoredBlobs
 from protectd.vault.chunker import SIZES, Chunker
-from protectd.vault.crew import work
-from protectd.vault.crypto import Buffer, MasterKey, Sealer
+from protectd.vault.crew import Plain, work
 from protectd.vault.opening import READ_FILE, Replaced, open_seen
-from protectd.vault.pack import DATA
-from protectd.vault.packer import Packer
 from protectd.vault.pool import Channel, Pool
-from protectd.vault.shared import CancelFlag, Pages
+from protectd.vault.shared import Pages
+from protectd.vault.storing import BlobStore, StoreRest, StoreRole
 
 SMALL_FILE_BYTES = SIZES.smallest
 """A file up to here is one blob."""
@@ -41,10 +37,6 @@ class SeenFile(NamedTuple):
     mtime_ns: int
     ctime_ns: int
     sparse: bool
-
-
-Plain = tuple[Any, ...]
-"""A named tuple on its way to another process, without its name: that is pickled four times as fast."""
 
 
 class SaveJob(NamedTuple):
@@ -75,28 +67,12 @@ class SaveReply(NamedTuple):
     new_blobs: int
 
 
-class SaveRest(NamedTuple):
-    """What a worker still holds at the end."""
-
-    packs: list[Plain]
-    header: bytes
-    units: bytes
-    plain_bytes: int
-    sealed_bytes: int
-
-
 @dataclass(frozen=True)
 class SaveWorker:
-    """Role of one worker. Names of shared memory are good while the planner lives."""
+    """Role of one worker. :ivar seed: the chunker's."""
 
-    bank: BankPlugin
-    key: MasterKey
+    store: StoreRole
     seed: int
-    pack_bytes: int
-    level: int
-    stored_blobs: str
-    new_blobs: Sequence[str]
-    cancel: str
 
     def run(self, channel: Channel, pool: Pool) -> Any:
         return work(_Saver(self), channel)
@@ -104,36 +80,26 @@ class SaveWorker:
 
 class _Saver:
     def __init__(self, role: SaveWorker) -> None:
-        self._cancel = CancelFlag.attach(role.cancel)
-        self._stored = StoredBlobs.attach(role.stored_blobs)
-        self._new = NewBlobs.attach(role.new_blobs)
+        self._blobs = BlobStore(role.store)
+        self._cancel = self._blobs.cancel
         self._chunker = Chunker(role.seed)
-        self._packer = Packer(
-            role.bank, Sealer(role.key), kind=DATA, pack_bytes=role.pack_bytes, level=role.level
-        )
         self._pages = Pages(WINDOW_BYTES)
         self._window = self._pages.view
-        self._added = 0
 
     def handle(self, job: SaveJob) -> SaveReply:
-        self._new.extend(job.new_tables)
-        self._added = 0
+        self._blobs.extend(job.new_tables)
         if job.stretch is None:
             results = [tuple(self._file(file, 0, file.size)) for file in map(SeenFile._make, job.files)]
         else:
             results = [tuple(self._file(SeenFile._make(job.files[0]), *job.stretch))]
-        return SaveReply(results, list(map(tuple, self._packer.take_stored())), self._added)
+        return SaveReply(results, *self._blobs.take())
 
-    def finish(self) -> SaveRest:
-        self._packer.settle()
-        packer = self._packer
-        packs = list(map(tuple, packer.take_stored()))
-        return SaveRest(packs, *packer.leftover(), packer.plain_bytes, packer.sealed_bytes)
+    def finish(self) -> StoreRest:
+        return self._blobs.finish()
 
     def close(self) -> None:
-        self._packer.close()
-        for memory in (self._pages, self._stored, self._new, self._cancel):
-            memory.close()
+        self._blobs.close()
+        self._pages.close()
 
     # --- one file ---
 
@@ -166,7 +132,7 @@ class _Saver:
 
     def _small(self, descriptor: int, size: int) -> tuple[bytes, int]:
         read = _fill(descriptor, self._window[:size], 0)
-        return (self._blob(self._window[:read]) if read else b""), read
+        return (self._blobs.blob(self._window[:read]) if read else b""), read
 
     def _stretch(self, descriptor: int, start: int, end: int, sparse: bool) -> tuple[bytes, int]:
         ids: list[bytes] = []
@@ -202,7 +168,7 @@ class _Saver:
         for length in self._chunker.lengths(buffer, last=last):
             if self._cancel.is_set():
                 raise Cancelled
-            ids.append(self._blob(buffer[done : done + length]))
+            ids.append(self._blobs.blob(buffer[done : done + length]))
             done += length
         return done
 
@@ -213,19 +179,9 @@ class _Saver:
                 raise Cancelled
             run = next((run for run in ZERO_RUNS if run <= length), length)
             blob_id = zero_id(run)
-            self._store(blob_id, _ZEROS[:run])
+            self._blobs.store(blob_id, _ZEROS[:run])
             yield blob_id
             length -= run
-
-    def _blob(self, plain: memoryview) -> bytes:
-        blob_id = hashlib.sha256(plain).digest()
-        self._store(blob_id, plain)
-        return blob_id
-
-    def _store(self, blob_id: bytes, plain: Buffer) -> None:
-        if blob_id not in self._stored and self._new.add(blob_id):
-            self._packer.add(blob_id, plain)
-            self._added += 1
 
 
 _ZEROS = memoryview(mmap.mmap(-1, ZERO_RUNS[0], prot=mmap.PROT_READ))

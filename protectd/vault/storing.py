@@ -1,0 +1,160 @@
+"""Storing blobs with several workers: what is there already, where new blobs go, and how it ends."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from protectd.plugin.base import BankPlugin
+from protectd.vault.blobset import NewBlobs, StoredBlobs
+from protectd.vault.crew import Crew, Plain
+from protectd.vault.crypto import Buffer, MasterKey, Sealer
+from protectd.vault.index import BlobIndex
+from protectd.vault.options import EngineOptions
+from protectd.vault.pack import DATA
+from protectd.vault.packer import Packer
+from protectd.vault.pool import Pool, Role
+from protectd.vault.repository import Repository
+from protectd.vault.save_index import IndexWriter
+from protectd.vault.shared import CancelFlag
+
+
+@dataclass(frozen=True)
+class StoreRole:
+    """What a worker needs to store blobs. Names of shared memory are good while the planner lives."""
+
+    bank: BankPlugin
+    key: MasterKey
+    pack_bytes: int
+    level: int
+    stored_blobs: str
+    new_blobs: Sequence[str]
+    cancel: str
+
+
+class StoreRest(NamedTuple):
+    """What a worker still holds at the end. `packs` are those of StoredPack."""
+
+    packs: list[Plain]
+    header: bytes
+    units: bytes
+    plain_bytes: int
+    sealed_bytes: int
+
+
+class BlobStore:
+    """A worker's own: hashes blobs and packs those that nobody has stored. For one thread."""
+
+    def __init__(self, role: StoreRole) -> None:
+        self.cancel = CancelFlag.attach(role.cancel)
+        self._stored = StoredBlobs.attach(role.stored_blobs)
+        self._new = NewBlobs.attach(role.new_blobs)
+        self._packer = Packer(
+            role.bank, Sealer(role.key), kind=DATA, pack_bytes=role.pack_bytes, level=role.level
+        )
+        self._added = 0
+
+    def extend(self, new_tables: Sequence[str]) -> None:
+        """Know the tables that the planner has added since."""
+        self._new.extend(new_tables)
+
+    def blob(self, plain: Buffer) -> bytes:
+        """Have it stored; its id."""
+        blob_id = hashlib.sha256(plain).digest()
+        self.store(blob_id, plain)
+        return blob_id
+
+    def store(self, blob_id: bytes, plain: Buffer) -> None:
+        if blob_id not in self._stored and self._new.add(blob_id):
+            self._packer.add(blob_id, plain)
+            self._added += 1
+
+    def take(self) -> tuple[list[Plain], int]:
+        """Packs that have become durable, and how many blobs were new, since the last call."""
+        added, self._added = self._added, 0
+        return list(map(tuple, self._packer.take_stored())), added
+
+    def finish(self) -> StoreRest:
+        self._packer.settle()
+        packs, _ = self.take()
+        packer = self._packer
+        return StoreRest(packs, *packer.leftover(), packer.plain_bytes, packer.sealed_bytes)
+
+    def close(self) -> None:
+        self._packer.close()
+        for memory in (self._stored, self._new, self.cancel):
+            memory.close()
+
+
+class Storing:
+    """The planner's side. Everything that it makes is closed with `stack`."""
+
+    def __init__(
+        self, repository: Repository, options: EngineOptions, index: BlobIndex, stack: ExitStack
+    ) -> None:
+        self._repository = repository
+        self._options = options
+        self._stack = stack
+        self.stored = stack.enter_context(closing(StoredBlobs.create(index.known(DATA).to_bytes())))
+        self.cancel = stack.enter_context(closing(CancelFlag.create()))
+        self._new = stack.enter_context(closing(NewBlobs.create()))
+        self._index_writer = IndexWriter(repository)
+
+    @property
+    def new_tables(self) -> tuple[str, ...]:
+        """For `BlobStore.extend`, with each job."""
+        return tuple(self._new.paths)
+
+    def role(self) -> StoreRole:
+        return StoreRole(
+            bank=self._repository.bank,
+            key=self._repository.key,
+            pack_bytes=self._options.pack_bytes,
+            level=self._options.level,
+            stored_blobs=self.stored.path,
+            new_blobs=self._new.paths,
+            cancel=self.cancel.path,
+        )
+
+    def hire(self, pool: Pool, worker: Role) -> Crew:
+        return self._stack.enter_context(Crew(pool, [worker] * self._options.worker_count, self.cancel))
+
+    def packer(self, kind: str) -> Packer:
+        """One of the planner's own."""
+        packer = Packer(
+            self._repository.bank,
+            self._repository.sealer,
+            kind=kind,
+            pack_bytes=self._options.pack_bytes,
+            level=self._options.level,
+        )
+        return self._stack.enter_context(closing(packer))
+
+    def took(self, packs: Iterable[Plain], new_blobs: int) -> None:
+        """A worker has told of these; see `BlobStore.take`."""
+        self._index_writer.add(packs)
+        self._new.grow_for(new_blobs)
+
+    def close_packs(self, crew: Crew, trees: Packer) -> tuple[int, int]:
+        """Store what is left, the workers' leftovers put together, and the index of all; (plain, stored)
+        bytes of the whole."""
+        data = self.packer(DATA)
+        plain, sealed = trees.plain_bytes, trees.sealed_bytes
+        rest: StoreRest
+        for rest in crew.finish():
+            self._index_writer.add(rest.packs)
+            data.take_over(rest.header, rest.units)
+            plain, sealed = plain + rest.plain_bytes, sealed + rest.sealed_bytes
+        for packer in (data, trees):
+            packer.flush()
+        for packer in (data, trees):
+            packer.settle()
+            self._index_writer.add(packer.take_stored())
+        return plain, sealed
+
+    def write_index(self) -> None:
+        """Name all packs; durable when this returns."""
+        self._index_writer.flush()
