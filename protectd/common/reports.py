@@ -171,6 +171,9 @@ class RestoreOptions:
     :ivar overwrite: existing entries may be replaced; without it a non-empty target is refused.
     :ivar trusted: set-id bits, device nodes and foreign owners are restored (administrators only).
     :ivar verify: hash each blob again; without it the authentication tag alone stands for it.
+    :ivar paths: only these files and directories, with the directories that lead to them: absolute as in the
+        snapshot, or relative to the directory that was saved. None given: everything. Directories on the way
+        that are in the target already stay as they are.
 
     Entries of the target that the tree does not have are kept.
     """
@@ -178,3 +181,4 @@ class RestoreOptions:
     overwrite: bool = False
     trusted: bool = False
     verify: bool = True
+    paths: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -45,6 +46,17 @@ class Policy(NamedTuple):
 def _acls_last(xattrs: list[tuple[str, bytes]]) -> Sequence[tuple[str, bytes]]:
     # A change of mode writes into an ACL and an ACL into the mode; what was saved is the mode after both.
     return sorted(xattrs, key=lambda each: each[0].startswith(_ACL)) if len(xattrs) > 1 else xattrs
+
+
+def present(descriptor: int) -> Wanted:
+    """What an open directory has now, for `apply` to give it back; its time is now, for it is written to."""
+    status = os.fstat(descriptor)
+    xattrs = []
+    with suppress(OSError):
+        names = [name for name in os.listxattr(descriptor) if name.startswith(_HARMLESS)]
+        xattrs = [(name, os.getxattr(descriptor, name)) for name in names]
+    mode = stat.S_IMODE(status.st_mode)
+    return Wanted(mode, status.st_uid, status.st_gid, time.time_ns(), _acls_last(xattrs))
 
 
 def apply(descriptor: int | str, status: os.stat_result, wanted: Wanted) -> list[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from protectd.plugin.base import BankRefused
 from protectd.vault.attributes import Policy, Wanted, apply
+from protectd.vault.chosen import EVERYTHING, Chosen
 from protectd.vault.errors import FormatError, VaultDamaged
 from protectd.vault.issues import Issues
 from protectd.vault.pack import TREE
@@ -54,7 +55,9 @@ class TreeWriter:
         *,
         overwrite: bool,
         pause: Callable[[], None],
+        chosen: Chosen = EVERYTHING,
     ) -> None:
+        self._chosen = chosen
         self._reader = reader
         self._target = target
         self._policy = policy
@@ -64,25 +67,31 @@ class TreeWriter:
         self._pause = pause
         self._first_names: dict[_LinkKey, FileTarget | tuple[bytes, bytes] | None] = {}
         self.folders: list[MadeFolder] = []
+        self.found: list[MadeFolder] = []
+        """Directories that only lead to what is chosen and were there before: to be left as they were."""
         self.links: list[tuple[tuple[bytes, bytes], tuple[bytes, bytes], bool]] = []
         """(first name, further name, whether it is a regular file) of what has no content of its own."""
         self.done = Done()
 
     def write(self, tree_id: bytes, node: Node | None) -> None:
         """Write the tree into the target itself. :param node: the source directory's own."""
-        if node is not None:
+        if not self._chosen.all and self._target.found is not None:
+            self.found.append(MadeFolder(b"", self._target.found, new=False))
+        elif node is not None:
             self.folders.append(MadeFolder(b"", self._policy.wanted(node), new=False))
         self.done.directories += 1
-        pending = [(b"", tree_id)]
+        pending = [(b"", tree_id, self._chosen)]
         while pending:
-            relative, subtree = pending.pop()
-            nodes = self._nodes(relative, subtree)
+            relative, subtree, chosen = pending.pop()
+            nodes = [node for node in self._nodes(relative, subtree) if node.name in chosen]
             self._plan.expect(blob_id for node in nodes for blob_id in node.content or ())
             for entry in nodes:
                 if entry.type != "dir":
                     self._entry(relative, entry)
-                elif self._folder(relative, entry) and entry.subtree is not None:
-                    pending.append((_join(relative, entry.name), entry.subtree))
+                elif entry.subtree is not None and self._folder(
+                    relative, entry, below := chosen.below(entry.name)
+                ):
+                    pending.append((_join(relative, entry.name), entry.subtree, below))
                 self._pause()
 
     def _nodes(self, relative: bytes, tree_id: bytes) -> list[Node]:
@@ -92,13 +101,17 @@ class TreeWriter:
             self._issue(relative, b"", "damaged", f"its entries could not be read: {error}")
             return []
 
-    def _folder(self, relative: bytes, node: Node) -> bool:
+    def _folder(self, relative: bytes, node: Node, chosen: Chosen) -> bool:
+        found = None if chosen.all else self._target.found_folder(relative, node.name)
         try:
             new = self._target.make_folder(relative, node.name, overwrite=self._overwrite)
         except OSError as error:
             self._issue(relative, node.name, "refused", error.strerror or str(error))
             return False
-        self.folders.append(MadeFolder(_join(relative, node.name), self._policy.wanted(node), new))
+        if found is not None:
+            self.found.append(MadeFolder(_join(relative, node.name), found, new))
+        else:
+            self.folders.append(MadeFolder(_join(relative, node.name), self._policy.wanted(node), new))
         self.done.directories += 1
         return True
 

@@ -8,6 +8,7 @@ import stat
 from collections import OrderedDict
 from contextlib import suppress
 
+from protectd.vault.attributes import Wanted, present
 from protectd.vault.errors import TargetUnusable
 from protectd.vault.opening import PASS_DIRECTORY, READ_DIRECTORY, Identity, open_plain, open_seen, shown
 
@@ -19,11 +20,13 @@ class Target:
     """Directories below a root, by their path relative to it (b"" is the root itself).
 
     :ivar owner: uid and gid of the directory that stood there, or nearest above, before the restore.
+    :ivar found: what the directory itself had before the restore, or None when it was made for it.
     """
 
-    def __init__(self, path: bytes, root: int, owner: tuple[int, int]) -> None:
+    def __init__(self, path: bytes, root: int, owner: tuple[int, int], found: Wanted | None = None) -> None:
         self.path = path
         self.owner = owner
+        self.found = found
         self.identity = Identity.of(os.fstat(root))
         self._root = root
         self._open: OrderedDict[bytes, int] = OrderedDict()
@@ -40,8 +43,9 @@ class Target:
         if not path.startswith("/") or "\0" in path:
             raise TargetUnusable(path=path, reason="the path is not absolute")
         try:
-            owner = _make(raw)
-            target = cls(raw, open_plain(raw, READ_DIRECTORY), owner)
+            owner, new = _make(raw)
+            root = open_plain(raw, READ_DIRECTORY)
+            target = cls(raw, root, owner, None if new else present(root))
             if not overwrite and os.listdir(target._root):
                 target.close()
                 raise TargetUnusable(path=path, reason="it is not empty")
@@ -82,6 +86,16 @@ class Target:
         if len(self._open) > _MAX_OPEN:
             os.close(self._open.popitem(last=False)[1])
 
+    def found_folder(self, parent: bytes, name: bytes) -> Wanted | None:
+        """What a directory has that is there already; None when none is."""
+        with suppress(OSError):
+            descriptor = os.open(name, READ_DIRECTORY, dir_fd=self.folder(parent))
+            try:
+                return present(descriptor)
+            finally:
+                os.close(descriptor)
+        return None
+
     def make_folder(self, parent: bytes, name: bytes, *, overwrite: bool) -> bool:
         """Make a directory, 0700 for now; whether it is new. What else is there goes if `overwrite`.
 
@@ -106,10 +120,12 @@ class Target:
         self._open.clear()
 
 
-def _make(path: bytes) -> tuple[int, int]:
-    """Make what is missing of a path; the owner of the last part that was there."""
+def _make(path: bytes) -> tuple[tuple[int, int], bool]:
+    """Make what is missing of a path; the owner of the last part that was there, and whether the last of all
+    is new."""
     folder = os.open(b"/", PASS_DIRECTORY)
     owner: tuple[int, int] | None = None
+    new = False
     try:
         for name in filter(None, path.split(b"/")):
             status = os.fstat(folder)
@@ -122,7 +138,7 @@ def _make(path: bytes) -> tuple[int, int]:
             if new and owner is not None and os.geteuid() == 0:
                 os.chown(f"/proc/self/fd/{folder}", *owner)
         status = os.fstat(folder)
-        return owner or (status.st_uid, status.st_gid)
+        return owner or (status.st_uid, status.st_gid), new
     finally:
         os.close(folder)
 
