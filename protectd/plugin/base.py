@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, BinaryIO, ClassVar, Protocol, Self
 
 from protectd.common.context import RequestContext
 from protectd.common.errors import Forbidden, InvalidField, NotFound, ProtectdError, Unavailable
@@ -239,6 +239,41 @@ class VaultSession(Protocol):
             newest snapshot of that path is looked up.
         :param excludes: absolute paths left out, with all below them.
         :raises ResourceUnavailable: the path is not a readable directory.
+        """
+
+    def save_stream(
+        self,
+        source: BinaryIO,
+        name: str,
+        *,
+        tags: Sequence[str],
+        progress: Progress | None = None,
+        confirm: Callable[[], None] | None = None,
+    ) -> SaveReport:
+        """Save what can be read from `source`, up to its end, as the one file `name` of a snapshot.
+
+        Takes the same memory however long the stream is.
+
+        :param source: nothing of it was read before. A pipe at best (a program's output): its bytes then do
+            not pass through this process.
+        :param name: a file name, without `/`.
+        :param confirm: called at the end of the stream, before there is a snapshot. A program that failed may
+            have ended in the middle: what it raises ends the backup, and there will be none.
+        :raises ResourceUnavailable: the stream could not be read to its end.
+        """
+
+    def restore_stream(
+        self,
+        snapshot_id: str,
+        tree_id: str,
+        name: str,
+        write: Callable[[bytes], object],
+        progress: Progress | None = None,
+    ) -> int:
+        """Give what `save_stream` saved to `write`, piece by piece; how many bytes. Each piece is proven
+        before it is given, so what was given before an error is good.
+
+        :raises vault.errors.VaultError: the snapshot holds another tree or no such file, or a piece is bad.
         """
 
     def restore_tree(

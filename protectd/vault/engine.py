@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 
 from protectd.common.progress import Progress
 from protectd.common.reports import (
@@ -34,7 +34,9 @@ from protectd.vault.repair_index import RepairIndex
 from protectd.vault.repository import Repository
 from protectd.vault.restore import RestoreTree
 from protectd.vault.save import SaveTree
+from protectd.vault.save_stream import SaveStream
 from protectd.vault.snapshot import Snapshot
+from protectd.vault.sources import plain_name, readable
 from protectd.vault.stats import CountVault
 from protectd.vault.verify import CheckVault
 from protectd.vault.warm import WarmPlanner
@@ -186,6 +188,27 @@ class VaultSession:
         report: SaveReport = self._run(role, progress)
         return report
 
+    def save_stream(
+        self,
+        source: BinaryIO,
+        name: str,
+        *,
+        tags: Sequence[str],
+        progress: Progress | None = None,
+        confirm: Callable[[], None] | None = None,
+    ) -> SaveReport:
+        name, options = plain_name(name), self._engine.options
+        with readable(source) as stream:
+            role = SaveStream(self._bank, self._key, options, stream.path, name, tuple(tags))
+
+            def begin() -> None:
+                stream.check()
+                if confirm is not None:
+                    confirm()
+
+            report: SaveReport = self._run(role, progress, begin)
+            return report
+
     def restore_tree(
         self,
         snapshot_id: str,
@@ -208,6 +231,19 @@ class VaultSession:
         )
         report: RestoreReport = self._run(role, progress, begin)
         return report
+
+    def restore_stream(
+        self,
+        snapshot_id: str,
+        tree_id: str,
+        name: str,
+        write: Callable[[bytes], object],
+        progress: Progress | None = None,
+    ) -> int:
+        repository = Repository.with_key(self._bank, self._key)
+        with reading(repository, self._engine.options, progress or Progress()) as look:
+            snapshot = repository.load_snapshot_of(snapshot_id, tree_id)
+            return look.cat(snapshot, b"/" + plain_name(name).encode(), write)
 
     def check(
         self,

@@ -250,6 +250,17 @@ class Repository:
         except FormatError as error:
             raise VaultDamaged(object=f"{SNAPSHOTS}/{snapshot_id}", reason=str(error)) from error
 
+    def load_snapshot_of(self, snapshot_id: str, tree: str) -> Snapshot:
+        """As `load_snapshot`, for whoever knows what it has to hold.
+
+        :raises VaultDamaged: another root tree.
+        """
+        snapshot = self.load_snapshot(snapshot_id)
+        if snapshot.tree != tree:
+            reason = f"it holds tree {snapshot.tree}, not {tree}"
+            raise VaultDamaged(object=f"{SNAPSHOTS}/{snapshot_id}", reason=reason)
+        return snapshot
+
     def save_snapshot(self, snapshot: Snapshot) -> str:
         """Its id. All it refers to must be durable before."""
         return self.save_unpacked(SNAPSHOTS, snapshot.encode())

@@ -15,7 +15,7 @@ from protectd.vault.attributes import Policy, apply, drop_other_attributes
 from protectd.vault.chosen import Chosen, choose_paths
 from protectd.vault.crew import Crew, Plain
 from protectd.vault.crypto import MasterKey
-from protectd.vault.errors import VaultDamaged, VaultError
+from protectd.vault.errors import VaultError
 from protectd.vault.issues import Issues
 from protectd.vault.locks import shared_lock
 from protectd.vault.opening import READ_DIRECTORY
@@ -70,10 +70,7 @@ class RestoreTree:
 
     def _source(self, repository: Repository, reader: BlobReader) -> tuple[bytes, Node | None]:
         """Tree and node of the directory that was saved."""
-        snapshot = repository.load_snapshot(self.snapshot_id)
-        if snapshot.tree != self.tree_id:
-            reason = f"it holds tree {snapshot.tree}, not {self.tree_id}"
-            raise VaultDamaged(object=f"snapshots/{self.snapshot_id}", reason=reason)
+        snapshot = repository.load_snapshot_of(self.snapshot_id, self.tree_id)
         tree, node = snapshot.tree_id, None
         for name in filter(None, os.fsencode(os.path.normpath(self.source)).split(b"/")):
             nodes = {each.name: each for each in decode_tree(reader.load(TREE, tree))}

@@ -234,9 +234,7 @@ class _Save:
         if self._trees.root_id is None or self._top.lost:
             raise ResourceUnavailable(resource=self._role.path, reason="the directory could not be read")
         plain, sealed = self._storing.close_packs(self._crew, self._tree_packer)
-        lock.check()
-        self._storing.write_index()
-        snapshot_id = self._repository.save_snapshot(self._snapshot(self._trees.root_id))
+        snapshot_id = self._storing.publish(self._snapshot(self._trees.root_id), lock)
         tally = self._scanner.tally
         return SaveReport(
             snapshot_id=snapshot_id,

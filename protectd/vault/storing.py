@@ -13,6 +13,7 @@ from protectd.vault.blobset import NewBlobs, StoredBlobs
 from protectd.vault.crew import Crew, Plain
 from protectd.vault.crypto import Buffer, MasterKey, Sealer
 from protectd.vault.index import BlobIndex
+from protectd.vault.locks import HeldLock
 from protectd.vault.options import EngineOptions
 from protectd.vault.pack import DATA
 from protectd.vault.packer import Packer
@@ -20,6 +21,7 @@ from protectd.vault.pool import Pool, Role
 from protectd.vault.repository import Repository
 from protectd.vault.save_index import IndexWriter
 from protectd.vault.shared import CancelFlag
+from protectd.vault.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,7 @@ class Storing:
         self._new.grow_for(new_blobs)
 
     def close_packs(self, crew: Crew, trees: Packer) -> tuple[int, int]:
-        """Store what is left, the workers' leftovers put together, and the index of all; (plain, stored)
-        bytes of the whole."""
+        """Store what is left, the workers' leftovers put together; (plain, stored) bytes of the whole."""
         data = self.packer(DATA)
         plain, sealed = trees.plain_bytes, trees.sealed_bytes
         rest: StoreRest
@@ -155,6 +156,8 @@ class Storing:
             self._index_writer.add(packer.take_stored())
         return plain, sealed
 
-    def write_index(self) -> None:
-        """Name all packs; durable when this returns."""
+    def publish(self, snapshot: Snapshot, lock: HeldLock) -> str:
+        """Store the index, then the snapshot: what it leads to is durable by then. Its id."""
+        lock.check()
         self._index_writer.flush()
+        return self._repository.save_snapshot(snapshot)
