@@ -1,4 +1,4 @@
-"""A directory tree to measure with: the same at each call, much like a real one."""
+"""Directory trees to measure with: the same at each call, much like real ones."""
 
 from __future__ import annotations
 
@@ -14,6 +14,40 @@ _COPIED_FROM = ("/usr/lib", "/usr/share", "/usr/bin", "/usr/include")
 _WORDS = [
     f"{a}{b}" for a in ("pro", "re", "con", "de", "in", "un", "") for b in ("tect", "store", "cord", "sume")
 ]
+
+
+SETS = ("mixed", "large", "small")
+_SMALL_BYTES = 4 * KIB
+_SMALL_A_FOLDER = 100
+
+
+def make_set(name: str, root: Path, *, size: int, files: int) -> None:
+    """Fill `root`: `mixed` see `make_tree`; `large` one file of `size` bytes; `small` `files` of 4 KiB."""
+    if name == "mixed":
+        make_tree(root, size=size, files=files)
+    elif name == "large":
+        root.mkdir(parents=True)
+        _one_file(root / "one", _system_files(), size, random.Random(20_240_602))
+    else:
+        _equal_files(root, files)
+
+
+def _equal_files(root: Path, count: int) -> None:
+    content = _pieces_of_system_files()
+    for number in range(count):
+        if number % _SMALL_A_FOLDER == 0:
+            folder = root / f"{number // 10_000}" / f"{number // _SMALL_A_FOLDER}"
+            folder.mkdir(parents=True)
+        (folder / f"{number}.dat").write_bytes(next(content))
+
+
+def _pieces_of_system_files() -> Iterator[bytes]:
+    """Of 4 KiB each; no end."""
+    while True:
+        for path in _system_files():
+            with path.open("rb") as file:
+                while len(piece := file.read(_SMALL_BYTES)) == _SMALL_BYTES:
+                    yield piece
 
 
 def make_tree(root: Path, *, size: int, files: int) -> None:
@@ -74,14 +108,19 @@ def _text(chance: random.Random, size: int) -> bytes:
 
 
 def _large_files(source: Iterator[Path], target: Path, size: int, chance: random.Random) -> None:
-    """One file of half the size, then smaller ones; where the system has too few files, noise."""
+    """One file of half the size, then smaller ones."""
     target.mkdir()
     number = 0
     while size > 0:
         part = max(min(size, 4 * MIB), size // 2)
-        with (target / f"{number}.bin").open("wb") as file:
-            while (left := part - file.tell()) > 0:
-                path = next(source, None)
-                file.write(path.read_bytes()[:left] if path else chance.randbytes(min(MIB, left)))
+        _one_file(target / f"{number}.bin", source, part, chance)
         size -= part
         number += 1
+
+
+def _one_file(target: Path, source: Iterator[Path], size: int, chance: random.Random) -> None:
+    """Put together from other files; where there are too few of them, noise."""
+    with target.open("wb") as file:
+        while (left := size - file.tell()) > 0:
+            path = next(source, None)
+            file.write(path.read_bytes()[:left] if path else chance.randbytes(min(MIB, left)))

@@ -16,11 +16,12 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass
 class Cost:
-    """Seconds, CPU seconds, and the highest sum of PSS over all processes, in bytes."""
+    """Seconds, CPU seconds, the highest sum of PSS over all processes, and the repository's size after it."""
 
     wall_s: float = 0.0
     cpu_s: float = 0.0
     peak_bytes: int = 0
+    stored_bytes: int = 0
 
 
 @contextmanager

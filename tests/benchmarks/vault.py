@@ -6,7 +6,8 @@ Each round runs every program once through all cases on a new repository: first 
 unchanged tree, restore, and a check of every byte. Medians over the rounds are printed. `warm` has its
 processes running and the key derived, as in the service; `cold` starts both for each operation, as restic and
 borg do. Memory is the sum of PSS over all processes, this one included for the vault. Nobody leaves out an
-fsync.
+fsync. `least` is what the bytes alone would take on all cores, by the speed of each step measured just
+before: reading, cutting, hashing, compressing, sealing, writing.
 """
 
 from __future__ import annotations
@@ -14,173 +15,32 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Protocol
+from typing import NamedTuple
 
-from protectd.common.clock import SystemClock
-from protectd.common.reports import RestoreOptions, SaveReport
-from protectd.plugin.banks.filesystem import FilesystemBank
-from protectd.vault.crypto import MasterKey
-from protectd.vault.engine import VaultEngine, VaultSession
-from protectd.vault.host import NICENESS
 from protectd.vault.options import EngineOptions
-from protectd.vault.repository import Repository
-from tests.benchmarks.data import make_tree, measure_tree
+from tests.benchmarks.data import SETS, make_set, measure_tree
+from tests.benchmarks.limits import Limits, measure_limits
 from tests.benchmarks.measure import Cost, measured
+from tests.benchmarks.programs import CASES, Program, programs
 
-CASES = ("first", "unchanged", "restore", "verify")
-PASSWORD = "benchmark"
-AS_NICE = ["nice", "-n", str(NICENESS)]
-"""A busy machine shall treat all alike."""
-GIB = 1024**3
-
-Results = dict[tuple[str, str, str], list[Cost]]
-"""By place, case and program."""
+PEERS = ("restic", "borg")
+_REPORTING = Path("/sys/module/page_reporting/parameters/page_reporting_order")
+_HIGHEST_ORDER = 10
 
 
-class Program(Protocol):
-    name: str
-    ours: bool
-
-    def begin(self, repository: Path) -> None:
-        """Make a new repository; not measured."""
-
-    def run(self, case: str, source: Path, target: Path) -> None: ...
-
-    def rest(self) -> None:
-        """After a case, when its time has been taken."""
-
-    def end(self) -> None: ...
+class Row(NamedTuple):
+    data: str
+    place: str
+    case: str
+    program: str
 
 
-class Warm:
-    """The vault as a service uses it."""
-
-    name, ours = "vault warm", True
-
-    def __init__(self, options: EngineOptions) -> None:
-        self._options = options
-        self._engine = VaultEngine(options)
-
-    def begin(self, repository: Path) -> None:
-        self._bank = FilesystemBank(repository)
-        vault = Repository.create(
-            self._bank, PASSWORD, identity=self._options.identity(), clock=SystemClock()
-        )
-        self._key: MasterKey = vault.key
-        self._engine.warm()
-
-    def run(self, case: str, source: Path, target: Path) -> None:
-        with self._engine.session(self._bank, self._key) as session:
-            self._run(session, case, source, target)
-
-    def _run(self, session: VaultSession, case: str, source: Path, target: Path) -> None:
-        if case in ("first", "unchanged"):
-            self._saved: SaveReport = session.save_tree(str(source), tags=[])
-            assert case == "first" or self._saved.read_bytes == 0
-        elif case == "restore":
-            saved, options = self._saved, RestoreOptions(trusted=True)
-            report = session.restore_tree(saved.snapshot_id, saved.tree_id, str(source), str(target), options)
-            assert report.issue_count == 0, report.issues
-        else:
-            assert session.check(None, read_data=True).ok
-
-    def rest(self) -> None: ...
-
-    def end(self) -> None:
-        self._engine.close()
-
-
-class Cold(Warm):
-    """The vault as one command would use it: processes start and the key is derived each time."""
-
-    name = "vault cold"
-
-    def begin(self, repository: Path) -> None:
-        super().begin(repository)
-        self._engine.close()
-
-    def run(self, case: str, source: Path, target: Path) -> None:
-        self._engine = VaultEngine(self._options)
-        self._key = Repository.open(self._bank, PASSWORD).key
-        super().run(case, source, target)
-
-    def rest(self) -> None:
-        self._engine.close()
-
-
-class Restic:
-    name, ours = "restic", False
-
-    def begin(self, repository: Path) -> None:
-        self._repository = repository
-        self._restic("init")
-
-    def run(self, case: str, source: Path, target: Path) -> None:
-        arguments = {
-            "first": ["backup", str(source)],
-            "unchanged": ["backup", str(source)],
-            "restore": ["restore", "latest", "--target", str(target)],
-            "verify": ["check", "--read-data"],
-        }
-        self._restic(*arguments[case])
-
-    def _restic(self, *arguments: str) -> None:
-        environment = {
-            "RESTIC_PASSWORD": PASSWORD,
-            "RESTIC_CACHE_DIR": f"{self._repository}-cache",
-            "RESTIC_PROGRESS_FPS": "0.1",
-        }
-        command = [*AS_NICE, "restic", "-q", "-r", str(self._repository), *arguments]
-        subprocess.run(command, env=os.environ | environment, check=True, stdout=subprocess.DEVNULL)
-
-    def rest(self) -> None: ...
-
-    def end(self) -> None: ...
-
-
-class Borg:
-    name, ours = "borg", False
-
-    def begin(self, repository: Path) -> None:
-        self._repository = repository
-        self._number = 0
-        self._borg("init", "--encryption=repokey", str(repository))
-
-    def run(self, case: str, source: Path, target: Path) -> None:
-        if case in ("first", "unchanged"):
-            self._number += 1
-            archive = f"{self._repository}::{self._number}"
-            self._borg("create", "--compression=zstd,1", archive, str(source))
-        elif case == "restore":
-            target.mkdir()
-            self._borg("extract", f"{self._repository}::{self._number}", cwd=target)
-        else:
-            self._borg("check", "--verify-data", str(self._repository))
-
-    def _borg(self, *arguments: str, cwd: Path | None = None) -> None:
-        environment = {"BORG_PASSPHRASE": PASSWORD, "BORG_BASE_DIR": f"{self._repository}-base"}
-        subprocess.run([*AS_NICE, "borg", *arguments], env=os.environ | environment, check=True, cwd=cwd)
-
-    def rest(self) -> None: ...
-
-    def end(self) -> None: ...
-
-
-def programs(names: list[str], workers: int) -> list[Program]:
-    options = EngineOptions(node="benchmark", workers=workers)
-    makers: dict[str, Callable[[], Program]] = {
-        "warm": lambda: Warm(options),
-        "cold": lambda: Cold(options),
-        "restic": Restic,
-        "borg": Borg,
-    }
-    return [makers[name]() for name in names]
+Results = dict[Row, list[Cost]]
 
 
 def one_round(program: Program, source: Path, place: Path, cases: list[str]) -> Iterator[tuple[str, Cost]]:
@@ -194,49 +54,80 @@ def one_round(program: Program, source: Path, place: Path, cases: list[str]) -> 
             with measured(with_self=program.ours) as cost:
                 program.run(case, source, target)
             program.rest()
+            cost.stored_bytes = measure_tree(Path(folder, "repository"))[1]
             if case in cases:
                 yield case, cost
             shutil.rmtree(target, ignore_errors=True)
 
 
-def run(arguments: argparse.Namespace, source: Path, places: dict[str, Path]) -> Results:
+def run(arguments: argparse.Namespace, data: str, source: Path, place: str, folder: Path) -> Results:
+    """All rounds with one set of data in one place."""
     results: Results = {}
-    for place, folder in places.items():
-        for number in range(arguments.rounds):
-            for program in programs(arguments.programs, arguments.workers):
-                for case, cost in one_round(program, source, folder, arguments.cases):
-                    results.setdefault((place, case, program.name), []).append(cost)
-                    print(
-                        f"round {number + 1} {place:6} {case:10} {program.name:11} {cost.wall_s:7.2f} s"
-                        f" {cost.cpu_s:7.2f} s CPU {cost.peak_bytes / 2**20:6.0f} MiB",
-                        flush=True,
-                    )
-                program.end()
+    limits = measure_limits(source, folder)
+    print(f"{data} on {place}: {limits}", flush=True)
+    options = EngineOptions(node="benchmark", workers=arguments.workers)
+    for number in range(arguments.rounds):
+        for program in programs(arguments.programs, options):
+            for case, cost in one_round(program, source, folder, arguments.cases):
+                results.setdefault(Row(data, place, case, program.name), []).append(cost)
+                print(
+                    f"round {number + 1} {data:5} {place:6} {case:10} {program.name:11} {cost.wall_s:7.2f} s"
+                    f" {cost.cpu_s:7.2f} s CPU {cost.peak_bytes / 2**20:6.0f} MiB"
+                    f" {cost.stored_bytes / 1e6:8.1f} MB stored",
+                    flush=True,
+                )
+            if any(program.added()):
+                add_least(results, data, place, limits, program, options)
+            program.end()
     return results
+
+
+def add_least(
+    results: Results, data: str, place: str, limits: Limits, program: Program, options: EngineOptions
+) -> None:
+    """As a program that does nothing but what the bytes ask for."""
+    for case in ("first", "restore", "verify"):
+        if Row(data, place, case, program.name) in results:
+            wall = limits.least_s(case, *program.added(), options.worker_count)
+            results[Row(data, place, case, "least")] = [Cost(wall, wall * options.worker_count, 0)]
 
 
 def show(results: Results) -> None:
     """Medians, and how many times faster than restic and borg."""
-    print(f"\n{'place':6} {'case':10} {'program':11} {'wall s':>8} {'CPU s':>8} {'PSS MiB':>8}  ratio to")
-    for (place, case, name), costs in sorted(results.items()):
+    heads = f"{'data':5} {'place':6} {'case':10} {'program':11}"
+    print(f"\n{heads} {'wall s':>8} {'CPU s':>8} {'PSS MiB':>8} {'MB':>8}  ratio to")
+    for row, costs in sorted(results.items()):
         wall = median(cost.wall_s for cost in costs)
-        line = f"{place:6} {case:10} {name:11} {wall:8.2f} {median(c.cpu_s for c in costs):8.2f}"
-        line += f" {max(c.peak_bytes for c in costs) / 2**20:8.0f}  "
-        for other in ("restic", "borg"):
-            theirs = results.get((place, case, other))
-            if name.startswith("vault") and theirs:
+        line = f"{row.data:5} {row.place:6} {row.case:10} {row.program:11} {wall:8.2f}"
+        line += f" {median(c.cpu_s for c in costs):8.2f} {max(c.peak_bytes for c in costs) / 2**20:8.0f}"
+        line += f" {median(c.stored_bytes for c in costs) / 1e6:8.0f}  "
+        for other in PEERS:
+            theirs = results.get(row._replace(program=other))
+            if theirs and row.program not in PEERS:
                 line += f"{other} {median(cost.wall_s for cost in theirs) / wall:.2f}  "
         print(line.rstrip())
 
 
+def tell_machine() -> None:
+    """What moves all figures, whoever runs."""
+    print(f"{os.cpu_count()} cores, {os.uname().machine}")
+    try:
+        order = int(_REPORTING.read_text())
+    except (OSError, ValueError):
+        return
+    if order <= _HIGHEST_ORDER:
+        print("free memory goes back to the host here: its first touch is dear, for every program")
+
+
 @contextmanager
-def data(arguments: argparse.Namespace) -> Iterator[Path]:
+def source_of(arguments: argparse.Namespace, name: str) -> Iterator[Path]:
     if arguments.source is not None:
-        yield arguments.source
+        yield arguments.source / name
         return
     with tempfile.TemporaryDirectory(dir=arguments.disk, prefix="benchmark-data-") as folder:
-        source = Path(folder, "tree")
-        make_tree(source, size=int(arguments.size * GIB), files=arguments.files)
+        source = Path(folder, name)
+        files = arguments.files if name == "mixed" else arguments.small_files
+        make_set(name, source, size=int(arguments.size * 1e9), files=files)
         yield source
 
 
@@ -253,13 +144,15 @@ def words(allowed: tuple[str, ...]) -> Callable[[str], list[str]]:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     every = ("warm", "cold", "restic", "borg")
+    made.add_argument("--sets", type=words(SETS), default=list(SETS), help=",".join(SETS))
     made.add_argument("--cases", type=words(CASES), default=list(CASES), help=",".join(CASES))
     made.add_argument("--programs", type=words(every), default=list(every), help=",".join(every))
     made.add_argument("--places", type=words(("tmpfs", "disk")), default=["tmpfs", "disk"], help="tmpfs,disk")
     made.add_argument("--rounds", type=int, default=3)
-    made.add_argument("--size", type=float, default=2.2, help="GiB of data")
-    made.add_argument("--files", type=int, default=52_000, help="at least so many")
-    made.add_argument("--source", type=Path, help="measure with this directory instead of generated data")
+    made.add_argument("--size", type=float, default=4.0, help="GB of the mixed and the large set")
+    made.add_argument("--files", type=int, default=60_000, help="of the mixed set, at least")
+    made.add_argument("--small-files", type=int, default=100_000, help="of the small set")
+    made.add_argument("--source", type=Path, help="a directory with data instead, one directory a set")
     made.add_argument("--disk", type=Path, default=Path(tempfile.gettempdir()))
     made.add_argument("--tmpfs", type=Path, default=Path("/dev/shm"))
     made.add_argument("--workers", type=int, default=0, help="0 means one a core")
@@ -268,11 +161,15 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     arguments = parser().parse_args()
-    places = {name: getattr(arguments, name) for name in arguments.places}
-    with data(arguments) as source:
-        files, size = measure_tree(source)
-        print(f"{files} files, {size / GIB:.2f} GiB, {os.cpu_count()} cores")
-        show(run(arguments, source, places))
+    tell_machine()
+    results: Results = {}
+    for name in arguments.sets:
+        with source_of(arguments, name) as source:
+            files, size = measure_tree(source)
+            print(f"{name}: {files} files, {size / 1e9:.2f} GB", flush=True)
+            for place in arguments.places:
+                results |= run(arguments, name, source, place, getattr(arguments, place))
+    show(results)
 
 
 if __name__ == "__main__":
