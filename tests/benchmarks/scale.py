@@ -42,8 +42,6 @@ pieces = [os.urandom(1 << 20) for _ in range(64)]
 for number in range(int(sys.argv[1])):
     sys.stdout.buffer.write(pieces[number * number % 64])
 """
-    "import os, sys; b = [os.urandom(1 << 20) for _ in range(64)]; [sys.stdout.buffer.write(b[i * i % 64])"
-)
 
 
 @contextmanager
