@@ -38,13 +38,11 @@ class FileTarget:
 
 @dataclass(slots=True, eq=False)
 class PlannedBlob:
-    """One blob, the number of the copy that is read, and all its places. `given`: it is being read; a place
-    that is found later needs another read."""
+    """One blob, the number of the copy that is read, and all its places."""
 
     entry: BlobEntry
     places: list[tuple[int, int]]
     copy: int = 0
-    given: bool = False
 
 
 Portion = tuple[bytes, list[PlannedBlob]]
@@ -59,7 +57,8 @@ class Plan:
     def __init__(self, index: BlobIndex) -> None:
         self._index = index
         self._packs: dict[bytes, list[PlannedBlob]] = {}
-        self._blobs: dict[bytes, PlannedBlob] = {}
+        self._blobs: dict[bytes, PlannedBlob | None] = {}
+        """By id. None for one that has been given out: a place that is found later needs another read."""
         self._looked_up: dict[bytes, tuple[bytes, BlobEntry] | None] = {}
         self._unasked = index.blob_counts()
         self._whole: deque[bytes] = deque()
@@ -93,13 +92,13 @@ class Plan:
 
     def _blob(self, blob_id: bytes) -> PlannedBlob | None:
         blob = self._blobs.get(blob_id)
-        if blob is not None and not blob.given:
+        if blob is not None:
             return blob
         place = self._looked_up.get(blob_id) or self._index.lookup(DATA, blob_id)
         if place is None:
             return None
         pack_id, entry = place
-        if blob is None:
+        if blob_id not in self._blobs:
             self._count(pack_id)
         blob = self._blobs[blob_id] = PlannedBlob(entry, [])
         self._packs.setdefault(pack_id, []).append(blob)
@@ -125,8 +124,7 @@ class Plan:
     def _take(self, pack_id: bytes) -> None:
         """Blobs by offset, each portion small enough for a job."""
         blobs = sorted(self._packs.pop(pack_id, ()), key=lambda blob: blob.entry.offset)
-        for blob in blobs:
-            blob.given = True
+        self._blobs.update((blob.entry.id, None) for blob in blobs)
         self._ready.extend((pack_id, portion) for portion in _portions(blobs))
 
     def another_copy(self, blob: PlannedBlob) -> tuple[bytes, PlannedBlob] | None:
