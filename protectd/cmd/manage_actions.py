@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,6 @@ from protectd.model import migrate
 from protectd.model.models import Service, Token
 from protectd.model.repositories.base import Page
 from protectd.plugin.secret_stores.crypto import make_master_key
-
-Action = Callable[[Parts, argparse.Namespace], int]
 
 
 class NoDatabase(NotFound):
@@ -118,14 +115,6 @@ def moment(value: Any) -> str | None:
 
 
 # --- the rest ---
-
-
-def vault_credentials(made: Parts, args: argparse.Namespace) -> int:
-    need_database(made)
-    provider = made.providers.by_name_or_id(args.provider)
-    repository, password = made.vaults.credentials(provider, args.project)
-    show({"repository": repository, "password": password})
-    return 0
 
 
 def provider_list(made: Parts, args: argparse.Namespace) -> int:

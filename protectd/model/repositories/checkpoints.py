@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Select, exists, or_, select
@@ -70,6 +70,23 @@ class CheckpointRepository(Repository[Checkpoint]):
             .limit(1)
         )
         return self.session.scalars(query).one_or_none()
+
+    def referring(
+        self, project_id: str, provider_id: str, snapshot_ids: Collection[str], ids: Collection[str]
+    ) -> list[Checkpoint]:
+        """Checkpoints of one vault that are not deleted and have one of these snapshots, or one of these ids:
+        a run that is under way has stored snapshots that its rows do not name yet."""
+        has_one = exists().where(
+            CheckpointResource.checkpoint_id == Checkpoint.id,
+            CheckpointResource.snapshot_id.in_(snapshot_ids),
+        )
+        return self.all(
+            select(Checkpoint)
+            .where(Checkpoint.project_id == project_id, Checkpoint.provider_id == provider_id)
+            .where(Checkpoint.deleted.is_(False), Checkpoint.status != CheckpointStatus.DELETED)
+            .where(or_(has_one, Checkpoint.id.in_(ids)))
+            .order_by(Checkpoint.created_at, Checkpoint.id)
+        )
 
     def in_status(self, plan_id: str, statuses: tuple[str, ...]) -> list[Checkpoint]:
         """Checkpoints of one plan in one of `statuses`, oldest first."""
