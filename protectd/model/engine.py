@@ -1,29 +1,21 @@
-"""Engines: each database driver set up so that all behave alike, and its failures named once.
-
-On SQLite a unit of work that may write opens with BEGIN IMMEDIATE: a deferred transaction that reads and then
-writes fails at once when another writer committed in between, whatever the busy timeout.
-"""
+"""Engines: each database driver set up so that all behave alike, and its failures named once."""
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
-import time
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
-from protectd.common.errors import ConfigurationError, Unavailable
+from protectd.common.errors import ConfigurationError
 from protectd.model.base import MYSQL_FAMILY
+from protectd.model.errors import DatabaseUnavailable
+from protectd.model.sqlite import BUSY_TIMEOUT_S, Writers
 
-WRITES = "protectd_writes"
-"""Execution option of the engine whose transactions may write."""
-
-BUSY_TIMEOUT_S = 30
 POOL_RECYCLE_S = 1800
 CONNECT_TIMEOUT_S = 10
 
@@ -32,13 +24,6 @@ _OPTION = "database.connection"
 _SQLITE_AWAY = ("locked", "busy", "unable to open", "disk I/O error", "database or disk is full")
 _POSTGRESQL_AWAY = ("08", "40", "53", "57P", "55P03", "25006")
 _MYSQL_AWAY = frozenset({1040, 1205, 1213, 1290, 2002, 2003, 2006, 2013, 2055})
-
-
-class DatabaseUnavailable(Unavailable):
-    """Not reachable, or busy for too long: the same unit of work may succeed later."""
-
-    code = "database.unavailable"
-    message = "the database is not available: {reason}"
 
 
 class _Pool(QueuePool):
@@ -104,36 +89,9 @@ def _connect_args(url: URL) -> dict[str, Any]:
 def _listen(engine: Engine) -> None:
     event.listen(engine, "handle_error", _name_error)
     if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _set_up_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+        Writers().listen(engine)
     elif engine.dialect.name in MYSQL_FAMILY:
         event.listen(engine, "connect", _set_up_mysql)
-
-
-def _set_up_sqlite(connection: sqlite3.Connection, record: object) -> None:
-    connection.isolation_level = None
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
-    _use_wal(connection)
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA case_sensitive_like = ON")
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """The busy timeout does not cover the change of the journal, and another process may make it too."""
-    deadline = time.monotonic() + BUSY_TIMEOUT_S
-    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        with contextlib.suppress(sqlite3.OperationalError):
-            connection.execute("PRAGMA journal_mode = WAL")
-            continue
-        if time.monotonic() > deadline:
-            raise sqlite3.OperationalError("database is locked")
-        time.sleep(0.01)
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _set_up_mysql(connection: Any, record: object) -> None:

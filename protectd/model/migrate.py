@@ -17,8 +17,9 @@ from sqlalchemy import Connection, event, text
 from alembic import command
 from protectd.common.errors import ConfigurationError
 from protectd.model.base import MYSQL_FAMILY
-from protectd.model.engine import WRITES, make_engine
+from protectd.model.engine import make_engine
 from protectd.model.models import Plan
+from protectd.model.sqlite import WRITES
 
 METADATA = Plan.metadata
 """Every table: the package of models loads them all."""

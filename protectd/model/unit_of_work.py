@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.orm import Session, sessionmaker
 
-from protectd.model.engine import WRITES, make_engine
+from protectd.model.engine import make_engine
 from protectd.model.repositories.checkpoints import CheckpointRepository
 from protectd.model.repositories.instances import InstanceRepository
 from protectd.model.repositories.plans import PlanRepository
@@ -20,6 +20,7 @@ from protectd.model.repositories.tasks import TaskRepository
 from protectd.model.repositories.tokens import TokenRepository
 from protectd.model.repositories.vaults import VaultRepository
 from protectd.model.repositories.verifications import VerificationRepository
+from protectd.model.sqlite import WRITES, fold_log
 
 
 class UnitOfWork:
@@ -98,6 +99,12 @@ class Database:
             uow.commit()
         finally:
             uow.close()
+
+    def fold_log(self) -> None:
+        """Housekeeping, to be done every few seconds: spares those who commit to SQLite a part of their
+        waiting. Elsewhere there is nothing to do."""
+        if self.engine.dialect.name == "sqlite":
+            fold_log(self.engine)
 
     def dispose(self) -> None:
         """Close idle connections. Safe to repeat; the next use connects again."""

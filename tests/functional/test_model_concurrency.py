@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
-from protectd.model.engine import DatabaseUnavailable, make_engine
+from protectd.model.engine import make_engine
+from protectd.model.errors import DatabaseUnavailable
 from protectd.model.models import Task
 from protectd.model.unit_of_work import Database, UnitOfWork
 from tests.fakes import rows
@@ -156,16 +156,3 @@ def _kill(database: Database, number: int) -> None:
     with engine.connect() as connection:
         connection.execute(text(kill), {"number": number})
     engine.dispose()
-
-
-def test_a_lock_that_does_not_come_free_is_unavailability(sqlite_database: Database) -> None:
-    event.listen(sqlite_database.engine, "checkout", _impatient)
-    with sqlite_database.write() as holder:
-        holder.plans.add(rows.plan())
-        with sqlite_database.write() as waiter, pytest.raises(DatabaseUnavailable) as caught:
-            waiter.plans.find("x")
-    assert (caught.value.status, caught.value.code) == (503, "database.unavailable")
-
-
-def _impatient(connection: Any, *_: object) -> None:
-    connection.execute("PRAGMA busy_timeout = 1")

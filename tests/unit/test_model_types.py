@@ -11,7 +11,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from protectd.common.errors import ConfigurationError
 from protectd.model.base import Base, FreeText, Json, UTCDateTime
-from protectd.model.engine import DatabaseUnavailable
+from protectd.model.errors import DatabaseUnavailable
 from protectd.model.models import Plan
 from protectd.model.unit_of_work import Database
 from tests.fakes import rows
@@ -120,9 +120,15 @@ def test_sqlite_is_set_up_for_safety(sqlite_database: Database) -> None:
     with sqlite_database.read() as uow:
         found = {
             name: uow.session.scalar(text(f"PRAGMA {name}"))
-            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "wal_autocheckpoint")
         }
-    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30000}
+    assert found == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "busy_timeout": 30_000,
+        "wal_autocheckpoint": 10_000,
+    }
 
 
 def test_a_reading_unit_of_work_refuses_to_write(sqlite_database: Database) -> None:
