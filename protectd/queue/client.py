@@ -8,7 +8,7 @@ from typing import Any
 import oslo_messaging
 
 from protectd.queue.contract import EXCHANGE, TOPIC, VERSION
-from protectd.queue.publisher import Publisher
+from protectd.queue.publisher import Inline, Publisher
 
 
 class TaskClient:
@@ -23,14 +23,15 @@ class TaskClient:
         self,
         transport: oslo_messaging.Transport,
         topic: str = TOPIC,
-        publish_budget_s: float = 2.0,
+        publish_budget_s: float | None = 2.0,
         exchange: str = EXCHANGE,
     ) -> None:
+        """:param publish_budget_s: None: messages stay in this process, so there is nothing to wait for."""
         target = oslo_messaging.Target(exchange=exchange, topic=topic, version=VERSION)
         # A queue that nobody has made yet is an error here: else the message would vanish and count as sent.
         options = oslo_messaging.TransportOptions(at_least_once=True)
         self._rpc = oslo_messaging.get_rpc_client(transport, target, retry=0, transport_options=options)
-        self._publisher = Publisher(publish_budget_s)
+        self._publisher = Inline() if publish_budget_s is None else Publisher(publish_budget_s)
 
     def process_checkpoint(
         self, context: Mapping[str, Any], task_id: str, *, host: str | None = None

@@ -11,9 +11,9 @@ from protectd.model.unit_of_work import Database
 
 LOG = logging.getLogger(__name__)
 
-GATHER_S = 0.2
-"""Long enough for an idle worker to claim what was sent, which then needs no note; shorter than the age at
-which the relay begins to care for a task."""
+GATHER_S = 0.8
+"""Long enough for a worker to claim what was sent, which then needs no note; shorter than the age at which
+the relay begins to care for a task."""
 
 
 class SentMarks:

@@ -40,7 +40,8 @@ def transport_of(url: str) -> oslo_messaging.Transport:
 
 
 def client_of(corner: Corner, budget_s: float = 10.0) -> TaskClient:
-    return TaskClient(transport_of(corner.url), corner.topic, budget_s, corner.exchange)
+    budget = None if is_in_process(corner.url) else budget_s
+    return TaskClient(transport_of(corner.url), corner.topic, budget, corner.exchange)
 
 
 class Inbox:
