@@ -9,7 +9,7 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from oslo_config import cfg
 
-from protectd.cmd import arguments
+from protectd.cmd import arguments, readiness
 from protectd.cmd.build import Parts, parts
 from protectd.cmd.door import guarded
 from protectd.cmd.logs import start_logging
@@ -55,6 +55,8 @@ class Service(BaseApplication):  # type: ignore[misc]
         self._parts = Parts(self._conf, BINARY)
         application = self._parts.application()
         self._parts.heartbeat.start()
+        readiness.rehearse(self._parts)
+        readiness.settle()
         return application
 
     def _end(self, server: object, worker: object) -> None:

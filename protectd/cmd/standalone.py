@@ -11,7 +11,7 @@ from pathlib import Path
 
 from oslo_config import cfg
 
-from protectd.cmd import arguments, state
+from protectd.cmd import arguments, readiness, state
 from protectd.cmd.build import Parts, parts
 from protectd.cmd.door import guarded
 from protectd.cmd.logs import start_logging
@@ -31,6 +31,9 @@ LOG = logging.getLogger("protectd.cmd.standalone")
 BINARY = "protectd"
 TOKEN_NAME = "standalone"
 LISTENING_S = 10.0
+WARM_S = 5.0
+"""Processes that are being started take the cores from the first requests; longer than that, nobody waits."""
+
 END_S = 9.5
 SPARE_S = 1.5
 
@@ -85,7 +88,11 @@ def serve(made: Parts, directory: Path, ending: Ending) -> int:
     with listen(host, made.conf.api.bind_port) as sock:
         url = endpoint(host, sock.getsockname()[1])
         server = Server(application, sock, threads=made.conf.api.threads)
+        warm = made.warm_up()
         start_work(made)
+        readiness.rehearse(made)
+        readiness.wait_for(warm, WARM_S, ending.is_asked)
+        readiness.settle()
         write_credentials(made, directory, url)
         LOG.info("serving at %s, state in %s", url, directory)
         server.run(ending.is_asked)
@@ -115,7 +122,6 @@ def start_work(made: Parts) -> None:
     made.relay.resend_all()
     made.engine.start()
     made.heartbeat.start()
-    made.warm_up()
 
 
 def stop_work(made: Parts, grace_s: float) -> None:

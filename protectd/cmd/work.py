@@ -62,10 +62,23 @@ class Work(Foundation):
         self._closers.append(engine.close)
         return engine
 
-    def warm_up(self) -> None:
-        """Start the vault's processes beside whatever else starts: the first operation finds them ready."""
-        warm = threading.Thread(target=_warm, args=(self.vault_engine,), name="vault-warm-up", daemon=True)
+    def warm_up(self) -> threading.Thread:
+        """Start the vault's processes beside whatever else starts: the first operation finds them ready.
+
+        :returns: what ends when they are.
+        """
+        warm = threading.Thread(
+            target=self._warm, args=(self.vault_engine,), name="vault-warm-up", daemon=True
+        )
         warm.start()
+        return warm
+
+    def _warm(self, engine: VaultEngine) -> None:
+        try:
+            engine.warm()
+        except WorkerLost as error:
+            if not self.stopping.is_set():
+                LOG.info("the vault's processes start with the first operation: %s", error)
 
     @cached_property
     def vaults(self) -> Vaults:
@@ -118,9 +131,8 @@ class Work(Foundation):
     @cached_property
     def client(self) -> TaskClient:
         queue = self.conf.queue
-        client = TaskClient(
-            self.transport, queue.topic, self.conf.tasks.publish_budget_s, exchange=queue.exchange
-        )
+        budget_s = None if self._in_process else self.conf.tasks.publish_budget_s
+        client = TaskClient(self.transport, queue.topic, budget_s, exchange=queue.exchange)
         self._closers.append(client.close)
         return client
 
@@ -170,7 +182,7 @@ class Work(Foundation):
 
     @cached_property
     def engine(self) -> EngineService:
-        chores = [self.reconciler.run_once, self.relay.run_once]
+        chores = [self.reconciler.run_once, self.relay.run_once, self.database.fold_log]
         return EngineService(chores, self.conf.engine.poll_interval_s)
 
     @cached_property
@@ -185,10 +197,3 @@ class Work(Foundation):
         )
         self._closers.append(beat.stop)
         return beat
-
-
-def _warm(engine: VaultEngine) -> None:
-    try:
-        engine.warm()
-    except WorkerLost as error:
-        LOG.info("the vault's processes start with the first operation: %s", error)
