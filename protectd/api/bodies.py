@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.message import Message
 from typing import Any
 
 from protectd.api import environ as env
@@ -11,16 +12,16 @@ from protectd.common.errors import UnsupportedMediaType
 from protectd.domain import validation
 
 JSON = "application/json"
+CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
 
 
 def checked(environ: env.Environ, schema: validation.Schema) -> dict[str, Any]:
     """
-    :raises UnsupportedMediaType: there is a body of another type.
+    :raises UnsupportedMediaType: there is a body of another type, or packed or coded in another way.
     :raises InvalidField: names the first field that does not fit.
     """
     raw = _read(environ)
-    if _media_type(environ) != JSON:
-        raise UnsupportedMediaType(expected=JSON)
+    _check_type(environ)
     value = parse_json(raw)
     validation.check(value, schema)
     return dict(value)
@@ -37,5 +38,11 @@ def _read(environ: env.Environ) -> bytes:
     return raw
 
 
-def _media_type(environ: env.Environ) -> str:
-    return str(environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
+def _check_type(environ: env.Environ) -> None:
+    """A body that is said to be in another coding would be read as something that was not meant."""
+    told = Message()
+    told["Content-Type"] = str(environ.get("CONTENT_TYPE", ""))
+    if told.get_content_type() != JSON or told.get_content_charset("utf-8") not in CHARSETS:
+        raise UnsupportedMediaType(expected=f"{JSON} in UTF-8")
+    if str(environ.get("HTTP_CONTENT_ENCODING", "")).strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType(expected="it is, without Content-Encoding").at("Content-Encoding")

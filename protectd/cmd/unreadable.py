@@ -18,7 +18,6 @@ class UnreadableRequest(ProtectdError):
     """The server gave up on a request before any application saw it."""
 
     code = "request.unreadable"
-    place = "request"
     message = "{reason}"
     status: ClassVar[int] = 400
 
@@ -61,15 +60,34 @@ KINDS: dict[int, type[UnreadableRequest]] = {
     )
 }
 
+PLACES = (
+    ("content-length", "Content-Length"),
+    ("header", "headers"),
+    ("folding", "headers"),
+    ("chunk", "body"),
+    ("uri", "path"),
+)
+"""What the words of a server are about. What none of them fits is about the request as a whole."""
+
 
 def refusal(status: int, reason: str) -> Response:
     """The answer to a request that passes no filter, for it has no environment: named, logged, rendered.
 
     :param reason: the server's words; not told where the fault is not the request's.
     """
-    error = KINDS[status](reason=reason) if status in KINDS else ProtectdError()
+    error = _error(status, reason)
     name = request_id.new()
     LOG.info("%s: %d %r", name, error.status, reason)
     response = faults.render(error, name)
     response.headers.update(dict.fromkeys(request_id.HEADERS, name))
     return response
+
+
+def _error(status: int, reason: str) -> ProtectdError:
+    kind = KINDS.get(status)
+    return ProtectdError() if kind is None else kind(reason=reason, field=kind.place or _place(reason))
+
+
+def _place(reason: str) -> str:
+    said = reason.lower()
+    return next((place for word, place in PLACES if word in said), "request")

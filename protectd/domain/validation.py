@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -40,11 +41,16 @@ def _type_reason(wanted: Any) -> str:
     return "must be " + " or ".join(_TYPES.get(name, name) for name in names)
 
 
+def _spelled(value: Any) -> str:
+    """As it stands in a body, without quotes."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 _REASONS: dict[str, Callable[[Any], str]] = {
     "type": _type_reason,
     "required": lambda _: "is required",
     "additionalProperties": lambda _: "is not a known field",
-    "enum": lambda allowed: "must be one of " + ", ".join(map(str, allowed)),
+    "enum": lambda allowed: "must be one of " + ", ".join(dict.fromkeys(map(_spelled, allowed))),
     "minLength": lambda length: f"must have at least {length} characters",
     "maxLength": lambda length: f"must have at most {length} characters",
     "minItems": lambda count: f"must have at least {count} entries",

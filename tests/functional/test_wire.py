@@ -137,25 +137,28 @@ def test_bytes_get_the_status_they_deserve(ask: Ask, raw: bytes, status: int) ->
 
 
 @pytest.mark.parametrize(
-    ("raw", "statuses"),
+    ("raw", "statuses", "fields"),
     [
-        (b"\x16\x03\x01\x02 no words\r\n\r\n", {400}),
-        (b"GET / TEAPOT\r\nHost: a\r\n\r\n", {400}),
-        (b"GET /v1/a b HTTP/1.1\r\nHost: a\r\n\r\n", {400}),
-        (b"GET /v1/\xff HTTP/1.1\r\nHost: a\r\n\r\n", {400}),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nX-Auth-Token: secret\0word\r\n\r\n", {400}),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nX-Auth-Token secretword\r\n\r\n", {400}),
-        (POST + b"Content-Length: -1\r\n\r\n{}", {400}),
-        (POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", {400}),
-        (POST + b"Transfer-Encoding: gzip\r\n\r\n", {400, 501}),
-        (POST + b"Content-Length: 2\r\nExpect: a miracle\r\n\r\n{}", {400, 417}),
-        (b"GET /" + b"x" * 300_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", {414, 431}),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 300_000 + b"\r\n\r\n", {431}),
+        (b"\x16\x03\x01\x02 no words\r\n\r\n", {400}, {"request"}),
+        (b"GET / TEAPOT\r\nHost: a\r\n\r\n", {400}, {"request"}),
+        (b"GET /v1/a b HTTP/1.1\r\nHost: a\r\n\r\n", {400}, {"request"}),
+        (b"GET /v1/\xff HTTP/1.1\r\nHost: a\r\n\r\n", {400}, {"request", "path"}),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX-Auth-Token: secret\0word\r\n\r\n", {400}, {"headers"}),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX-Auth-Token secretword\r\n\r\n", {400}, {"headers"}),
+        (POST + b"Content-Length: -1\r\n\r\n{}", {400}, {"Content-Length", "headers"}),
+        (POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", {400}, {"Content-Length", "headers"}),
+        (POST + b"Transfer-Encoding: gzip\r\n\r\n", {400, 501}, {"headers", "Transfer-Encoding"}),
+        (POST + b"Content-Length: 2\r\nExpect: a miracle\r\n\r\n{}", {400, 417}, {"plan", "Expect"}),
+        (b"GET /" + b"x" * 300_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", {414, 431}, {"path", "headers"}),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 300_000 + b"\r\n\r\n", {431}, {"headers"}),
     ],
 )
-def test_what_is_no_http_is_refused_in_the_one_fault_body(ask: Ask, raw: bytes, statuses: set[int]) -> None:
+def test_what_is_no_http_is_refused_in_the_one_fault_body(
+    ask: Ask, raw: bytes, statuses: set[int], fields: set[str]
+) -> None:
     status, headers, body = ask(raw)
     fault = json.loads(body)
+    assert next(iter(fault.values()))["field"] in fields
     assert status in statuses and headers["content-type"] == "application/json"
     assert next(iter(fault.values()))["code"] == fault["code"] == status
     assert fault["request_id"] == headers["x-openstack-request-id"] == headers["x-compute-request-id"] != ""
