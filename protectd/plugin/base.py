@@ -21,6 +21,10 @@ from protectd.common.reports import CheckReport, RestoreOptions, RestoreReport, 
 Schema = dict[str, Any]
 Buffer = bytes | bytearray | memoryview
 
+SECRET_FILE = "secret-file"
+"""`format` of an option that is the path of a file with a credential: one that everyone may read is refused.
+"""
+
 
 # --- banks ---
 
@@ -58,9 +62,14 @@ class BankPlugin(ABC):
     A key is segments of `[A-Za-z0-9._-]+` joined by `/`, none of them `.` or `..`; callers check keys before
     they come here. A bank is safe for concurrent use from threads. When `shared` is true it is also
     picklable, and each copy, in whatever process of this host, reaches the same objects.
+
+    Each call is one try: the service puts wrappers round a bank that try again, give up, slow down and tell.
     """
 
-    shared: ClassVar[bool] = True
+    shared: bool = True
+    remote: bool = False
+    """Behind a network: its calls are tried again and have an end, unless the provider's file says otherwise.
+    """
     options_schema: ClassVar[Schema] = {"type": "object"}
     """JSON Schema of the options in the provider's file."""
 
@@ -73,6 +82,13 @@ class BankPlugin(ABC):
     def location(self) -> str:
         """What the restic program takes as its repository when a vault lies here; "" where it cannot."""
         return ""
+
+    def restic_environment(self) -> Mapping[str, str]:
+        """Variables that the restic program needs for `location`, credentials among them. Never log it.
+
+        :raises BankRefused: the credentials cannot be had.
+        """
+        return {}
 
     def local_paths(self) -> Sequence[str]:
         """Absolute paths on this host that hold objects of the whole bank. They are never protected nor
@@ -102,6 +118,7 @@ class BankPlugin(ABC):
     @abstractmethod
     def read_into(self, key: str, buffer: memoryview, offset: int = 0, *, fresh: bool = False) -> int:
         """Fill `buffer` from `offset` on; the number of bytes read, less than asked only at the object's end.
+        What an error leaves in the buffer means nothing.
 
         :param fresh: past any cache of this host: what is read has come from the medium.
         """
@@ -115,8 +132,9 @@ class BankPlugin(ABC):
 
     @abstractmethod
     def list(self, prefix: str) -> Iterator[BankObject]:
-        """Complete objects below `prefix` (a whole segment such as `index`, or "" for all), in any order.
-        A prefix that has none is empty, not an error. Half-written objects never show."""
+        """Complete objects below `prefix` (whole segments such as `index`, or "" for all), in any order.
+        A prefix that has none is empty, not an error. Half-written objects never show. All or an error: a
+        listing that is cut short raises, at the latest when it has been read to its end."""
 
     @abstractmethod
     def delete(self, key: str) -> None:

@@ -13,9 +13,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Self
 
-from protectd.common.errors import ConfigurationError
+from protectd.common.errors import ConfigurationError, InvalidField
 from protectd.common.files import atomic_write, sync_directory
 from protectd.common.units import MIB
+from protectd.plugin.banks.urls import path_of
 from protectd.plugin.base import (
     BankObject,
     BankObjectNotFound,
@@ -50,9 +51,9 @@ class FilesystemBank(BankPlugin):
     options_schema: ClassVar[Schema] = {
         "type": "object",
         "properties": {
-            "path": {"type": "string", "minLength": 1, "description": "absolute path of the directory"}
+            "path": {"type": "string", "minLength": 1, "description": "absolute path of the directory"},
+            "url": {"type": "string", "minLength": 1, "description": "or the same as file:///path"},
         },
-        "required": ["path"],
         "additionalProperties": False,
     }
 
@@ -66,7 +67,9 @@ class FilesystemBank(BankPlugin):
 
     @classmethod
     def from_options(cls, options: Mapping[str, str]) -> Self:
-        path = Path(options["path"])
+        if ("path" in options) == ("url" in options):
+            raise InvalidField(field="path", reason="is required, or a url in its place")
+        path = Path(options["path"] if "path" in options else path_of(options["url"]))
         if not path.is_absolute() or ".." in path.parts:
             raise ConfigurationError(where="filesystem bank", reason=f"path {path} must be absolute")
         return cls(path)

@@ -12,8 +12,12 @@ from protectd.plugin.base import BankObject, BankObjectNotFound, BankPlugin, Buf
 class MemoryBank(BankPlugin):
     """Objects in a dictionary. Each bank made by `from_options` is its own world, shared by its sections."""
 
-    shared: ClassVar[bool] = False
-    options_schema: ClassVar[Schema] = {"type": "object", "properties": {}, "additionalProperties": False}
+    shared = False
+    options_schema: ClassVar[Schema] = {
+        "type": "object",
+        "properties": {"url": {"type": "string", "pattern": "^memory:"}},
+        "additionalProperties": False,
+    }
 
     def __init__(self) -> None:
         self._objects: dict[str, bytes] = {}

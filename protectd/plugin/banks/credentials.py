@@ -1,0 +1,93 @@
+"""Credentials by their place: read when they are needed, and never shown."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from protectd.common.errors import ConfigurationError
+from protectd.plugin.base import SECRET_FILE, BankRefused, Schema
+
+MAX_BYTES = 64 * 1024
+
+
+def secret_schema(name: str, what: str) -> dict[str, Schema]:
+    """The two options that give one credential: itself, or the file that holds it."""
+    return {
+        name: {"type": "string", "minLength": 1, "writeOnly": True, "description": what},
+        f"{name}_file": {
+            "type": "string",
+            "pattern": "^/",
+            "format": SECRET_FILE,
+            "description": f"absolute path of a file that holds it: {what}",
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Secret:
+    """One credential. Its file is read at every use, so a new one in its place is taken up at once."""
+
+    name: str
+    text: str = field(default="", repr=False)
+    file: str = ""
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, str], name: str) -> Self:
+        """:raises ConfigurationError: given twice."""
+        text, file = options.get(name, ""), options.get(f"{name}_file", "")
+        if text and file:
+            raise ConfigurationError(where=name, reason=f"is given twice, here and in {name}_file")
+        return cls(name, text, file)
+
+    def __bool__(self) -> bool:
+        return bool(self.text or self.file)
+
+    def read(self) -> str:
+        """:raises BankRefused: its file cannot be read, is empty, or is one that everyone may read."""
+        return self.text or self._from_file().strip("\r\n")
+
+    def _from_file(self) -> str:
+        try:
+            with open(self.file, encoding="utf-8") as file:
+                if os.fstat(file.fileno()).st_mode & stat.S_IROTH:
+                    raise self._refused("everyone may read it")
+                text = file.read(MAX_BYTES)
+        except OSError as error:
+            raise self._refused(error.strerror or "cannot be read") from error
+        except UnicodeDecodeError:
+            raise self._refused("it is not UTF-8") from None
+        if not text.strip():
+            raise self._refused("it is empty")
+        return text
+
+    def _refused(self, reason: str) -> BankRefused:
+        return BankRefused(key="its credentials", reason=f"{self.name}_file {self.file}: {reason}")
+
+
+@dataclass(frozen=True)
+class Login:
+    """A name and its password, both or neither."""
+
+    username: str
+    password: Secret
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, str]) -> Self:
+        """:raises ConfigurationError: one without the other."""
+        made = cls(options.get("username", ""), Secret.from_options(options, "password"))
+        if bool(made.username) != bool(made.password):
+            raise ConfigurationError(where="username", reason="needs a password, and a password a username")
+        return made
+
+    def __bool__(self) -> bool:
+        return bool(self.username)
+
+
+LOGIN_SCHEMA: Mapping[str, Schema] = {
+    "username": {"type": "string", "minLength": 1, "description": "user name, if the server asks for one"},
+    **secret_schema("password", "password of the user"),
+}
