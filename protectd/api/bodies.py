@@ -15,19 +15,19 @@ JSON = "application/json"
 CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
 
 
-def checked(environ: env.Environ, schema: validation.Schema) -> dict[str, Any]:
+def checked(raw: bytes, environ: env.Environ, schema: validation.Schema) -> dict[str, Any]:
     """
     :raises UnsupportedMediaType: there is a body of another type, or packed or coded in another way.
     :raises InvalidField: names the first field that does not fit.
     """
-    raw = _read(environ)
     _check_type(environ)
     value = parse_json(raw)
     validation.check(value, schema)
     return dict(value)
 
 
-def _read(environ: env.Environ) -> bytes:
+def read(environ: env.Environ) -> bytes:
+    """:raises MalformedBody: it is not there, or not all of it."""
     length = int(environ.get("CONTENT_LENGTH") or 0)
     try:
         raw: bytes = environ["wsgi.input"].read(length) if length else b""

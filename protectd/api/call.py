@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -17,9 +17,13 @@ from protectd.domain import validation
 from protectd.domain.instances import Registry
 from protectd.domain.providers import Provider
 from protectd.domain.submission import Submission
+from protectd.model.errors import DatabaseContended
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.plugin.base import Access
 from protectd.queue.dispatcher import DIRECT
+
+RIVALS = 3
+"""Requests that may get ahead of one, each at the cost of an attempt."""
 
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
@@ -83,7 +87,12 @@ class Call:
 
     def body(self, schema: validation.Schema) -> dict[str, Any]:
         """The checked JSON body. See `bodies.checked` for what is raised."""
-        return bodies.checked(self.environ, schema)
+        return bodies.checked(self._raw_body, self.environ, schema)
+
+    @cached_property
+    def _raw_body(self) -> bytes:
+        """It can be read only once."""
+        return bodies.read(self.environ)
 
     # --- with what ---
 
@@ -118,6 +127,16 @@ class Call:
             raise InvalidField(field=f"{field}.provider_id", reason="is no provider") from None
 
     # --- the end ---
+
+    def insist(self, work: Callable[[], Answer]) -> Answer:
+        """Do `work`, and do it anew when the database gave up its unit of work for the sake of another."""
+        for _ in range(RIVALS):
+            try:
+                return work()
+            except DatabaseContended:
+                self.close()
+                self._submission = None
+        return work()
 
     def finish(self, answer: Answer) -> Any:
         """Commit, announce, and give the body to send.

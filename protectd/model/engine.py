@@ -13,7 +13,7 @@ from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from protectd.common.errors import ConfigurationError
 from protectd.model.base import MYSQL_FAMILY
-from protectd.model.errors import DatabaseUnavailable
+from protectd.model.errors import DatabaseContended, DatabaseUnavailable
 from protectd.model.sqlite import BUSY_TIMEOUT_S, Writers
 
 POOL_RECYCLE_S = 1800
@@ -23,7 +23,10 @@ _OPTION = "database.connection"
 
 _SQLITE_AWAY = ("locked", "busy", "unable to open", "disk I/O error", "database or disk is full")
 _POSTGRESQL_AWAY = ("08", "40", "53", "57P", "55P03", "25006")
-_MYSQL_AWAY = frozenset({1040, 1205, 1213, 1290, 2002, 2003, 2006, 2013, 2055})
+_POSTGRESQL_CONTENDED = frozenset({"40001", "40P01"})
+_MYSQL_AWAY = frozenset({1040, 1205, 1213, 1290, 1305, 2002, 2003, 2006, 2013, 2055})
+_MYSQL_CONTENDED = frozenset({1213, 1305})
+"""1305: a savepoint is not there any more, for the whole transaction was given up."""
 
 
 class _Pool(QueuePool):
@@ -103,9 +106,15 @@ def _set_up_mysql(connection: Any, record: object) -> None:
 def _name_error(context: ExceptionContext) -> BaseException | None:
     if context.is_pre_ping:
         return None  # the pool connects anew by itself
-    if context.is_disconnect or _away(context):
-        return DatabaseUnavailable(reason=_reason(context.original_exception))
-    return None
+    if not (context.is_disconnect or _away(context)):
+        return None
+    kind = DatabaseContended if _contended(context.original_exception) else DatabaseUnavailable
+    return kind(reason=_reason(context.original_exception))
+
+
+def _contended(error: BaseException) -> bool:
+    number = error.args[0] if error.args else None
+    return getattr(error, "sqlstate", None) in _POSTGRESQL_CONTENDED or number in _MYSQL_CONTENDED
 
 
 def _away(context: ExceptionContext) -> bool:

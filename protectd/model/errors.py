@@ -10,3 +10,10 @@ class DatabaseUnavailable(Unavailable):
 
     code = "database.unavailable"
     message = "the database is not available: {reason}"
+
+
+class DatabaseContended(DatabaseUnavailable):
+    """Units of work waited for each other, and the database gave this one up. Nothing of it is left; begun
+    anew, it may come through."""
+
+    code = "database.contended"

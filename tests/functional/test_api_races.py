@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import webtest
+from sqlalchemy import event
 
+from protectd.model.errors import DatabaseContended
 from tests.fakes.service import Client, Service, run_body, running
 
 ROUNDS = 4
@@ -50,6 +52,24 @@ def test_a_directory_registered_by_many_at_once_is_one_instance(shared: Service)
         assert len({answer["instance"]["id"] for answer in answers}) == 1
 
 
+def test_plans_that_share_directories_in_any_order_register_each_once(shared: Service) -> None:
+    client = shared.client()
+    for number in range(ROUNDS):
+        resources = [
+            {
+                "type": "directory",
+                "name": str(n),
+                "extra_info": {"path": str(shared.allowed / f"{number}-{n}")},
+            }
+            for n in range(12)
+        ]
+        orders = [resources[start:] + resources[:start] for start in range(0, 12, 3)]
+        bodies = [client.plan_body("/", resources=order[:8]) for order in orders]
+        asks = [lambda own, body=body: own.post("plans", body, 201)["plan"] for body in bodies]
+        made = [each for plan in together(shared, client, asks) for each in plan["resources"]]
+        assert len({each["id"] for each in made}) == len({each["name"] for each in made}) == 12
+
+
 def test_a_plan_is_never_deleted_under_a_run(shared: Service) -> None:
     client = shared.client()
     for _ in range(ROUNDS):
@@ -83,3 +103,36 @@ def test_a_checkpoint_is_never_deleted_under_a_restore(shared: Service) -> None:
         restores, deletes = statuses[::2].count(202), statuses[1::2].count(202)
         assert set(statuses) <= {202, 409}
         assert (restores, deletes) in {(AT_ONCE // 2, 0), (0, 1)}
+
+
+@pytest.fixture
+def giving_up(service: Service) -> Iterator[Callable[[int], None]]:
+    """Have the database give up so many of the next units of work that insert a plan."""
+    left = [0]
+
+    def give_up(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        if statement.startswith("INSERT INTO plans") and left[0]:
+            left[0] -= 1
+            raise DatabaseContended(reason="deadlock found")
+
+    engine = service.parts.database.engine
+    event.listen(engine, "before_cursor_execute", give_up)
+    yield lambda count: left.__setitem__(0, count)
+    event.remove(engine, "before_cursor_execute", give_up)
+
+
+def test_a_request_that_the_database_gave_up_is_done_anew(
+    service: Service, member: Client, giving_up: Callable[[int], None]
+) -> None:
+    giving_up(3)
+    made = member.plan(service.allowed)
+    assert member.get("plans")["plans"] == [made]
+
+
+def test_it_is_not_done_anew_for_ever(
+    service: Service, member: Client, giving_up: Callable[[int], None]
+) -> None:
+    giving_up(4)
+    fault = member.refused("POST", "plans", 503, member.plan_body(service.allowed))
+    assert fault["error"] == "database.contended"
+    assert member.get("plans") == {"plans": []}

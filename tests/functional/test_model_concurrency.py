@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from protectd.model.engine import make_engine
-from protectd.model.errors import DatabaseUnavailable
+from protectd.model.errors import DatabaseContended, DatabaseUnavailable
 from protectd.model.models import Task
 from protectd.model.unit_of_work import Database, UnitOfWork
 from tests.fakes import rows
@@ -156,3 +156,45 @@ def _kill(database: Database, number: int) -> None:
     with engine.connect() as connection:
         connection.execute(text(kill), {"number": number})
     engine.dispose()
+
+
+@pytest.mark.parametrize("any_url", ["postgresql", "mariadb"], indirect=True)
+def test_of_two_that_wait_for_each_other_one_is_told_and_the_other_comes_through(
+    any_database: Database,
+) -> None:
+    with any_database.write() as uow:
+        plans = [uow.plans.add(rows.plan()).id for _ in range(2)]
+    both_hold_one = threading.Barrier(2)
+
+    def lock(order: list[str]) -> bool:
+        try:
+            with any_database.write() as uow:
+                uow.plans.get(order[0], lock=True)
+                both_hold_one.wait()
+                return uow.plans.get(order[1], lock=True).id == order[1]
+        except DatabaseContended:
+            return False
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(lock, [plans, plans[::-1]])) == [False, True]
+
+
+@pytest.mark.parametrize("any_url", ["postgresql", "mariadb"], indirect=True)
+def test_a_savepoint_that_went_with_its_transaction_is_told_alike(any_database: Database) -> None:
+    with any_database.write() as uow:
+        plans = [uow.plans.add(rows.plan()).id for _ in range(2)]
+    both_hold_one = threading.Barrier(2)
+
+    def lock(order: list[str]) -> bool:
+        with any_database.write() as uow:
+            uow.plans.get(order[0], lock=True)
+            both_hold_one.wait()
+            try:
+                with uow.session.begin_nested():
+                    uow.plans.get(order[1], lock=True)
+            except DatabaseContended:
+                return False
+            return True
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(lock, [plans, plans[::-1]])) == [False, True]

@@ -40,8 +40,7 @@ class Controller:
         handler = getattr(self, f"on_{call.verb.lower()}", None)
         if call.verb not in VERBS or handler is None:
             return self._options(call)
-        answer: Answer = handler(call)
-        return answer
+        return call.insist(lambda: handler(call))
 
     def _options(self, call: Call) -> Answer:
         verbs = [*self.verbs(), "OPTIONS"] + (["HEAD"] if "GET" in self.verbs() else [])
