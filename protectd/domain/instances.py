@@ -15,8 +15,27 @@ from protectd.common.ids import canonical_id, new_id
 from protectd.domain import validation
 from protectd.domain.providers import Protectables
 from protectd.model.models import Instance
+from protectd.model.repositories.instances import Known
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.plugin.base import Access, PathNotAllowed, ProtectablePlugin
+
+RIVALS = 8
+"""Requests that may come first, one after the other, before the last attempt."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """An instance as a client describes it, checked.
+
+    :ivar identity_hash: equal for what is the same thing on a host; None: it does not say.
+    :ivar id: wished for it, should it be new.
+    """
+
+    type: str
+    name: str
+    properties: dict[str, Any]
+    identity_hash: str | None
+    id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -31,7 +50,7 @@ class Registry:
     project_id: str
     host: str
 
-    def register(
+    def describe(
         self,
         type: str,
         name: str,
@@ -39,53 +58,58 @@ class Registry:
         accesses: Sequence[Access],
         field: str,
         id: str | None = None,
-    ) -> Instance:
-        """The instance with these properties; the one there is, if the project has it already.
-
-        :param accesses: what one of them allows is allowed.
-        :param id: wished for a new one; another is made where it is taken.
+    ) -> Described:
+        """:param accesses: what one of them allows is allowed.
         :raises InvalidField: the properties do not fit; `field` is where they stand.
-        :raises PathNotAllowed: outside what the project may use.
-        """
+        :raises PathNotAllowed: outside what the project may use."""
         plugin = self.protectables.get(type)
         validation.check(properties, plugin.properties_schema(), field)
         with below(field):
             normal = check_properties(plugin, properties, accesses)
         identity = plugin.identity(normal)
         hashed = None if identity is None else hashlib.sha256(identity.encode()).hexdigest()
-        return self._known(type, hashed) or self._add(type, name, normal, hashed, id)
+        return Described(type, name, normal, hashed, None if id is None else canonical_id(id))
 
-    def _known(self, type: str, hashed: str | None) -> Instance | None:
-        if hashed is None:
-            return None
-        return self.uow.instances.by_identity(self.project_id, type, self.host, hashed)
+    def register(self, described: Sequence[Described]) -> list[Instance]:
+        """An instance for each, in order: the one there is, if the project has it already, else a new one,
+        with another id where the wished one is taken. The statements do not grow with their number.
 
-    def _add(
-        self, type: str, name: str, properties: dict[str, Any], hashed: str | None, id: str | None
-    ) -> Instance:
-        """Another request may register the same thing at this moment: the first one counts."""
+        Another request may register the same things at this moment: the first one counts.
+        """
+        for _ in range(RIVALS):
+            with suppress(IntegrityError), self.uow.session.begin_nested():
+                return self._register(described)
+        return self._register(described)
+
+    def _register(self, described: Sequence[Described]) -> list[Instance]:
+        """What is new is written in an order of its own: two requests that name the same things in different
+        orders would else wait for each other."""
+        hashes = {each.identity_hash for each in described if each.identity_hash is not None}
+        known = self.uow.instances.by_identities(self.project_id, self.host, hashes)
+        taken = self.uow.instances.taken({each.id for each in described if each.id is not None})
+        found: dict[int, Instance] = {}
+        for number, each in sorted(enumerate(described), key=lambda pair: pair[1].identity_hash or ""):
+            instance = known.get((each.type, each.identity_hash))
+            found[number] = instance or self._add(each, known, taken)
+        self.uow.flush()
+        return [found[number] for number in range(len(described))]
+
+    def _add(self, each: Described, known: Known, taken: set[str]) -> Instance:
+        id = new_id() if each.id is None or each.id in taken else each.id
         instance = Instance(
-            id=self._free(id),
+            id=id,
             project_id=self.project_id,
-            type=type,
-            name=name,
+            type=each.type,
+            name=each.name,
             host=self.host,
-            properties=properties,
-            identity_hash=hashed,
+            properties=each.properties,
+            identity_hash=each.identity_hash,
         )
-        try:
-            with self.uow.session.begin_nested():
-                return self.uow.instances.add(instance)
-        except IntegrityError:
-            known = self._known(type, hashed)
-            if known is None:
-                raise
-            return known
-
-    def _free(self, id: str | None) -> str:
-        if id is None or self.uow.instances.find(canonical_id(id), include_deleted=True) is not None:
-            return new_id()
-        return canonical_id(id)
+        taken.add(id)
+        if each.identity_hash is not None:
+            known[each.type, each.identity_hash] = instance
+        self.uow.session.add(instance)
+        return instance
 
 
 def check_properties(

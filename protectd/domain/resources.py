@@ -8,7 +8,7 @@ from typing import Any
 from protectd.common.errors import Conflict, InvalidField
 from protectd.common.fields import about, join
 from protectd.common.ids import canonical_id, is_uuid_like
-from protectd.domain.instances import Registry, check_properties, own_properties
+from protectd.domain.instances import Described, Registry, check_properties, own_properties
 from protectd.domain.providers import Provider
 from protectd.model.models import Checkpoint, CheckpointResource, Instance, PlanResource
 from protectd.plugin.base import Access, ProtectablePlugin
@@ -37,32 +37,43 @@ class Resolver:
         self.uow = registry.uow
 
     def resolve(self, items: Sequence[Mapping[str, Any]], field: str) -> list[PlanResource]:
-        """Rows for a plan, in order, each with an id.
+        """Rows for a plan, in order, each with an id. They are looked for in a few statements, however many.
 
-        :raises InvalidField: names the first resource that is unknown, named twice or cannot be used.
+        :raises InvalidField: names a resource that is unknown, named twice or cannot be used.
         :raises PathNotAllowed: outside what the project may use.
         :raises ResourcesApart: one task could not protect them all.
         """
+        instances = self._instances(items, field)
         rows: dict[str, PlanResource] = {}
-        hosts: set[str] = set()
-        for index, item in enumerate(items):
-            where = join(field, index)
-            instance = self._instance(item, where)
+        for index, (item, instance) in enumerate(zip(items, instances, strict=True)):
             row = _row(item, instance, index)
             if row.key in rows:
-                raise InvalidField(field=join(where, "id"), reason="is given twice")
+                raise InvalidField(field=join(join(field, index), "id"), reason="is given twice")
             rows[row.key] = row
-            hosts.add(instance.host)
         with about(field):
-            _check_together(hosts)
+            _check_together({instance.host for instance in instances})
         return list(rows.values())
 
-    def _instance(self, item: Mapping[str, Any], where: str) -> Instance:
-        plugin = self._plugin(item["type"], join(where, "type"))
-        properties = own_properties(plugin, item.get("extra_info"))
+    def _instances(self, items: Sequence[Mapping[str, Any]], field: str) -> list[Instance]:
+        """A resource that says where it is becomes known by that; others have to be known by their id."""
+        described = [self._described(item, join(field, index)) for index, item in enumerate(items)]
+        placed = iter(self._registry.register([each for each in described if each is not None]))
+        known = self.uow.instances.by_ids({_id(item) for item in items}, self._registry.project_id)
+        return [
+            self._registered(item, known, join(field, index))
+            if each is None
+            else _agreeing(next(placed), item, known, join(field, index))
+            for index, (item, each) in enumerate(zip(items, described, strict=True))
+        ]
+
+    def _described(self, item: Mapping[str, Any], where: str) -> Described | None:
+        """None: it does not say where it is."""
+        type, given = item["type"], item.get("extra_info")
+        properties = own_properties(self._plugin(type, join(where, "type")), given)
         if properties is None:
-            return self._registered(plugin, item, where)
-        return self._placed(item, properties, where)
+            return None
+        access, place = [self._access], join(where, "extra_info")
+        return self._registry.describe(type, item["name"], properties, access, place, item.get("id"))
 
     def _plugin(self, type: str, field: str) -> ProtectablePlugin:
         known = type in self._registry.protectables and type in self._provider.protections
@@ -70,26 +81,12 @@ class Resolver:
             raise InvalidField(field=field, reason="is no type that this provider protects")
         return self._registry.protectables.get(type)
 
-    def _placed(self, item: Mapping[str, Any], properties: dict[str, Any], where: str) -> Instance:
-        """A resource that says where it is becomes known by that."""
-        instance = self._registry.register(
-            item["type"],
-            item["name"],
-            properties,
-            [self._access],
-            join(where, "extra_info"),
-            id=item.get("id"),
-        )
-        other = self.uow.instances.by_ids([_id(item)], self._registry.project_id)
-        if any(found.id != instance.id for found in other.values()):
-            raise InvalidField(field=join(where, "id"), reason="is registered as something else")
-        return instance
-
-    def _registered(self, plugin: ProtectablePlugin, item: Mapping[str, Any], where: str) -> Instance:
-        needed, here = ", ".join(plugin.properties_schema().get("required", ())), join(where, "id")
+    def _registered(self, item: Mapping[str, Any], known: Mapping[str, Instance], where: str) -> Instance:
+        plugin, here = self._registry.protectables.get(item["type"]), join(where, "id")
+        needed = ", ".join(plugin.properties_schema().get("required", ()))
         if not item.get("id"):
             raise InvalidField(field=here, reason=f"is required without {needed} in extra_info")
-        instance = self.uow.instances.find(_id(item), self._registry.project_id)
+        instance = known.get(_id(item))
         if instance is None or instance.type != item["type"]:
             reason = f"is no registered instance, and extra_info has no {needed}"
             raise InvalidField(field=here, reason=reason)
@@ -123,6 +120,15 @@ class Resolver:
             resource.extra_info = {**(resource.extra_info or {}), **properties}
         check_properties(plugin, properties, [self._access])
         return self._registry.host if instance is None else instance.host
+
+
+def _agreeing(
+    placed: Instance, item: Mapping[str, Any], known: Mapping[str, Instance], where: str
+) -> Instance:
+    """:raises InvalidField: the id that it is given is another's."""
+    if known.get(_id(item), placed) is not placed:
+        raise InvalidField(field=join(where, "id"), reason="is registered as something else")
+    return placed
 
 
 def _check_together(hosts: set[str]) -> None:

@@ -252,13 +252,13 @@ def test_a_living_instance_is_registered_once_and_again_after_its_deletion(any_d
     with pytest.raises(IntegrityError), any_database.write() as uow:
         uow.instances.add(instance())
     with any_database.write() as uow:
-        found = uow.instances.by_identity(PROJECT, "directory", "h", "f" * 64)
-        assert found is not None and found.id == first.id
+        (found,) = uow.instances.by_identities(PROJECT, "h", ["f" * 64]).values()
+        assert found.id == first.id
         uow.instances.delete(found)
         second = uow.instances.add(instance())
     with any_database.write() as uow:
         uow.instances.delete(uow.instances.get(second.id))
-        assert uow.instances.by_identity(PROJECT, "directory", "h", "f" * 64) is None
+        assert uow.instances.by_identities(PROJECT, "h", ["f" * 64]) == {}
         assert set(uow.instances.by_ids([first.id, second.id])) == set()
 
 

@@ -152,7 +152,8 @@ def elsewhere(service: Service, client: Client, path: Path) -> dict[str, Any]:
     with service.parts.database.write() as uow:
         registry = Registry(uow, service.parts.protectables, client.project_id, "another-host")
         access = Access(roots=None)
-        instance = registry.register("directory", "far", {"path": str(path)}, [access], "properties")
+        described = registry.describe("directory", "far", {"path": str(path)}, [access], "properties")
+        (instance,) = registry.register([described])
     return {"id": instance.id, "type": "directory", "name": "far"}
 
 
@@ -339,3 +340,16 @@ def test_pages_miss_and_repeat_nothing_while_plans_are_added(member: Client, pat
 def test_a_limit_above_the_most_is_cut(member: Client, path: Path) -> None:
     member.plan(path)
     assert len(member.get("plans?limit=999999999")["plans"]) == 1
+
+
+def test_many_resources_are_found_and_registered_with_the_statements_of_few(
+    service: Service, member: Client, path: Path
+) -> None:
+    def statements(count: int) -> int:
+        many = [resource(f"{path}-{count}/{number}", str(number)) for number in range(count)]
+        body = member.plan_body(path, resources=many)
+        with service.counted_statements() as sent:
+            member.post("plans", body, 201)
+        return sum("instances" in statement for statement in sent)
+
+    assert statements(200) == statements(2)

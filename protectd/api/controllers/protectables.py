@@ -84,9 +84,11 @@ class InstancesController(Controller):
         plugin = call.runtime.protectables.get(self.type)
         body = call.body(schemas.CREATE)[schemas.KEY]
         accesses = [call.access(provider) for provider in call.runtime.providers.all()]
-        instance = call.registry().register(
+        registry = call.registry()
+        described = registry.describe(
             self.type, body["name"], body["properties"], accesses, f"{schemas.KEY}.properties"
         )
+        (instance,) = registry.register([described])
         return Answer(
             {schemas.KEY: shown(plugin, instance)},
             status=201,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from sqlalchemy import select
 
@@ -17,6 +17,10 @@ class InstanceNotFound(NotFound):
     message = "instance {id} is not there"
 
 
+Known = dict[tuple[str, str | None], Instance]
+"""By type and identity."""
+
+
 class InstanceRepository(Repository[Instance]):
     model = Instance
     not_found = InstanceNotFound
@@ -27,18 +31,21 @@ class InstanceRepository(Repository[Instance]):
         "host": exact(Instance.host),
     }
 
-    def by_identity(self, project_id: str, type: str, host: str, identity_hash: str) -> Instance | None:
-        """The living instance that means this thing, if the project registered it."""
+    def by_identities(self, project_id: str, host: str, identity_hashes: Collection[str]) -> Known:
+        """The living instances that mean these things, as far as the project has registered them."""
         query = select(Instance).where(
             Instance.project_id == project_id,
-            Instance.type == type,
             Instance.host == host,
-            Instance.identity_hash == identity_hash,
+            Instance.identity_hash.in_(identity_hashes),
             Instance.deleted_marker == "",
         )
-        return self.session.scalars(query).one_or_none()
+        return {(found.type, found.identity_hash): found for found in self.session.scalars(query)}
 
-    def by_ids(self, ids: Sequence[str], project_id: str | None = None) -> dict[str, Instance]:
+    def taken(self, ids: Collection[str]) -> set[str]:
+        """Those of `ids` that anybody has, or had."""
+        return set(self.session.scalars(select(Instance.id).where(Instance.id.in_(ids)))) if ids else set()
+
+    def by_ids(self, ids: Collection[str], project_id: str | None = None) -> dict[str, Instance]:
         """Those of `ids` that are there, by id; one statement."""
         query = self._visible(project_id, False).where(Instance.id.in_(ids))
         return {instance.id: instance for instance in self.session.scalars(query)}
