@@ -18,7 +18,13 @@ from protectd.common.units import MIB
 
 LOOK_S = 0.25
 DRAIN_S = 2.0
-IDLE_S = 60
+IDLE_S = 10
+ARRIVAL_S = 10.0
+"""A request that is not there whole by then is given up. Longer than 1 MiB takes on a slow line."""
+
+CONNECTIONS = 500
+"""As many clients may stall before others have to wait until one of the above is over."""
+
 BODY_BYTES = 64 * MIB
 """Above the pipeline's own limit, whose answer is the better one; what is larger is not even taken in."""
 
@@ -49,6 +55,8 @@ class Server:
             ident="protectd",
             server_name=str(sock.getsockname()[0]),
             channel_timeout=IDLE_S,
+            cleanup_interval=1,
+            connection_limit=CONNECTIONS,
             max_request_body_size=BODY_BYTES,
         )
         self._server.channel_class = Channel
@@ -89,4 +97,19 @@ class FaultTask(ErrorTask):  # type: ignore[misc]
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
+    """Has a limit of time for a request to arrive in; while an earlier one is answered, it waits."""
+
     error_task_class = FaultTask
+    _begun_s = 0.0
+
+    def received(self, data: bytes) -> bool:
+        if self.request is None:
+            self._begun_s = time.monotonic()
+        return bool(super().received(data))
+
+    def readable(self) -> bool:
+        """Asked at every turn of the loop."""
+        late = self.request is not None and time.monotonic() - self._begun_s > ARRIVAL_S
+        if late and not self.requests:
+            self.will_close = True
+        return bool(super().readable())

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from gunicorn.app.base import BaseApplication
 
-from protectd.cmd import threads
+from protectd.cmd import serve, threads
 from protectd.cmd.serve import Server, listen
 from tests.fakes.service import Client, Service, running
 
@@ -23,6 +23,7 @@ Ask = Callable[[bytes], tuple[int, dict[str, str], bytes]]
 
 def waitress(service: Service, stopped: threading.Event) -> Iterator[int]:
     sock = listen("127.0.0.1", 0)
+    serve.ARRIVAL_S = 1.0
     server = Server(service.app.app, sock, threads=4)
     thread = threading.Thread(target=lambda: server.run(stopped.is_set))
     thread.start()
@@ -30,6 +31,7 @@ def waitress(service: Service, stopped: threading.Event) -> Iterator[int]:
     stopped.set()
     thread.join()
     server.close()
+    serve.ARRIVAL_S = 10.0
 
 
 class Gunicorn(BaseApplication):  # type: ignore[misc]
@@ -180,6 +182,28 @@ def test_clients_that_stall_in_a_request_stop_nobody_else(
             stalled.sendall(head + begun)
         status, _, _ = ask(b"GET /healthcheck HTTP/1.1\r\n{auth}\r\n")
         assert status == 200
+
+
+@pytest.mark.parametrize("served", [waitress], indirect=True)
+def test_hundreds_of_clients_that_stall_stop_nobody_where_no_proxy_stands_in_front(
+    served: tuple[Client, int], ask: Ask
+) -> None:
+    with contextlib.ExitStack() as open_ones:
+        for number in range(300):
+            stalled = socket.create_connection(("127.0.0.1", served[1]))
+            open_ones.enter_context(stalled)
+            stalled.sendall(b"POST / HTTP/1.1\r\nX: " if number % 2 else b"")
+        assert ask(b"GET /healthcheck HTTP/1.1\r\n{auth}\r\n")[0] == 200
+
+
+def test_a_request_that_does_not_arrive_is_given_up(served: tuple[Client, int]) -> None:
+    with socket.create_connection(("127.0.0.1", served[1]), timeout=20) as stalled:
+        stalled.sendall(b"POST /v1/x/plans HTTP/1.1\r\nHost: a\r\n")
+        said = b""
+        with contextlib.suppress(ConnectionError):
+            while data := stalled.recv(65536):
+                said += data
+    assert said == b"" or said.startswith(b"HTTP/1.1 400 ")
 
 
 def test_links_without_a_host_lead_to_the_address_that_answered(ask: Ask) -> None:
