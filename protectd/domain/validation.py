@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
+from jsonschema.validators import extend
 
 from protectd.common.errors import InvalidField
 from protectd.common.fields import join, shown
@@ -63,10 +64,35 @@ _REASONS: dict[str, Callable[[Any], str]] = {
 }
 
 
+def _unless_more(keyword: str, limit: str) -> Callable[..., Iterator[ValidationError]]:
+    """`keyword`, but a value that has more than its `limit` is not looked through: that is told already, and
+    there may be hundreds of thousands to complain of."""
+    look_through = Draft202012Validator.VALIDATORS[keyword]
+
+    def check_keyword(
+        validator: Any, wanted: Any, value: Any, schema: Mapping[str, Any]
+    ) -> Iterator[ValidationError]:
+        most = schema.get(limit)
+        if most is None or not isinstance(value, (list, dict)) or len(value) <= most:
+            yield from look_through(validator, wanted, value, schema) or ()
+
+    return check_keyword
+
+
+_Validator = extend(
+    Draft202012Validator,
+    {
+        "items": _unless_more("items", "maxItems"),
+        "additionalProperties": _unless_more("additionalProperties", "maxProperties"),
+        "patternProperties": _unless_more("patternProperties", "maxProperties"),
+    },
+)
+
+
 def check(value: Any, schema: Schema, path: str = "", error: type[InvalidField] = InvalidField) -> None:
     """:param path: where `value` stands in the request.
     :raises InvalidField: (or the given kind of it) names the first field that does not fit."""
-    validator = Draft202012Validator(dict(schema), format_checker=_FORMATS)
+    validator = _Validator(dict(schema), format_checker=_FORMATS)
     worst = min(validator.iter_errors(value), key=_place, default=None)
     if worst is not None:
         reason = _REASONS.get(str(worst.validator), lambda _: "is not valid")(worst.validator_value)

@@ -64,3 +64,11 @@ def test_what_readers_disagree_about_is_refused_by_its_place(raw: str, field: st
 
 def test_a_whole_surrogate_pair_is_a_character() -> None:
     assert parse_json(b'"\\ud83d\\ude00"') == "\U0001f600"
+
+
+def test_one_of_very_many_names_that_is_given_twice_is_found() -> None:
+    names = [f"n{number}" for number in range(60_000)]
+    members = ", ".join(f'"{name}": 0' for name in [*names, "n59999"])
+    with pytest.raises(MalformedBody) as caught:
+        parse_json(f'{{"plan": {{{members}}}}}'.encode())
+    assert caught.value.facts == {"field": "n59999", "reason": "is given twice"}

@@ -60,3 +60,35 @@ def test_a_value_is_never_repeated() -> None:
     with pytest.raises(InvalidField) as caught:
         check({"password": {"type": "hush"}}, {"properties": {"password": {"type": "string"}}})
     assert "hush" not in str(caught.value)
+
+
+class Unlooked(list[Any]):
+    def __iter__(self) -> Any:
+        raise AssertionError("it was looked through")
+
+
+class UnlookedObject(dict[str, Any]):
+    def __iter__(self) -> Any:
+        raise AssertionError("it was looked through")
+
+
+@pytest.mark.parametrize(
+    ("value", "schema", "reason"),
+    [
+        (Unlooked([1, 2, 3]), {"items": {"type": "string"}, "maxItems": 2}, "must have at most 2 entries"),
+        (
+            UnlookedObject(a=1, b=1, c=1),
+            {"additionalProperties": {"type": "string"}, "maxProperties": 2},
+            "must have at most 2 fields",
+        ),
+        (
+            UnlookedObject(a=1, b=1, c=1),
+            {"patternProperties": {"a": {"type": "string"}}, "maxProperties": 2},
+            "must have at most 2 fields",
+        ),
+    ],
+)
+def test_what_is_too_much_is_not_looked_through(value: Any, schema: dict[str, Any], reason: str) -> None:
+    with pytest.raises(InvalidField) as caught:
+        check(value, schema, "top")
+    assert caught.value.facts == {"field": "top", "reason": reason}
