@@ -18,7 +18,7 @@ from protectd.vault.crypto import MasterKey
 from protectd.vault.errors import VaultError
 from protectd.vault.issues import Issues
 from protectd.vault.locks import shared_lock
-from protectd.vault.opening import READ_DIRECTORY
+from protectd.vault.opening import READ_DIRECTORY, Identity
 from protectd.vault.operation import ListeningClock, Reporter
 from protectd.vault.options import EngineOptions
 from protectd.vault.pack import TREE
@@ -34,7 +34,7 @@ from protectd.vault.restore_worker import (
     RestoreWorker,
 )
 from protectd.vault.shared import CancelFlag
-from protectd.vault.target import Target, move_into_place, temporary_name
+from protectd.vault.target import Target, move_into_place, open_made, temporary_name
 from protectd.vault.tree import Node, decode_tree
 
 _FEED_EVERY = 64
@@ -195,7 +195,7 @@ class _Restore:
                 self._begin(file)
             except OSError as error:
                 self._lose(file, "refused", error.strerror or str(error))
-        return file.folder, file.written_as, file.sparse
+        return file.folder, file.written_as, file.sparse, *file.identity
 
     def _begin(self, file: FileTarget) -> None:
         """Make a file of several blobs at its full length: under its name when that is free."""
@@ -213,6 +213,7 @@ class _Restore:
             file.written_as = b""
             raise
         try:
+            file.identity = Identity.of(os.fstat(descriptor))
             _give_length(descriptor, file)
         finally:
             os.close(descriptor)
@@ -274,7 +275,7 @@ class _Restore:
     def _finish_parts(self, file: FileTarget) -> None:
         folder = self._target.folder(file.folder)
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-        descriptor = os.open(file.written_as, flags, dir_fd=folder)
+        descriptor = open_made(folder, file.written_as, flags, file.identity)
         try:
             for trouble in apply(descriptor, os.fstat(descriptor), file.wanted):
                 self._issue(file, "metadata", trouble)

@@ -32,6 +32,8 @@ class FileTarget:
     """Of one blob: made by one worker in one go."""
     written_as: bytes = b""
     """Name of the unfinished file of several blobs; "" before it is made."""
+    identity: tuple[int, int] = (0, 0)
+    """Which file was made under that name."""
     lost: bool = False
     links: list[tuple[bytes, bytes]] = field(default_factory=list)
 

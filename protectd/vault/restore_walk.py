@@ -96,10 +96,23 @@ class TreeWriter:
 
     def _nodes(self, relative: bytes, tree_id: bytes) -> list[Node]:
         try:
-            return decode_tree(self._reader.load(TREE, tree_id))
+            nodes = decode_tree(self._reader.load(TREE, tree_id))
         except (VaultDamaged, FormatError, BankRefused) as error:
             self._issue(relative, b"", "damaged", f"its entries could not be read: {error}")
             return []
+        return (
+            nodes
+            if len({node.name for node in nodes}) == len(nodes)
+            else self._first_of_each(relative, nodes)
+        )
+
+    def _first_of_each(self, relative: bytes, nodes: list[Node]) -> list[Node]:
+        """A second entry of one name would be put where the first is still being written."""
+        found: dict[bytes, Node] = {}
+        for node in nodes:
+            if found.setdefault(node.name, node) is not node:
+                self._issue(relative, node.name, "damaged", "the directory has another entry of this name")
+        return list(found.values())
 
     def _folder(self, relative: bytes, node: Node, chosen: Chosen) -> bool:
         found = None if chosen.all else self._target.found_folder(relative, node.name)

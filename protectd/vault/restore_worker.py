@@ -25,7 +25,7 @@ from protectd.vault.pack import DATA, BlobEntry, decompress, open_blob, pack_key
 from protectd.vault.pool import Channel, Pool
 from protectd.vault.save_worker import ZERO_RUNS, zero_id
 from protectd.vault.shared import CancelFlag, Pages, SharedMemory
-from protectd.vault.target import Target, move_into_place, shown_below, temporary_name
+from protectd.vault.target import Target, move_into_place, open_made, shown_below, temporary_name
 
 _BUFFER_BYTES = 32 * MIB
 _MAX_GAP_BYTES = 256 * KIB
@@ -50,6 +50,8 @@ class PartFile(NamedTuple):
     folder: bytes
     name: bytes
     sparse: bool
+    device: int
+    inode: int
 
 
 class Blob(NamedTuple):
@@ -86,13 +88,14 @@ class _Portion:
     def __init__(self, job: RestoreJob) -> None:
         self.pack_id = job.pack_id
         self.blobs = list(map(Blob._make, job.blobs))
-        self.files = {number: _file(*plain) for number, plain in job.files.items()}
+        self.files = {number: _file(plain) for number, plain in job.files.items()}
 
 
-def _file(folder: bytes, name: bytes, rest: Any) -> WholeFile | PartFile:
-    if isinstance(rest, tuple):
-        return WholeFile(folder, name, Wanted._make(rest))
-    return PartFile(folder, name, rest)
+def _file(plain: Plain) -> WholeFile | PartFile:
+    if len(plain) == len(PartFile._fields):
+        return PartFile._make(plain)
+    folder, name, wanted = plain
+    return WholeFile(folder, name, Wanted._make(wanted))
 
 
 @dataclass(frozen=True)
@@ -211,7 +214,8 @@ class _Restorer:
         found = self._parts.get(number)
         if found is None:
             folder = self._target.folder(file.folder)
-            found = self._parts[number] = os.open(file.name, OPEN_FILE, dir_fd=folder)
+            identity = (file.device, file.inode)
+            found = self._parts[number] = open_made(folder, file.name, OPEN_FILE, identity)
             if len(self._parts) > _MAX_OPEN_FILES:
                 os.close(self._parts.popitem(last=False)[1])
         else:

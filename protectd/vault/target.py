@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -157,6 +158,18 @@ def _drop_acls(folder: int) -> None:
     for name in ACLS:
         with suppress(OSError):
             os.removexattr(folder, name)
+
+
+def open_made(folder: int, name: bytes, flags: int, identity: tuple[int, int]) -> int:
+    """A file that this restore has made, opened again by its name.
+
+    :raises OSError: another file has taken its place: nothing may be written to that.
+    """
+    descriptor = os.open(name, flags, dir_fd=folder)
+    if Identity.of(os.fstat(descriptor)) != identity:
+        os.close(descriptor)
+        raise OSError(errno.ESTALE, "another file has taken its place")
+    return descriptor
 
 
 def temporary_name() -> bytes:

@@ -31,6 +31,8 @@ EMPTY_TREE = b'{"nodes":[]}\n'
 _START, _END = b'{"nodes":[', b"]}\n"
 _BETWEEN = b'},{"name":'
 _CONTENT = b'"content":'
+_MAX_OWNER = 2**32 - 1
+_MAX_DEVICE = 2**64 - 1
 _HIDDEN_FROM_LINKS = {"dir", "fifo", "socket"}
 _DEVICES = {"dev", "chardev"}
 
@@ -234,7 +236,7 @@ def decode_tree(tree: bytes) -> list[Node]:
     """All nodes, in the order they stand.
 
     :raises FormatError: not a tree; or a name that is empty, `.`, `..` or has a `/` or NUL, which nobody may
-        ever write to a disk.
+        ever write to a disk; or another text or number that no system call takes.
     """
     try:
         return [decode_node(fields) for fields in orjson.loads(tree)["nodes"]]
@@ -262,6 +264,8 @@ def decode_node(fields: dict[str, Any]) -> Node:
     ):
         raise FormatError(reason=f"the entry {os.fsdecode(name)!r} has a field of a wrong type")
     mode, uid, gid, inode, device_id, size, links, device = numbers
+    if uid > _MAX_OWNER or gid > _MAX_OWNER or device > _MAX_DEVICE:
+        raise FormatError(reason=f"the entry {os.fsdecode(name)!r} has an owner or a device that cannot be")
     return Node(
         name,
         kind,
@@ -297,18 +301,25 @@ def decode_name(text: str) -> bytes:
 
 
 def _link_target(fields: dict[str, Any]) -> bytes:
-    if (raw := fields.get("linktarget_raw")) is not None:
-        return base64.b64decode(raw, validate=True)
-    return str(fields.get("linktarget", "")).encode()
+    raw = fields.get("linktarget_raw")
+    target = (
+        str(fields.get("linktarget", "")).encode() if raw is None else base64.b64decode(raw, validate=True)
+    )
+    if b"\0" in target:
+        raise FormatError(reason="the target of a symbolic link has a NUL in it")
+    return target
 
 
 def _xattrs(fields: Iterable[dict[str, str]]) -> Xattrs:
     try:
-        return [
+        found = [
             (each["name"].encode(), base64.b64decode(each["value"] or "", validate=True)) for each in fields
         ]
     except binascii.Error as error:
         raise FormatError(reason="an extended attribute is not base64") from error
+    if any(b"\0" in name for name, _ in found):
+        raise FormatError(reason="an extended attribute has a NUL in its name")
+    return found
 
 
 def _content(name: bytes, fields: dict[str, Any]) -> list[bytes]:

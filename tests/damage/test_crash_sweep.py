@@ -1,5 +1,5 @@
-"""Issue 3, point 6 (a): a separate process is killed with SIGKILL at every numbered bank write, before it, in the
-middle of it and after it; afterwards every acknowledged checkpoint restores byte-equal, `check` and
+"""Issue 3, point 6 (a): a separate process is killed with SIGKILL at every numbered bank write, before it, in
+the middle of it and after it; afterwards every acknowledged checkpoint restores byte-equal, `check` and
 `restic check` are clean or name only garbage, and the operation goes through when it is run again.
 
 A first run counts the changes of each operation. Of all places to die a seed chooses some; with

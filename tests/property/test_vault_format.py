@@ -28,6 +28,7 @@ NAMES = st.one_of(
     st.binary(min_size=1, max_size=60),
     st.text(min_size=1, max_size=40).map(lambda text: text.encode("utf-8", "surrogatepass")),
 ).filter(lambda name: name not in (b".", b"..") and b"/" not in name and b"\0" not in name)
+TARGETS = st.binary(max_size=40).filter(lambda target: b"\0" not in target)
 IDS = st.binary(min_size=32, max_size=32).filter(any)
 MOMENTS = st.integers(-62_167_219_200 * 10**9, 253_402_300_799 * 10**9 + 999_999_999)
 NUMBERS = st.integers(0, 2**63)
@@ -85,7 +86,7 @@ def nodes(draw: st.DrawFn) -> Node:
         device_id=draw(NUMBERS),
         size=draw(NUMBERS),
         links=draw(NUMBERS),
-        link_target=draw(st.binary(max_size=40)) if kind == "symlink" else b"",
+        link_target=draw(TARGETS) if kind == "symlink" else b"",
         xattrs=draw(st.lists(attribute, max_size=3)) or (),
         content=draw(st.lists(IDS, max_size=3)) if kind == "file" else None,
         subtree=draw(IDS) if kind == "dir" else None,
