@@ -185,18 +185,14 @@ def test_names_longer_than_a_directory_takes_are_refused_one_by_one(scene: Scene
 
 
 def test_a_tree_deeper_than_any_path_is_restored(scene: Scene) -> None:
-    trees = [tree_of(file_of(b"bottom", ONE))]
-    for _ in range(1500):
-        trees.append(tree_of(directory_of(b"level", trees[-1])))
+    level, trees = b"level" * 30, [tree_of(file_of(b"bottom", ONE, TWO))]
+    for _ in range(40):
+        trees.append(tree_of(directory_of(level, trees[-1])))
     report = scene.restore(trees[-1], *trees)
-    assert report.issues == () and (report.files, report.directories) == (1, 1501)
-    folder = os.open(scene.target, os.O_RDONLY)
-    for _ in range(1500):
-        inner = os.open("level", os.O_RDONLY, dir_fd=folder)
-        os.close(folder)
-        folder = inner
-    assert os.listdir(folder) == ["bottom"]
-    os.close(folder)
+    assert report.issues == () and (report.files, report.directories) == (1, 41)
+    with closing(Target.prepare(str(scene.target), overwrite=True)) as target:
+        folder = target.folder(b"/".join([level] * 40))
+        assert os.stat("bottom", dir_fd=folder).st_size == len(ONE + TWO)
 
 
 # --- two entries of one name ---
