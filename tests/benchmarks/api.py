@@ -84,6 +84,7 @@ def main() -> None:
         make_tree(base / "large", size=int(arguments.size * GIB), files=arguments.files)
         make_tree(base / "small", size=1 << 20, files=20)
         (base / "state").mkdir()
+        os.sync()  # else the trees are still being written while the first answers are timed
         with service(base / "state") as user:
             large, small = user.plan(base / "large"), user.plan(base / "small")
             path = f"/providers/{user.provider()}/checkpoints"
