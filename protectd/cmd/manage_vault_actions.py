@@ -35,8 +35,11 @@ class NoTarget(BadRequest):
 
 
 def vault_credentials(made: Parts, args: argparse.Namespace) -> int:
-    repository, password = made.vaults.credentials(provider_of(made, args.provider), args.project)
-    show({"repository": repository, "password": password})
+    provider = provider_of(made, args.provider)
+    repository, password = made.vaults.credentials(provider, args.project)
+    environment = dict(provider.vault_bank(args.project).restic_environment())
+    needed = {"environment": environment} if environment else {}
+    show({"repository": repository, "password": password, **needed})
     return 0
 
 

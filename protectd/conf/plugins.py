@@ -9,7 +9,11 @@ from protectd.conf.groups import register_in
 GROUP = cfg.OptGroup("plugins", title="Plug-ins that may be loaded")
 
 OPTS = [
-    cfg.ListOpt("allowed_banks", default=["filesystem", "memory"], help="Banks that providers may name."),
+    cfg.ListOpt(
+        "allowed_banks",
+        default=["filesystem", "memory", "s3", "swift", "azure", "gcs", "webdav", "rest"],
+        help="Banks that providers may name.",
+    ),
     cfg.ListOpt(
         "allowed_protections", default=["directory"], help="Protection plug-ins that providers may name."
     ),

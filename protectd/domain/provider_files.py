@@ -7,6 +7,7 @@ import re
 import stat
 import string
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -21,8 +22,8 @@ from protectd.plugin.paths import plain_path
 _CREDENTIAL = re.compile(
     r"(?!.*_(file|path|ref)$).*(password|passphrase|secret|token|credential|(access|api|private)_?key)", re.I
 )
-_REQUIRED = frozenset(("id", "name", "bank", "plugin"))
-_OPTIONAL = frozenset(("description", "enabled"))
+_REQUIRED = frozenset(("id", "name", "plugin"))
+_OPTIONAL = frozenset(("description", "enabled", "bank", "url"))
 _TRUE, _FALSE = frozenset(("true", "yes", "on", "1")), frozenset(("false", "no", "off", "0"))
 
 
@@ -92,6 +93,10 @@ class ProviderFile:
                 raise self.error("provider", f"{name} is missing")
         for name in sorted(options.keys() - _REQUIRED - _OPTIONAL):
             raise self.error("provider", f"{name} is no option of a provider")
+        if not options.get("bank") and not options.get("url"):
+            raise self.error("provider", "bank is missing, or a url in its place")
+        if options.get("bank") and options.get("url"):
+            raise self.error("provider", "bank and url are two names for one bank; give one")
         if not is_uuid_like(options["id"]):
             raise self.error("provider", "id must be a UUID")
         return options
@@ -137,6 +142,17 @@ class ProviderFile:
             secret = option in secret_options or _CREDENTIAL.match(option)
             if self.world_readable and secret and any(texts):
                 raise self.error(section, f"{option} is a credential, and everyone may read the file")
+
+    def refuse_open_files(self, section: str, options: Collection[str]) -> None:
+        """:param options: those that name files of credentials. One that is not there is no matter here: not
+            every host that reads the provider's file has them.
+        :raises ConfigurationError: everyone may read such a file.
+        """
+        for option in options:
+            for path in self.sections.get(section, {}).get(option, ()):
+                with suppress(OSError):
+                    if os.stat(path).st_mode & stat.S_IROTH:
+                        raise self.error(section, f"{option} {path}: everyone may read it")
 
 
 class _Parser(BaseParser):

@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from jsonschema import Draft202012Validator, SchemaError
-
-from protectd.common.errors import ConfigurationError, InvalidField
-from protectd.domain import validation
+from protectd.common.errors import ConfigurationError
+from protectd.domain import banks
+from protectd.domain.banks import PluginLoader
 from protectd.domain.provider_files import ProviderFile
-from protectd.plugin.base import BankPlugin, ProtectablePlugin, ProtectionPlugin, Schema
+from protectd.plugin.banks.urls import plugin_of
+from protectd.plugin.base import SECRET_FILE, BankPlugin, ProtectablePlugin, ProtectionPlugin
 from protectd.plugin.loader import BANKS, PROTECTABLES, PROTECTIONS, make
 
 
-class PluginLoader(Protocol):
-    """See `protectd.plugin.loader.Loader`."""
+def bank(file: ProviderFile, loader: PluginLoader) -> BankPlugin:
+    """The bank that `bank` or `url` of a provider names; its options are in the section of its plug-in.
 
-    def load(self, namespace: str, name: str) -> type[Any]: ...
-
-
-def bank(file: ProviderFile, name: str, loader: PluginLoader) -> BankPlugin:
-    """:raises ConfigurationError: it cannot be loaded, its options do not fit its schema, or everyone may
-    read a credential among them."""
+    :raises ConfigurationError: it cannot be loaded, its options do not fit its schema, or everyone may
+        read a credential among them.
+    """
+    chosen = file.provider_options()
+    name = chosen.get("bank") or _named(file, chosen["url"])
     plugin: type[BankPlugin] = _load(file, BANKS, name, loader)
-    options = file.options(name)
-    _check_schema(plugin.options_schema, _where(file, name))
+    banks.check_schema(plugin.options_schema, _where(file, name))
     file.refuse_credentials(name, _write_only(plugin.options_schema))
+    file.refuse_open_files(name, _secret_files(plugin.options_schema))
+    options = file.options(name)
+    if "url" in chosen:
+        if "url" in options:
+            raise file.error(name, "url is given twice, here and in [provider]")
+        options["url"] = chosen["url"]
+    return banks.bank_of(plugin, options, _where(file, name))
+
+
+def _named(file: ProviderFile, url: str) -> str:
     try:
-        validation.check(options, plugin.options_schema)
-    except InvalidField as error:
-        raise file.error(name, str(error)) from error
-    return make(lambda: plugin.from_options(options), _where(file, name))
+        return plugin_of(url)
+    except ConfigurationError as error:
+        raise file.error("provider", str(error)) from error
 
 
 def protections(
@@ -58,7 +65,7 @@ def _protection(file: ProviderFile, name: str, loader: PluginLoader) -> Protecti
     made = make(lambda: plugin.from_options(options), _where(file, name))
     for type_ in made.supported_types():
         for ask in (made.options_schema, made.restore_schema, made.saved_info_schema, made.verify_schema):
-            _check_schema(ask(type_), _where(file, name))
+            banks.check_schema(ask(type_), _where(file, name))
     return made
 
 
@@ -67,7 +74,7 @@ def protectable(name: str, loader: PluginLoader) -> ProtectablePlugin:
     where = f"plug-in {name!r} of {PROTECTABLES}"
     plugin: type[ProtectablePlugin] = loader.load(PROTECTABLES, name)
     made = make(lambda: plugin.from_options({}), where)
-    _check_schema(made.properties_schema(), where)
+    banks.check_schema(made.properties_schema(), where)
     return made
 
 
@@ -82,16 +89,13 @@ def _where(file: ProviderFile, section: str) -> str:
     return str(file.error(section, "").facts["where"])
 
 
-def _check_schema(schema: Schema, where: str) -> None:
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise ConfigurationError(
-            where=where, reason=f"the plug-in's schema is wrong: {error.message}"
-        ) from error
-
-
 def _write_only(schema: Mapping[str, Any]) -> frozenset[str]:
     """Options that the plug-in marks as credentials."""
     properties = schema.get("properties", {})
     return frozenset(name for name, each in properties.items() if each.get("writeOnly"))
+
+
+def _secret_files(schema: Mapping[str, Any]) -> frozenset[str]:
+    """Options that the plug-in marks as paths of files with credentials."""
+    properties = schema.get("properties", {})
+    return frozenset(name for name, each in properties.items() if each.get("format") == SECRET_FILE)

@@ -13,8 +13,8 @@ from pathlib import Path
 from protectd.common.errors import ConfigurationError, InvalidField, NotFound
 from protectd.common.ids import canonical_id, is_uuid_like
 from protectd.domain import provider_plugins
+from protectd.domain.banks import PluginLoader
 from protectd.domain.provider_files import ProviderFile
-from protectd.domain.provider_plugins import PluginLoader
 from protectd.plugin.base import Access, BankPlugin, ProtectablePlugin, ProtectionPlugin, Resource, Schema
 from protectd.plugin.graph import Graph
 
@@ -182,7 +182,7 @@ def _provider(file: ProviderFile, loader: PluginLoader) -> Provider:
         id=canonical_id(options["id"]),
         name=options["name"],
         description=options.get("description", ""),
-        bank=provider_plugins.bank(file, options["bank"], loader),
+        bank=provider_plugins.bank(file, loader),
         protections=provider_plugins.protections(file, file.names("provider", "plugin"), loader),
         allowed_roots=file.allowed_roots(),
     )

@@ -159,6 +159,12 @@ def test_a_dollar_sign_is_written_twice(write: Write) -> None:
         (("/srv/one", "/srv/../etc"), "[allowed_roots]", "'..'"),
         (("[provider]", "name = x\n[provider]"), "line 2", "before the first section"),
         (("name = default", "name"), "line 3", "assignment"),
+        (("bank = filesystem", "bank = filesystem\nurl = /srv"), "[provider]", "two names for one bank"),
+        (("bank = filesystem", "url = bank"), "[provider]", "absolute path or have a scheme"),
+        (("bank = filesystem", "url = /srv\nurl = /srv"), "[provider]", "url is given 2 times"),
+        (("bank = filesystem", "url = tape://x"), "[provider]", "'tape' of protectd.banks"),
+        (("bank = filesystem", "url = /srv"), "[filesystem]", "a url in its place"),
+        (("path = $state_dir/bank", "path = /b\nretries = x"), "[filesystem]", "retries"),
     ],
 )
 def test_a_wrong_file_is_named_with_the_place_and_the_reason(
@@ -224,6 +230,52 @@ def test_the_name_of_a_file_with_a_credential_may_be_read_by_everyone(write: Wri
 
 def test_a_line_that_cannot_be_read_is_not_shown(write: Write) -> None:
     assert "s3cr3t" not in refusal(write(f"{TAPE}password s3cr3t\n"))
+
+
+def test_a_url_chooses_the_bank(write: Write) -> None:
+    text = GOOD.replace("bank = filesystem", "url = file://$state_dir/other").replace(
+        "path = $state_dir/bank", ""
+    )
+    (provider,) = load(write(text))
+    assert isinstance(provider.bank, FilesystemBank)
+    assert provider.bank.local_paths() == ("/var/lib/protectd/other",)
+
+
+S3 = f"""
+[provider]
+id = {ID}
+name = t
+url = s3://bucket/prefix
+plugin = directory
+[s3]
+access_key_id_file = KEY
+secret_access_key_file = KEY
+"""
+
+
+def test_a_file_of_credentials_that_everyone_may_read_is_refused(write: Write, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("s3cr3t")
+    key.chmod(0o644)
+    loader = Loader({BANKS: ["s3"], PROTECTIONS: ["directory"]})
+    directory = write(S3.replace("KEY", str(key)))
+    said = refusal(directory, loader)
+    assert "section [s3]" in said
+    assert f"{key}: everyone may read it" in said
+    assert "s3cr3t" not in said
+    key.chmod(0o640)
+    assert len(load(directory, loader)) == 1
+    key.unlink()  # only hosts that reach the bank have it
+    (provider,) = load(directory, loader)
+    assert provider.vault_bank("p1").location == f"s3:https://s3.amazonaws.com/bucket/prefix/{ID}/p1"
+
+
+def test_a_key_in_a_file_that_everyone_may_read_is_refused(write: Write) -> None:
+    loader = Loader({BANKS: ["s3"], PROTECTIONS: ["directory"]})
+    text = S3.replace("secret_access_key_file = KEY", "secret_access_key = s3cr3t").replace("KEY", "/none")
+    said = refusal(write(text, mode=0o644), loader)
+    assert "secret_access_key is a credential" in said
+    assert "s3cr3t" not in said
 
 
 # --- what a provider grants ---

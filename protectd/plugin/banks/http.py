@@ -167,10 +167,10 @@ def _translated() -> Iterator[None]:
         if isinstance(cause, ssl.SSLCertVerificationError):
             raise BankRefused(key="its connection", reason=cause.verify_message) from error
         raise BankUnavailable(reason=f"TLS failed: {cause}") from error
+    except NewConnectionError as error:  # one kind of the next, although nobody had to wait
+        raise BankUnavailable(reason=f"cannot connect: {_last(error)}") from error
     except (ConnectTimeoutError, ReadTimeoutError) as error:
         raise BankUnavailable(reason="no answer in time") from error
-    except NewConnectionError as error:
-        raise BankUnavailable(reason=f"cannot connect: {_last(error)}") from error
     except HTTPError as error:
         raise BankUnavailable(reason=f"the connection broke: {_last(error)}") from error
     except OSError as error:  # such as a file of certificates that is not there

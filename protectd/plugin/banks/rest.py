@@ -113,8 +113,8 @@ class RestBank(HttpBank):
                 return
             if answer.status != 200:
                 raise failure(answer.status, kind)
-            entries = _entries(answer.read(), kind)
-        for name, size in entries:
+            found = entries(answer.read(), kind)
+        for name, size in found:
             key = f"{kind}/{name[:2]}/{name}" if kind == DATA else f"{kind}/{name}"
             yield BankObject(key, self.size(key) if size is None else size)
 
@@ -144,7 +144,7 @@ def _path(key: str) -> str | None:
     return None
 
 
-def _entries(raw: bytes, kind: str) -> list[tuple[str, int | None]]:
+def entries(raw: bytes, kind: str) -> list[tuple[str, int | None]]:
     """Names and lengths; the first version of the protocol gives no lengths.
 
     :raises BankUnavailable: it is no listing, or half of one.
