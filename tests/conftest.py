@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fakes import servers
+from tests.fakes import object_servers, servers
 
 
 @pytest.fixture
@@ -34,3 +34,43 @@ def bus() -> Iterator[servers.Bus]:
 def restic() -> str:
     """Path of the restic program."""
     return servers.need_program("restic")
+
+
+# --- servers of objects: one each for a session, started when a test first asks ---
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Options of a bank on S3."""
+    with object_servers.own_seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as options:
+        yield options
+
+
+@pytest.fixture(scope="session")
+def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with object_servers.own_swift(tmp_path_factory.mktemp("swift")) as options:
+        yield options
+
+
+@pytest.fixture(scope="session")
+def rest_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with object_servers.own_rclone(tmp_path_factory.mktemp("rest"), "restic") as options:
+        yield options
+
+
+@pytest.fixture(scope="session")
+def webdav_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with object_servers.own_rclone(tmp_path_factory.mktemp("webdav"), "webdav") as options:
+        yield options
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with object_servers.own_azurite(tmp_path_factory.mktemp("azurite")) as options:
+        yield options
+
+
+@pytest.fixture(scope="session")
+def fake_gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with object_servers.own_fake_gcs(tmp_path_factory.mktemp("gcs")) as options:
+        yield options
