@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
@@ -19,10 +20,12 @@ from protectd.domain.providers import (
 )
 from protectd.plugin.banks.filesystem import FilesystemBank
 from protectd.plugin.banks.memory import MemoryBank
+from protectd.plugin.banks.urls import plugin_of
 from protectd.plugin.base import Access, BankPlugin, PathNotAllowed, ProtectionPlugin, Resource
 from protectd.plugin.loader import BANKS, PROTECTABLES, PROTECTIONS, Loader
 from protectd.plugin.protectables.directory import DirectoryProtectable
 from protectd.plugin.protections.directory import DirectoryProtection
+from protectd.plugin.wrappers.options import PROPERTIES
 
 SHIPPED = Path(__file__).parents[2] / "etc/protectd/providers.d"
 ID = "6659007d-6f66-4a0f-9cb4-17d6aded0bb9"
@@ -239,6 +242,28 @@ def test_a_url_chooses_the_bank(write: Write) -> None:
     (provider,) = load(write(text))
     assert isinstance(provider.bank, FilesystemBank)
     assert provider.bank.local_paths() == ("/var/lib/protectd/other",)
+
+
+def _commented() -> tuple[list[str], dict[str, str], str]:
+    """What the shipped file has as comments: URLs, sections by name, and options that every bank has."""
+    text = (SHIPPED / "default.conf").read_text()
+    lines = [line[1:] for line in text.splitlines() if re.match(r"#\S", line)]
+    urls = [line.removeprefix("url = ") for line in lines if line.startswith("url = ")]
+    rest, mark, common = "\n".join(lines[len(urls) :]).partition("retries = ")
+    parts = re.split(r"^\[(\w+)\]$", rest, flags=re.M)[1:]
+    return urls, dict(zip(parts[::2], parts[1::2], strict=True)), mark + common
+
+
+@pytest.mark.parametrize("url", ["file:///srv/bank", *_commented()[0]])
+def test_what_the_shipped_file_has_as_comments_is_true(write: Write, url: str) -> None:
+    _, sections, common = _commented()
+    name = plugin_of(url)
+    assert sections.keys() == {"s3", "swift", "azure", "gcs", "webdav", "rest"}
+    assert len(common.splitlines()) == len(PROPERTIES)
+    text = f"[provider]\nid = {ID}\nname = t\nurl = {url}\nplugin = directory\n"
+    loader = Loader({BANKS: [name], PROTECTIONS: ["directory"]})
+    (provider,) = load(write(f"{text}[{name}]\n{sections.get(name, '')}\n{common}"), loader)
+    assert provider.bank.remote is (name != "filesystem")
 
 
 S3 = f"""
