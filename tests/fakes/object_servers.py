@@ -9,11 +9,12 @@ import base64
 import hashlib
 import hmac
 import json
+import subprocess
+import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from email.utils import formatdate
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -65,9 +66,13 @@ def own_seaweedfs(directory: Path) -> Iterator[Options]:
     command += [f"-{part}.localSocket={directory}/{part}.sock" for part in ("filer", "s3")]
     options = {"url": f"s3:http://127.0.0.1:{s3}/bank", "access_key_id": "tester"}
     options["secret_access_key_file"] = _secret_file(directory)
-    with running(command, directory / "log", listens(s3), {"TMPDIR": str(directory)}):
-        S3Bank.from_options(options).put("config", b"")  # makes the bucket
-        yield options
+    try:
+        with running(command, directory / "log", listens(s3)):
+            S3Bank.from_options(options).put("config", b"")  # makes the bucket
+            yield options
+    finally:
+        for part, port in zip(("master", "volume", "filer", "s3"), ports[1::2], strict=True):
+            Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock").unlink(missing_ok=True)
 
 
 @contextmanager
@@ -129,10 +134,10 @@ def own_swift(directory: Path) -> Iterator[Options]:
     (directory / "disks/disk").mkdir(parents=True)
     (directory / "swift.conf").write_text(_SWIFT)
     for part, port in zip(parts, ports, strict=True):
-        _ring(directory, part, port)
         app = f"{part}-server"
         text = _SERVER.format(port=port, directory=directory, pipeline=app, app=app, kind=part)
         (directory / f"{part}.conf").write_text(text)
+    _make_rings(directory, dict(zip(parts, ports, strict=True)))
     text = _SERVER.format(
         port=proxy,
         directory=directory,
@@ -155,12 +160,22 @@ def own_swift(directory: Path) -> Iterator[Options]:
         }
 
 
-def _ring(directory: Path, part: str, port: int) -> None:
-    builder = import_module("swift.common.ring").RingBuilder(4, 1, 0)
-    place = {"region": 1, "zone": 1, "ip": "127.0.0.1", "port": port, "device": "disk"}
+_RINGS = """
+import sys
+from swift.common.ring import RingBuilder
+for part, port in zip(sys.argv[2::2], sys.argv[3::2]):
+    builder = RingBuilder(4, 1, 0)
+    place = {"region": 1, "zone": 1, "ip": "127.0.0.1", "port": int(port), "device": "disk"}
     builder.add_dev({**place, "weight": 1, "meta": ""})
     builder.rebalance()
-    builder.get_ring().save(str(directory / f"{part}.ring.gz"))
+    builder.get_ring().save(f"{sys.argv[1]}/{part}.ring.gz")
+"""
+
+
+def _make_rings(directory: Path, ports: Mapping[str, int]) -> None:
+    """In a process of its own: Swift brings eventlet along."""
+    named = [text for part, port in ports.items() for text in (part, str(port))]
+    subprocess.run([sys.executable, "-c", _RINGS, directory, *named], check=True)
 
 
 # --- Azure ---

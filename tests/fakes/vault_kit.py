@@ -196,9 +196,15 @@ def _keep(blobs: dict[bytes, Blob], kind: str, plain: bytes) -> bytes:
 class Restic:
     """The restic program on one repository, without a cache, in UTC."""
 
-    def __init__(self, program: str, repository: Path | str, password: str = PASSWORD) -> None:
+    def __init__(
+        self,
+        program: str,
+        repository: Path | str,
+        password: str = PASSWORD,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._program = program
-        self._environment = os.environ | {
+        self._environment = {**os.environ, **(environment or {})} | {
             "RESTIC_REPOSITORY": str(repository),
             "RESTIC_PASSWORD": password,
             "TZ": "UTC",
