@@ -6,6 +6,7 @@ What they yield are the options of a bank. An absent program skips the test, exc
 from __future__ import annotations
 
 import base64
+import getpass
 import hashlib
 import hmac
 import json
@@ -102,7 +103,7 @@ swift_dir = {directory}
 devices = {directory}/disks
 mount_check = false
 log_address = {directory}/log-socket
-user = root
+user = {user}
 [pipeline:main]
 pipeline = {pipeline}
 [app:{app}]
@@ -131,11 +132,12 @@ def own_swift(directory: Path) -> Iterator[Options]:
     parts = ("account", "container", "object")
     programs = {part: need_script(f"swift-{part}-server") for part in (*parts, "proxy")}
     *ports, proxy = free_ports(4)
+    user = getpass.getuser()
     (directory / "disks/disk").mkdir(parents=True)
     (directory / "swift.conf").write_text(_SWIFT)
     for part, port in zip(parts, ports, strict=True):
         app = f"{part}-server"
-        text = _SERVER.format(port=port, directory=directory, pipeline=app, app=app, kind=part)
+        text = _SERVER.format(port=port, directory=directory, pipeline=app, app=app, kind=part, user=user)
         (directory / f"{part}.conf").write_text(text)
     _make_rings(directory, dict(zip(parts, ports, strict=True)))
     text = _SERVER.format(
@@ -144,6 +146,7 @@ def own_swift(directory: Path) -> Iterator[Options]:
         pipeline="cache tempauth proxy-server",
         app="proxy-server",
         kind="proxy",
+        user=user,
     )
     (directory / "proxy.conf").write_text(text + _PROXY.format(secret=SECRET))
     environment = {"PYTHONPATH": str(Path(__file__).parents[2])}

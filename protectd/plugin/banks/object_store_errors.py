@@ -21,6 +21,10 @@ _CODE = re.compile(r"<Code>([A-Za-z0-9]{1,64})</Code>")
 _SYSTEM = re.compile(r'message: "([^"\\?]{1,200})"')
 _BEYOND = "Wanted range starting at"
 _NO_BUCKET = frozenset(("NoSuchBucket", "ContainerNotFound"))
+_AGAIN = frozenset(
+    ("RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch", "Md5Mismatch")
+)
+"""Codes of the status 400 that tell of a bad line, not of a bad request."""
 _FINAL = (InvalidPathError, NotSupportedError, ValueError)
 
 
@@ -56,7 +60,7 @@ def _told(key: str, error: Exception) -> Exception:
     if status == 404:
         return _missing(key, text, bucket=True)
     if status:
-        return failure(status, key, _code(text))
+        return failure(408 if _code(text) in _AGAIN else status, key, _code(text))
     if isinstance(error, _FINAL):
         return BankRefused(key=key or "its root", reason=_first_line(text))
     return BankUnavailable(reason=_broken(text))
