@@ -10,7 +10,8 @@ from obstore.store import GCSStore
 from protectd.common.errors import ConfigurationError
 from protectd.plugin.banks.credentials import Secret
 from protectd.plugin.banks.http_bank import schema_of
-from protectd.plugin.banks.object_store import NO_RETRY, Connection, ObjectStoreBank, Store, StoreMaker
+from protectd.plugin.banks.object_store import ObjectStoreBank
+from protectd.plugin.banks.object_store_connection import NO_RETRY, Connection, Store, StoreMaker
 from protectd.plugin.banks.urls import Place, place_of, server_of
 from protectd.plugin.base import SECRET_FILE, Schema
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import base64
-import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
 import urllib3
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError, SSLError
 
 from protectd.common.units import KIB, MIB
 from protectd.plugin.banks.credentials import Login
+from protectd.plugin.banks.http_errors import translated
 from protectd.plugin.banks.ranges import Part
-from protectd.plugin.base import BankRefused, BankUnavailable, Buffer
+from protectd.plugin.base import BankUnavailable, Buffer
 
 Headers = Mapping[str, str]
 
@@ -38,7 +37,7 @@ class Answer:
         :raises BankUnavailable: the connection broke before the end.
         """
         if part is None:
-            with _translated():
+            with translated():
                 return self._response.read(decode_content=False)
         data = bytearray(part.size)
         self.fill(memoryview(data), part)
@@ -61,7 +60,7 @@ class Answer:
             count -= len(self._piece(min(_READ_BYTES, count)))
 
     def _piece(self, size: int) -> bytes:
-        with _translated():
+        with translated():
             piece = self._response.read(size, decode_content=False)
         if not piece:
             raise BankUnavailable(reason="the answer was cut short")
@@ -105,7 +104,7 @@ class HttpClient:
         :raises BankUnavailable: no answer, or not in time.
         :raises BankRefused: the server is not who it says it is.
         """
-        with _translated():
+        with translated():
             answer = Answer(self._send(method, url, dict(headers or {}), body))
         try:
             yield answer
@@ -155,28 +154,3 @@ def _pieces(view: memoryview) -> Iterator[memoryview]:
     """Sent one by one, each has the whole time-out: a slow line is no dead one."""
     for start in range(0, len(view), _SEND_BYTES):
         yield view[start : start + _SEND_BYTES]
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """The library's errors as the contract's. They name hosts and paths, never headers."""
-    try:
-        yield
-    except SSLError as error:
-        cause = error.args[0] if error.args else error
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            raise BankRefused(key="its connection", reason=cause.verify_message) from error
-        raise BankUnavailable(reason=f"TLS failed: {cause}") from error
-    except NewConnectionError as error:  # one kind of the next, although nobody had to wait
-        raise BankUnavailable(reason=f"cannot connect: {_last(error)}") from error
-    except (ConnectTimeoutError, ReadTimeoutError) as error:
-        raise BankUnavailable(reason="no answer in time") from error
-    except HTTPError as error:
-        raise BankUnavailable(reason=f"the connection broke: {_last(error)}") from error
-    except OSError as error:  # such as a file of certificates that is not there
-        raise BankRefused(key="its connection", reason=f"{error.strerror or error}") from error
-
-
-def _last(error: HTTPError) -> str:
-    """The innermost of the errors that the library wraps."""
-    return str(error.args[-1] if error.args else error).rpartition(": ")[2]
