@@ -15,6 +15,7 @@ from protectd.domain.providers import Protectables, Provider, Providers
 from protectd.model.unit_of_work import Database
 from protectd.plugin.base import VaultSession
 from protectd.queue.contract import TaskRef
+from protectd.vault.prune import Waits
 from protectd.vault.snapshot import Snapshot
 
 
@@ -32,7 +33,11 @@ class OpenVault(VaultSession, Protocol):
     def forget(self, snapshot_ids: Sequence[str]) -> None:
         """Remove snapshots. Safe to repeat; no byte comes back before a prune."""
 
-    def prune(self, progress: Progress | None = None) -> PruneReport: ...
+    def prune(self, progress: Progress | None = None, *, waits: Waits | None = None) -> PruneReport:
+        """Give back what no snapshot needs.
+
+        :param waits: what a former call that raised PacksInUse has said.
+        """
 
 
 class VaultOpener(Protocol):

@@ -23,11 +23,23 @@ class TaskMarks(Marks):
         self._token = task.lease_token or ""
         self._lock = threading.Lock()
 
+    def find(self, prefix: str) -> str | None:
+        """The one that begins so."""
+        with self._lock:
+            return next((mark for mark in self._known if mark.startswith(prefix)), None)
+
     def add(self, mark: str) -> None:
         """:raises LeaseLost: the task is another's. :raises Unavailable: the database is away."""
         with self._lock:
-            marks = sorted({*self._known, mark})
-            with self._database.write() as uow:
-                if not uow.tasks.keep_marks(self._task_id, self._token, marks, self._clock.now()):
-                    raise LeaseLost(task_id=self._task_id)
-            super().add(mark)
+            self._keep(self._known | {mark})
+
+    def replace(self, prefix: str, mark: str) -> None:
+        """Have this one in place of those that begin so. Errors as `add`."""
+        with self._lock:
+            self._keep({each for each in self._known if not each.startswith(prefix)} | {mark})
+
+    def _keep(self, marks: set[str]) -> None:
+        with self._database.write() as uow:
+            if not uow.tasks.keep_marks(self._task_id, self._token, sorted(marks), self._clock.now()):
+                raise LeaseLost(task_id=self._task_id)
+        self._known = marks

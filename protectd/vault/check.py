@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,14 @@ import numpy.typing as npt
 from protectd.common.errors import ProtectdError
 from protectd.common.progress import Counts, Progress
 from protectd.common.reports import CheckReport
-from protectd.plugin.base import BankObjectNotFound, BankRefused, BankUnavailable
+from protectd.common.units import human_bytes
+from protectd.plugin.base import BankRefused, BankUnavailable
 from protectd.vault.check_packs import check_pack, mixed_packs, read_and_check_pack, stored_packs
 from protectd.vault.check_trees import check_trees
 from protectd.vault.errors import SnapshotNotFound, VaultDamaged, VaultError
 from protectd.vault.findings import BRING_BACK, MAKE_AGAIN, REBUILD_INDEX, Findings
-from protectd.vault.index import BlobIndex, IndexPart, Rows
+from protectd.vault.index import BlobIndex, Rows
+from protectd.vault.index_files import Marks
 from protectd.vault.pack import BlobEntry, pack_key
 from protectd.vault.repository import INDEX, SNAPSHOTS, Repository
 from protectd.vault.snapshot import Snapshot
@@ -61,7 +63,8 @@ def check(
     """Check all of a vault, or what the named snapshots need; in this thread.
 
     :param read_data: read every needed pack from the medium and prove each blob.
-    :raises BankUnavailable: not even a listing could be had. All else is an error in the report.
+    :raises BankUnavailable: not even a listing could be had. :raises VaultDamaged: index files come and go
+        all the time. All else is an error in the report.
     """
     progress = progress or Progress()
     structure = check_structure(repository, snapshot_ids, progress)
@@ -90,31 +93,45 @@ def check_structure(
     """Index files, snapshots, every tree they lead to, and the presence and size of every pack they need."""
     findings = Findings()
     progress = progress or Progress()
-    index = _load_index(repository, findings, whole=snapshot_ids is None)
-    teller = _Teller(reader or Needed(), index, findings)
+    index, marked = _load_index(repository, findings, whole=snapshot_ids is None)
+    teller = _Teller(reader or Needed(), index, marked.leaving, findings)
     if snapshot_ids is None:
-        teller.tell(np.arange(len(index.pack_ids)))
+        teller.tell(np.flatnonzero(~teller.leaving))
     snapshots = _load_snapshots(repository, snapshot_ids, findings)
     used = check_trees(repository, index, snapshots, findings, progress, teller.met)
-    needed = _needed_packs(index, used)
-    teller.tell(np.array([number for number, each in enumerate(index.pack_ids) if each in needed], np.intp))
-    _check_packs(repository, index, needed if snapshot_ids is not None else None, findings)
-    covered = needed if snapshot_ids is not None else set(index.pack_ids)
-    return Structure(findings, index, len(snapshots), int(np.unique(index.columns()[0][used]).size), covered)
+    numbers = _needed_packs(index, used, teller.leaving)
+    teller.tell(numbers)
+    if snapshot_ids is None:
+        numbers = np.union1d(numbers, np.flatnonzero(~teller.leaving))
+    needed = {index.pack_ids[number] for number in numbers}
+    stored = stored_packs(repository.bank)
+    _check_packs(index, needed, stored, findings)
+    if snapshot_ids is None:
+        _hint_at_packs(index, stored, marked, findings)
+    blobs = int(np.unique(index.columns()[0][used]).size)
+    return Structure(findings, index, len(snapshots), blobs, needed)
 
 
 class _Teller:
-    """Tells each needed pack once."""
+    """Tells each needed pack once.
 
-    def __init__(self, reader: Needed, index: BlobIndex, findings: Findings) -> None:
+    :ivar leaving: by number, packs that a prune is going to delete. Such a one is needed only where it alone
+        has a blob, and so it is not told before all that is needed is known: it may be gone at any time.
+    """
+
+    def __init__(
+        self, reader: Needed, index: BlobIndex, leaving: Collection[bytes], findings: Findings
+    ) -> None:
         self._reader = reader
         self._packs = index.columns()[1]
         self._told = np.zeros(len(index.pack_ids), np.bool_)
+        self.leaving = np.array([pack_id in leaving for pack_id in index.pack_ids], np.bool_)
         reader.begin(index, findings)
 
     def met(self, rows: Rows) -> None:
         """The walk has come to the blobs in these rows."""
-        self.tell(self._packs[rows])
+        numbers = self._packs[rows]
+        self.tell(numbers[~self.leaving[numbers]])
 
     def tell(self, numbers: npt.NDArray[Any]) -> None:
         fresh = np.unique(numbers[~self._told[numbers]])
@@ -123,20 +140,16 @@ class _Teller:
             self._reader.need(fresh.tolist())
 
 
-def _load_index(repository: Repository, findings: Findings, *, whole: bool) -> BlobIndex:
-    parts: dict[str, IndexPart] = {}
-    for name in repository.names(INDEX):
-        try:
-            parts[name] = repository.load_index_file(name)
-        except BankObjectNotFound:
-            continue  # another program has just replaced it
-        except (VaultError, BankUnavailable, BankRefused) as error:
-            findings.error(f"{_named(error, f'{INDEX}/{name}')}; {REBUILD_INDEX}")
+def _load_index(repository: Repository, findings: Findings, *, whole: bool) -> tuple[BlobIndex, Marks]:
+    def trouble(name: str, error: ProtectdError) -> None:
+        findings.error(f"{_named(error, f'{INDEX}/{name}')}; {REBUILD_INDEX}")
+
+    parts = repository.index_files(trouble)
     if whole:
         listed = Counter(pack_id for part in parts.values() for pack_id in part.pack_ids)
         for pack_id in (pack_id for pack_id, times in listed.items() if times > 1):
             findings.hint(f"{pack_key(pack_id)} is in several index files; a prune puts that right")
-    return BlobIndex(parts.values())
+    return BlobIndex(parts.values()), Marks.of(parts.values())
 
 
 def _load_snapshots(
@@ -154,34 +167,35 @@ def _load_snapshots(
     return found
 
 
-def _needed_packs(index: BlobIndex, used: Rows) -> set[bytes]:
-    """Packs with any copy of a used blob."""
+def _needed_packs(index: BlobIndex, used: Rows, leaving: npt.NDArray[np.bool_]) -> Rows:
+    """Numbers of the packs with any copy of a used blob; of those that leave, only what no other has."""
     groups, packs, _, _ = index.columns()
     wanted = np.isin(groups, groups[used])
-    return {index.pack_ids[number] for number in np.unique(packs[wanted])}
+    elsewhere = groups[wanted & ~leaving[packs]]
+    return np.unique(packs[wanted & (~leaving[packs] | ~np.isin(groups, elsewhere))]).astype(np.intp)
 
 
 def _check_packs(
-    repository: Repository, index: BlobIndex, needed: Collection[bytes] | None, findings: Findings
+    index: BlobIndex, needed: Collection[bytes], stored: Mapping[bytes, int], findings: Findings
 ) -> None:
-    """Each pack exists with the computed size. `needed` None: all, with hints about those nobody indexed."""
-    stored = stored_packs(repository.bank)
+    """Each pack exists with the computed size."""
     for pack_id, size in index.pack_sizes().items():
-        if needed is not None and pack_id not in needed:
+        if pack_id not in needed:
             continue
         if pack_id not in stored:
             findings.error(f"{pack_key(pack_id)} does not exist and an index names it; {BRING_BACK}")
         elif stored[pack_id] != size:
             findings.error(f"{pack_key(pack_id)} has {stored[pack_id]} bytes, not {size}; {BRING_BACK}")
-    if needed is None:
-        _hint_at_packs(index, stored, findings)
 
 
-def _hint_at_packs(index: BlobIndex, stored: dict[bytes, int], findings: Findings) -> None:
-    for pack_id in stored.keys() - set(index.pack_ids):
+def _hint_at_packs(index: BlobIndex, stored: Mapping[bytes, int], marked: Marks, findings: Findings) -> None:
+    for pack_id in stored.keys() - set(index.pack_ids) - marked.notes.keys():
         findings.hint(f"{pack_key(pack_id)} is in no index; a prune removes it")
     for number in mixed_packs(index):
         findings.hint(f"{pack_key(index.pack_ids[number])} holds trees and data; a prune separates them")
+    if marked.notes:
+        size = human_bytes(sum(stored.get(pack_id, 0) for pack_id in marked.notes))
+        findings.hint(f"{len(marked.notes)} pack(s), {size}, are marked to be deleted; a prune settles that")
 
 
 # --- data ---

@@ -95,7 +95,7 @@ class _Copy:
 
     def _copy(self, snapshots: Sequence[Snapshot], lock: HeldLock) -> dict[str, str]:
         """Ids of the copies by those of the snapshots, for all that are whole."""
-        index = self._source.load_index()
+        index = self._source.load_index_to_read()
         tell = TreeTeller(ReportedProgress(self._reporter))
         graph = TreeGraph(BlobReader(self._source, index), tell)
         roots = {each.id: graph.add(each.tree_id, each.id) for each in snapshots}
@@ -103,16 +103,14 @@ class _Copy:
         needed = graph.reach(roots[each.id] for each in sound).rows
         bad = self._move(index, needed, lock)
         whole = [each for each in sound if not self._lacks(graph, roots[each.id], each, bad)]
-        lock.check()
-        return {each.id: self._save(each) for each in whole}
+        return {each.id: self._save(each, lock) for each in whole}
 
     def _move(self, index: BlobIndex, needed: Mask, lock: HeldLock) -> dict[int, str]:
         """Have what is needed in packs and in the index of the target; what of it does not read, and why."""
         rows = missing_rows(index, needed, self._target.load_index(), stored_packs(self._target.bank))
-        writer = IndexWriter(self._target)
+        writer = IndexWriter(lock)
         mover = BlobMover(index, writer, self._reporter, self._stack)
         mover.move(rows, self._worker(), self._role.options.worker_count, self._pool)
-        lock.check()
         writer.flush()
         self._blobs, self._bytes = mover.blobs, mover.bytes
         return mover.bad
@@ -178,6 +176,6 @@ class _Copy:
             self._errors.append(f"snapshot {snapshot.id} was not copied: {what}; {BRING_BACK}")
         return bool(lost)
 
-    def _save(self, snapshot: Snapshot) -> str:
+    def _save(self, snapshot: Snapshot, lock: HeldLock) -> str:
         raw = self._source.load_unpacked(SNAPSHOTS, snapshot.id)
-        return self._target.save_unpacked(SNAPSHOTS, copied_json(raw, original_of(snapshot)))
+        return lock.store(SNAPSHOTS, copied_json(raw, original_of(snapshot)))

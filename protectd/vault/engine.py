@@ -29,6 +29,7 @@ from protectd.vault.operation import BEGUN, CANCEL, COUNTS, GO, READY
 from protectd.vault.options import EngineOptions
 from protectd.vault.pack_share import PackShare
 from protectd.vault.pool import DONE, FAILED, Place, Pool, ProcessPool, Role, ThreadPool, receive, send
+from protectd.vault.prune import Waits
 from protectd.vault.reading import Reading, reading
 from protectd.vault.repair_index import RepairIndex
 from protectd.vault.repository import Repository
@@ -296,9 +297,25 @@ class VaultSession:
         """Remove snapshots; safe to repeat. What only they needed stays until a prune."""
         forget(Repository.with_key(self._bank, self._key), snapshot_ids)
 
-    def prune(self, progress: Progress | None = None) -> PruneReport:
-        """Give back what no snapshot needs. :raises VaultLocked: others do not leave the vault in time."""
-        report: PruneReport = self._run(PruneVault(self._bank, self._key, self._engine.options), progress)
+    def prune(
+        self,
+        progress: Progress | None = None,
+        *,
+        waits: Waits | None = None,
+        patience_s: float | None = None,
+    ) -> PruneReport:
+        """Give back what no snapshot needs. Others may work in the vault meanwhile.
+
+        :param waits: what a former prune that raised PacksInUse has said.
+        :param patience_s: how long to wait for those who work there (default: as for a lock).
+        :raises PacksInUse: they do not end in time: all but the deletion is done.
+        :raises VaultLocked: another program, or another prune, does not leave the vault in time.
+        """
+        options = self._engine.options
+        patience_s = options.lock_wait_s if patience_s is None else patience_s
+        report: PruneReport = self._run(
+            PruneVault(self._bank, self._key, options, waits, patience_s), progress
+        )
         return report
 
     def snapshots(self) -> list[Snapshot]:

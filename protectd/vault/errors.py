@@ -110,6 +110,13 @@ class VaultLocked(VaultError, Unavailable):
     message = "the vault is locked {how} by {holder} since {since}; {advice}"
 
 
+class PacksInUse(VaultError, Unavailable):
+    """Packs are marked to be deleted, by index files `files`; `operations` run that may still need them."""
+
+    code = "vault.packs_in_use"
+    message = "what is not needed is marked to be deleted, and stays for now: {reason}"
+
+
 class LockLost(VaultError, Unavailable):
     """Our lock was not kept fresh long enough: others may work in the vault. Nothing more is written."""
 

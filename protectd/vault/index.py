@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -156,6 +157,32 @@ class BlobIndex:
     def offsets(self) -> npt.NDArray[np.uint32]:
         """Of all rows, within their packs."""
         return self._numbers[:, 0]
+
+    def without(self, pack_ids: Collection[bytes]) -> BlobIndex:
+        """All but what is in these packs."""
+        return self._only(~self._rows_in(pack_ids)) if pack_ids else self
+
+    def without_spare(self, pack_ids: Collection[bytes]) -> BlobIndex:
+        """All but those copies in these packs that other packs have, too."""
+        if not pack_ids:
+            return self
+        inside, groups = self._rows_in(pack_ids), self.columns()[0]
+        elsewhere = np.zeros(len(self) + 1, np.bool_)
+        elsewhere[groups[~inside]] = True
+        return self._only(~inside | ~elsewhere[groups])
+
+    def _rows_in(self, pack_ids: Collection[bytes]) -> npt.NDArray[np.bool_]:
+        chosen = np.fromiter((pack_id in pack_ids for pack_id in self.pack_ids), np.bool_, len(self.pack_ids))
+        return chosen[self._packs]
+
+    def _only(self, rows: npt.NDArray[np.bool_]) -> BlobIndex:
+        made = copy.copy(self)
+        numbers = np.unique(self._packs[rows])
+        made.pack_ids = [self.pack_ids[number] for number in numbers]
+        made._packs = np.searchsorted(numbers, self._packs[rows]).astype(np.uint32)
+        made._heads, made._tails = self._heads[rows], self._tails[rows]
+        made._kinds, made._numbers = self._kinds[rows], self._numbers[rows]
+        return made
 
     def entry_at(self, row: int) -> tuple[bytes, BlobEntry]:
         """Pack and place of one row."""

@@ -20,9 +20,20 @@ STALE_AFTER = timedelta(minutes=30)
 _CLOCK_SLACK = timedelta(seconds=2)
 
 
+PRUNE = "prune"
+"""What a lock is for: one at a time marks packs that nobody needs."""
+SWEEP = "sweep"
+"""What a lock is for: packs go that were marked before. Operations of protectd neither mind it nor hinder it,
+for whoever could need those packs has been waited for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """One lock file. `name` is its id in the bank, "" before it is stored."""
+    """One lock file. `name` is that of its file in the bank, "" before it is stored.
+
+    :ivar id: of the operation that holds it, the same for all files that it stores in turn; "" for those of
+        other programs. :ivar does: what it is held for, "" for anything ordinary.
+    """
 
     time: datetime
     exclusive: bool
@@ -30,6 +41,8 @@ class Lock:
     username: str
     pid: int
     name: str = ""
+    id: str = ""
+    does: str = ""
 
     @property
     def holder(self) -> str:
@@ -43,13 +56,30 @@ class Lock:
             "username": clean_text(self.username),
             "pid": self.pid,
         }
+        if self.id:
+            fields["protectd"] = {"id": self.id, "does": self.does}
         return orjson.dumps(fields)
+
+    def conflicts(self, other: Lock) -> bool:
+        """Whether the two may not be held at the same time."""
+        if self.id and other.id:
+            if self.does == other.does == PRUNE:
+                return True
+            if SWEEP in (self.does, other.does):
+                return _alone(self) or _alone(other)
+        return self.exclusive or other.exclusive
+
+
+def _alone(lock: Lock) -> bool:
+    """Whether it keeps out whoever sweeps, too."""
+    return lock.exclusive and lock.does != SWEEP
 
 
 def decode_lock(raw: bytes, name: str) -> Lock:
     """:raises FormatError: not a lock."""
     try:
         fields = orjson.loads(raw)
+        ours = fields.get("protectd") or {}
         return Lock(
             parse_datetime(fields["time"]),
             bool(fields["exclusive"]),
@@ -57,8 +87,10 @@ def decode_lock(raw: bytes, name: str) -> Lock:
             str(fields.get("username", "")),
             int(fields.get("pid", 0)),
             name,
+            str(ours.get("id", "")),
+            str(ours.get("does", "")),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FormatError(reason="it is not a lock's JSON") from error
 
 

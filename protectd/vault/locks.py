@@ -5,16 +5,27 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from protectd.common.clock import Clock
 from protectd.common.errors import ProtectdError
+from protectd.plugin.base import BankObjectNotFound
 from protectd.vault.errors import LockLost, VaultLocked
-from protectd.vault.lock_files import STALE_AFTER, Lock, is_dead, read_locks, remove_dead_locks
+from protectd.vault.lock_files import STALE_AFTER, SWEEP, Lock, is_dead, read_locks, remove_dead_locks
 from protectd.vault.repository import LOCKS, Repository, WriterIdentity
 
-__all__ = ["HeldLock", "Lock", "exclusive_lock", "read_locks", "remove_dead_locks", "shared_lock"]
+__all__ = [
+    "HeldLock",
+    "Lock",
+    "exclusive_lock",
+    "read_locks",
+    "remove_dead_locks",
+    "shared_lock",
+    "store_confirmed",
+    "sweep_lock",
+]
 
 LOG = logging.getLogger(__name__)
 
@@ -28,19 +39,24 @@ _REFRESH_RETRY_S = 20.0
 
 
 class HeldLock:
-    """A lock that a thread keeps fresh. `check()` is for the holder, before each write that relies on it."""
+    """A lock that a thread keeps fresh. `check()` is for the holder, before each write that relies on it;
+    what others rely on is stored with `store()`."""
 
     def __init__(
-        self, repository: Repository, identity: WriterIdentity, clock: Clock, exclusive: bool
+        self, repository: Repository, identity: WriterIdentity, clock: Clock, exclusive: bool, does: str = ""
     ) -> None:
         self._repository = repository
         self._identity = identity
-        self._clock = clock
+        self.clock = clock
         self._exclusive = exclusive
+        self._does = does
+        self.id = uuid.uuid4().hex
+        self._writing = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._refreshed = clock.monotonic()
         self._stored: list[str] = []
+        self._removed = False
 
     @property
     def name(self) -> str:
@@ -49,23 +65,89 @@ class HeldLock:
 
     def check(self) -> None:
         """:raises LockLost: not refreshed for 22.5 minutes: others may take it for dead in a moment."""
-        age_s = self._clock.monotonic() - self._refreshed
+        if self._removed:
+            raise LockLost(reason="someone has removed it")
+        age_s = self.clock.monotonic() - self._refreshed
         if age_s > LOST_AFTER_S:
             raise LockLost(reason=f"it could not be refreshed for {age_s:.0f} s")
 
-    def write(self) -> None:
-        """Store a lock file with the present time, and remove the one before it."""
-        moment = self._clock.monotonic()
-        lock = Lock(
-            self._clock.now(),
+    def confirm(self) -> None:
+        """Look whether the lock still stands in the bank: clocks do not tell how long a machine was halted.
+
+        :raises LockLost: someone has taken its holder for dead, and may have removed what it relied on.
+        """
+        self.check()
+        with self._writing:
+            self._look(self.name)
+
+    def _look(self, name: str) -> None:
+        try:
+            self._repository.bank.size(f"{LOCKS}/{name}")
+        except BankObjectNotFound:
+            self._removed = True
+            raise LockLost(reason="someone has removed it") from None
+
+    def store(self, kind: str, json: bytes) -> str:
+        """Store an index file, or a snapshot whose blobs are indexed by now, while the lock holds; its name.
+
+        :raises LockLost: as `store_confirmed`.
+        """
+        return store_confirmed(self._repository, kind, json, self.confirm)
+
+    def take(self) -> None:
+        """List, write, wait, list again: two that come at once see each other, and both or one gives way.
+
+        :raises VaultLocked: someone holds a lock that excludes this one.
+        """
+        self._refuse_conflict()
+        self.write()
+        try:
+            self.clock.sleep(_SETTLE_S)
+            self._refuse_conflict()
+        except BaseException:
+            self._remove_quietly()
+            raise
+
+    def _refuse_conflict(self) -> None:
+        """A dead lock is removed in any case: it would keep restic out for half an hour."""
+        mine = self.as_lock()
+        for lock in read_locks(self._repository):
+            if lock.id == self.id:
+                continue
+            if is_dead(lock, self._identity, self.clock):
+                self._repository.bank.delete(f"{LOCKS}/{lock.name}")
+            elif mine.conflicts(lock):
+                raise _conflict(lock, self.clock)
+
+    def as_lock(self) -> Lock:
+        """What its next file says."""
+        identity = self._identity
+        return Lock(
+            self.clock.now(),
             self._exclusive,
-            self._identity.hostname,
-            self._identity.username,
-            self._identity.pid,
+            identity.hostname,
+            identity.username,
+            identity.pid,
+            id=self.id,
+            does=self._does,
         )
-        self._stored.append(self._repository.save_unpacked(LOCKS, lock.encode()))
-        self._refreshed = moment
-        self._remove(keep=1)
+
+    def write(self) -> None:
+        """Store a lock file with the present time, and remove the one before it.
+
+        :raises LockLost: someone has removed that one. A new one would not undo what he did since.
+        """
+        with self._writing:
+            if self._removed:
+                raise LockLost(reason="someone has removed it")
+            moment = self.clock.monotonic()
+            former = self._stored[-1:]
+            self._stored.append(self._repository.save_unpacked(LOCKS, self.as_lock().encode()))
+            # Whoever removed it later than this finds the new one when he looks again.
+            for name in former:
+                self._look(name)
+            self._refreshed = moment
+            self._remove(keep=1)
 
     def _remove(self, keep: int) -> None:
         while len(self._stored) > keep:
@@ -82,6 +164,8 @@ class HeldLock:
             try:
                 self.write()
                 wait_s = REFRESH_S
+            except LockLost:
+                return
             except (ProtectdError, OSError):
                 wait_s = _REFRESH_RETRY_S  # the holder learns of it from check() when it lasts
 
@@ -90,10 +174,31 @@ class HeldLock:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
+        self._remove_quietly()
+
+    def _remove_quietly(self) -> None:
         try:
             self._remove(keep=0)
         except (ProtectdError, OSError) as error:
             LOG.warning("lock %s could not be removed: %s", self.name, error)
+
+
+def store_confirmed(
+    repository: Repository, kind: str, json: bytes, confirm: Callable[[], None] = lambda: None
+) -> str:
+    """Store what others are going to rely on; its name.
+
+    :param confirm: looks whether the lock holds, before and after.
+    :raises LockLost: it does not, or did not when this was stored; then it is gone again.
+    """
+    confirm()
+    name = repository.save_unpacked(kind, json)
+    try:
+        confirm()
+    except LockLost:
+        repository.bank.delete(f"{kind}/{name}")
+        raise
+    return name
 
 
 @contextmanager
@@ -104,14 +209,16 @@ def shared_lock(
     wait_s: float = 0.0,
     *,
     check: Callable[[], None] = lambda: None,
+    does: str = "",
 ) -> Iterator[HeldLock]:
     """Hold a lock that others may hold too: for adding to the vault, and for reading that must last.
 
     :param wait_s: how long to try while an exclusive lock is there.
+    :param does: PRUNE for the one that may mark packs.
     :param check: called twice a second while it waits; raises to give up.
     :raises VaultLocked: it still is.
     """
-    held = _acquire(repository, identity, clock, wait_s, check, exclusive=False)
+    held = _acquire(HeldLock(repository, identity, clock, False, does), wait_s, check)
     with _kept(held):
         yield held
 
@@ -126,7 +233,22 @@ def exclusive_lock(
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[HeldLock]:
     """Hold the vault alone: for whatever removes something. As `shared_lock`."""
-    held = _acquire(repository, identity, clock, wait_s, check, exclusive=True)
+    held = _acquire(HeldLock(repository, identity, clock, True), wait_s, check)
+    with _kept(held):
+        yield held
+
+
+@contextmanager
+def sweep_lock(
+    repository: Repository,
+    identity: WriterIdentity,
+    clock: Clock,
+    wait_s: float = 0.0,
+    *,
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[HeldLock]:
+    """Keep all other programs out for a moment, while operations of protectd go on. As `shared_lock`."""
+    held = _acquire(HeldLock(repository, identity, clock, True, SWEEP), wait_s, check)
     with _kept(held):
         yield held
 
@@ -140,24 +262,19 @@ def _kept(held: HeldLock) -> Iterator[None]:
         held.release()
 
 
-def _acquire(
-    repository: Repository,
-    identity: WriterIdentity,
-    clock: Clock,
-    wait_s: float,
-    check: Callable[[], None],
-    *,
-    exclusive: bool,
-) -> HeldLock:
+def _acquire(held: HeldLock, wait_s: float, check: Callable[[], None]) -> HeldLock:
+    clock = held.clock
     deadline = clock.monotonic() + wait_s
     pause_s = _RETRY_S
     while True:
         try:
-            return _try(repository, identity, clock, exclusive)
+            held.take()
         except VaultLocked:
             left_s = deadline - clock.monotonic()
             if left_s <= 0:
                 raise
+        else:
+            return held
         # Two that refuse each other at once must not come back at once.
         _sleep(min(pause_s * random.uniform(0.5, 1.0), left_s), clock, check)
         pause_s = min(pause_s * 1.5, _LONGEST_RETRY_S)
@@ -168,33 +285,6 @@ def _sleep(seconds: float, clock: Clock, check: Callable[[], None]) -> None:
         check()
         clock.sleep(min(seconds, _CHECK_S))
         seconds -= _CHECK_S
-
-
-def _try(repository: Repository, identity: WriterIdentity, clock: Clock, exclusive: bool) -> HeldLock:
-    """List, write, wait, list again: two that come at once see each other, and both or one gives way."""
-    _refuse_conflict(repository, identity, clock, exclusive, own="")
-    held = HeldLock(repository, identity, clock, exclusive)
-    held.write()
-    try:
-        clock.sleep(_SETTLE_S)
-        _refuse_conflict(repository, identity, clock, exclusive, own=held.name)
-    except BaseException:
-        held.release()
-        raise
-    return held
-
-
-def _refuse_conflict(
-    repository: Repository, identity: WriterIdentity, clock: Clock, exclusive: bool, own: str
-) -> None:
-    """A dead lock is removed also where it is not in the way: it would keep restic out for half an hour."""
-    for lock in read_locks(repository):
-        if lock.name == own:
-            continue
-        if is_dead(lock, identity, clock):
-            repository.bank.delete(f"{LOCKS}/{lock.name}")
-        elif exclusive or lock.exclusive:
-            raise _conflict(lock, clock)
 
 
 def _conflict(lock: Lock, clock: Clock) -> VaultLocked:

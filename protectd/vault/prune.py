@@ -1,204 +1,145 @@
-"""Give back what no snapshot needs. The caller holds the exclusive lock.
+"""Give back what no snapshot needs: mark it, wait for whoever may still need it, delete it.
 
-The order keeps every instant true: new packs, new index files, then the old index files go, then the old
-packs. Whoever is killed in between leaves rubbish that the next prune removes, never a lie.
+Whoever is killed in between leaves rubbish that the next prune removes, never a lie.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
-import numpy as np
-
+from protectd.common.clock import Clock, SystemClock
 from protectd.common.progress import Counts, Progress
 from protectd.common.reports import PruneReport
-from protectd.common.units import MIB
-from protectd.vault.check_packs import stored_packs
-from protectd.vault.errors import BlobMissing
-from protectd.vault.index import BlobIndex, IndexPart, Rows, encode_index
-from protectd.vault.pack import DATA, TREE, BlobEntry, open_blob, pack_key, seal_header
-from protectd.vault.prune_plan import PACK_BYTES, Plan, make_plan
-from protectd.vault.repository import INDEX, BlobReader, Repository
-from protectd.vault.walk import Visit, walk
+from protectd.vault.coordinator import Coordinator, NobodyElse
+from protectd.vault.errors import PacksInUse, VaultLocked
+from protectd.vault.prune_mark import Marking, mark
+from protectd.vault.prune_plan import PACK_BYTES
+from protectd.vault.prune_sweep import Sweep
+from protectd.vault.prune_used import Walked
+from protectd.vault.repository import INDEX, Repository
 
-TREE_PACK_BYTES = 4 * MIB
-_SMALL_INDEX_BLOBS = 5_000
-_MANY_SMALL_INDEXES = 16
+_LOOK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What an earlier prune has left: what index files `files` mark may go once `operations` have ended."""
+
+    files: frozenset[str]
+    operations: frozenset[str]
 
 
 def prune(
     repository: Repository,
     progress: Progress | None = None,
     *,
-    check_lock: Callable[[], None] = lambda: None,
+    confirm: Callable[[], None] = lambda: None,
     pack_bytes: int = PACK_BYTES,
+    clock: Clock | None = None,
+    coordinator: Coordinator | None = None,
+    waits: Waits | None = None,
+    patience_s: float = 0.0,
 ) -> PruneReport:
     """Remove packs that no snapshot needs, rewrite those that are partly unused, and mend the index.
 
-    Safe to repeat, and to kill at any instant.
+    Safe to repeat, and to kill at any instant. One at a time in a vault.
 
-    :param check_lock: called before anything is removed; raises when the lock was lost.
+    :param confirm: looks whether the lock of the prune holds; raises when it is lost.
+    :param coordinator: knows who else works in the vault; by default nobody does.
+    :param waits: what the error of an earlier prune says: that is finished first.
+    :param patience_s: how long to wait for others, each time.
+    :raises PacksInUse: they do not end in time. What it says is to be given to the next prune as `waits`:
+        without that, one that waits for whoever works then may never see the end of all.
     :raises VaultDamaged: a snapshot, an index or a tree does not read, or a needed blob is missing: nothing
         was removed then.
     """
-    progress = progress or Progress()
-    files = repository.index_files()
-    index = BlobIndex(files.values())
-    used = used_rows(repository, index, progress)
-    plan = make_plan(index, used, stored_packs(repository.bank), pack_bytes)
-    written = _repack(repository, index, plan, progress, pack_bytes)
-    check_lock()
-    _mend_index(repository, files, plan, written)
-    check_lock()
-    _remove_packs(repository, plan, progress)
-    return _report(plan, written)
-
-
-# --- what is used ---
-
-
-def used_rows(repository: Repository, index: BlobIndex, progress: Progress) -> Rows:
-    """First rows of all blobs that snapshots lead to.
-
-    :raises BlobMissing: one of them is in no index.
-    """
-    roots = [(snapshot.id, snapshot.tree_id) for snapshot in repository.snapshots()]
-    used: list[Rows] = [np.empty(0, np.intp)]
-    trees: list[bytes] = []
-    for done, visit in enumerate(walk(BlobReader(repository, index), roots), 1):
-        progress.check()
-        if done % 256 == 0:
-            progress.report(Counts("trees", done_files=done))
-        trees.append(visit.tree_id)
-        used.append(_used_by(index, visit))
-    return np.unique(np.concatenate([*used, index.rows_of(TREE, trees)]))
-
-
-def _used_by(index: BlobIndex, visit: Visit) -> Rows:
-    if visit.error is not None:
-        raise visit.error
-    ids = [blob_id for node in visit.nodes for blob_id in node.content or ()]
-    rows = index.rows_of(DATA, ids)
-    if (rows < 0).any():
-        missing = ids[int(np.argmax(rows < 0))].hex()
-        raise BlobMissing(object=f"data blob {missing}", reason=f"{visit} needs it; nothing was removed")
-    return rows
-
-
-# --- carrying it out ---
-
-
-class _Packer:
-    """Fills packs with sealed blobs and stores each when it is full."""
-
-    def __init__(self, repository: Repository, pack_bytes: int) -> None:
-        self._repository = repository
-        self._pack_bytes = pack_bytes
-        self._units = bytearray()
-        self._entries: list[BlobEntry] = []
-        self.written: dict[bytes, list[BlobEntry]] = {}
-        self.written_bytes = 0
-
-    def add(self, entry: BlobEntry, unit: bytes | memoryview) -> None:
-        self._entries.append(entry._replace(offset=len(self._units)))
-        self._units += unit
-        if len(self._units) >= self._pack_bytes:
-            self.flush()
-
-    def flush(self) -> None:
-        if not self._entries:
-            return
-        self._units += seal_header(self._repository.sealer, self._entries)
-        pack_id = hashlib.sha256(self._units).digest()
-        self._repository.bank.put(pack_key(pack_id), self._units)
-        self.written[pack_id] = self._entries
-        self.written_bytes += len(self._units)
-        self._units, self._entries = bytearray(), []
-
-
-@dataclass(frozen=True, slots=True)
-class _Written:
-    packs: Mapping[bytes, list[BlobEntry]]
-    bytes: int
-
-
-def _repack(
-    repository: Repository, index: BlobIndex, plan: Plan, progress: Progress, pack_bytes: int
-) -> _Written:
-    """Copy what is kept of the packs that go. Each blob is proven; its unit is copied as it is, for a unit
-    holds nothing of its place."""
-    packers = {
-        DATA: _Packer(repository, pack_bytes),
-        TREE: _Packer(repository, min(pack_bytes, TREE_PACK_BYTES)),
-    }
-    total = sum(plan.sizes[pack_id] for pack_id in plan.repack)
-    done = 0
-    for pack_id, entries in _kept_entries(index, plan):
-        progress.check()
-        pack = memoryview(repository.bank.get(pack_key(pack_id)))
-        for entry in entries:
-            unit = pack[entry.offset : entry.offset + entry.length]
-            open_blob(repository.sealer, repository.decompressor, entry, unit)
-            packers[entry.kind].add(entry, unit)
-        done += len(pack)
-        progress.report(Counts("repack", done_bytes=done, total_bytes=total))
-    for packer in packers.values():
-        packer.flush()
-    packs = {pack_id: each for packer in packers.values() for pack_id, each in packer.written.items()}
-    return _Written(packs, sum(packer.written_bytes for packer in packers.values()))
-
-
-def _kept_entries(index: BlobIndex, plan: Plan) -> Iterable[tuple[bytes, list[BlobEntry]]]:
-    return index.each_pack(plan.repack, np.flatnonzero(plan.kept_rows))
-
-
-def _mend_index(
-    repository: Repository, files: Mapping[str, IndexPart], plan: Plan, written: _Written
-) -> None:
-    """Write the new index files, then remove the old ones that name a pack which goes."""
-    outdated = _outdated_files(files, plan)
-    gone = plan.repack | plan.drop
-    packs = {
-        pack_id: entries
-        for pack_id, entries in BlobIndex(files[name] for name in outdated).each_pack()
-        if pack_id not in gone and pack_id in plan.sizes
-    }
-    for json in encode_index({**packs, **written.packs}):
-        repository.save_unpacked(INDEX, json)
-    for name in outdated:
-        repository.bank.delete(f"{INDEX}/{name}")
-
-
-def _outdated_files(files: Mapping[str, IndexPart], plan: Plan) -> list[str]:
-    """Files that name a pack which goes or is missing, or one that another file names too; and small files
-    when there are many."""
-    going = plan.repack | plan.drop
-    times = Counter(pack_id for part in files.values() for pack_id in part.pack_ids)
-    outdated = {
-        name
-        for name, part in files.items()
-        if any(each in going or each not in plan.sizes or times[each] > 1 for each in part.pack_ids)
-    }
-    small = {name for name, part in files.items() if len(part.ids) < _SMALL_INDEX_BLOBS}
-    return sorted(outdated | small if len(small) > _MANY_SMALL_INDEXES else outdated)
-
-
-def _remove_packs(repository: Repository, plan: Plan, progress: Progress) -> None:
-    going = sorted(plan.repack | plan.drop)
-    for done, pack_id in enumerate(going, 1):
-        progress.check()
-        repository.bank.delete(pack_key(pack_id))
-        progress.report(Counts("remove", done_files=done, total_files=len(going)))
-
-
-def _report(plan: Plan, written: _Written) -> PruneReport:
-    removed = sum(plan.sizes[pack_id] for pack_id in plan.repack | plan.drop)
+    progress, clock = progress or Progress(), clock or SystemClock()
+    coordinator = coordinator or NobodyElse()
+    pruning = _Prune(repository, progress, confirm, clock, coordinator, patience_s)
+    finished = pruning.finish(waits) if waits is not None else PruneReport()
+    report = pruning.run(pack_bytes)
     return PruneReport(
-        removed_packs=len(plan.drop),
-        repacked_packs=len(plan.repack),
-        freed_bytes=removed - written.bytes,
-        kept_bytes=sum(plan.sizes.values()) - removed + written.bytes,
+        removed_packs=finished.removed_packs + report.removed_packs,
+        repacked_packs=report.repacked_packs,
+        freed_bytes=finished.freed_bytes + report.freed_bytes,
+        kept_bytes=report.kept_bytes,
+    )
+
+
+class _Prune:
+    def __init__(
+        self,
+        repository: Repository,
+        progress: Progress,
+        confirm: Callable[[], None],
+        clock: Clock,
+        coordinator: Coordinator,
+        patience_s: float,
+    ) -> None:
+        self._repository = repository
+        self._progress = progress
+        self._confirm = confirm
+        self._clock = clock
+        self._coordinator = coordinator
+        self._patience_s = patience_s
+
+    def finish(self, waits: Waits) -> PruneReport:
+        """Delete what an earlier prune has marked, as far as its marks are still there."""
+        if waits.files.isdisjoint(self._repository.names(INDEX)):
+            return PruneReport()
+        self._wait(waits)
+        sweep = Sweep.of_marks(self._repository, self._progress, waits.files, self._confirm)
+        gone = self._sweep(sweep, waits.files, insist=True)
+        freed = sum(note.size or 0 for pack_id, note in sweep.notes.items() if pack_id in gone)
+        return PruneReport(removed_packs=len(gone), freed_bytes=freed)
+
+    def run(self, pack_bytes: int) -> PruneReport:
+        walked = Walked(self._repository, self._progress)
+        now = self._clock.now()
+        marking = mark(self._repository, walked, self._progress, self._confirm, pack_bytes, now)
+        # Whoever comes after this look counts on nothing that is marked.
+        waits = Waits(marking.files, self._coordinator.others())
+        gone: frozenset[bytes] = frozenset()
+        if marking.known or not waits.operations:
+            self._wait(waits)
+            sweep = Sweep(
+                self._repository, walked, self._progress, marking.going, marking.files, self._confirm
+            )
+            gone = self._sweep(sweep, marking.files, insist=marking.known)
+        return _report(marking, gone)
+
+    def _wait(self, waits: Waits) -> None:
+        deadline = self._clock.monotonic() + self._patience_s
+        while left := waits.operations & self._coordinator.others():
+            self._progress.check()
+            if self._clock.monotonic() >= deadline:
+                reason = f"{len(left)} operation(s) that began before may need it"
+                raise PacksInUse(reason=reason, files=sorted(waits.files), operations=sorted(left))
+            self._progress.report(Counts("wait", total_files=len(left)))
+            self._clock.sleep(_LOOK_S)
+
+    def _sweep(self, sweep: Sweep, files: frozenset[str], *, insist: bool) -> frozenset[bytes]:
+        """:param insist: it is an error when other programs cannot be kept out; else it is left for later."""
+        if not sweep.prepare():
+            return frozenset()
+        with ExitStack() as stack:
+            try:
+                strangers_out = stack.enter_context(self._coordinator.strangers_out())
+            except VaultLocked as error:
+                if not insist:
+                    return frozenset()
+                raise PacksInUse(reason=str(error), files=sorted(files), operations=[]) from error
+            return sweep.run(strangers_out)
+
+
+def _report(marking: Marking, gone: frozenset[bytes]) -> PruneReport:
+    sizes, written = marking.plan.sizes, marking.written.bytes
+    removed = sum(sizes.get(pack_id, 0) for pack_id in gone)
+    return PruneReport(
+        removed_packs=len(gone & sizes.keys() - marking.plan.repack),
+        repacked_packs=len(marking.plan.repack),
+        freed_bytes=removed - written,
+        kept_bytes=sum(sizes.values()) - removed + written,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,12 +39,19 @@ class Plan:
     """Of all packs in the bank, bytes."""
 
 
-def make_plan(index: BlobIndex, used: Rows, sizes: Mapping[bytes, int], pack_bytes: int = PACK_BYTES) -> Plan:
+def make_plan(
+    index: BlobIndex,
+    used: Rows,
+    sizes: Mapping[bytes, int],
+    pack_bytes: int = PACK_BYTES,
+    leaving: Collection[bytes] = frozenset(),
+) -> Plan:
     """Decide for each pack. :param sizes: of the packs in the bank, bytes.
 
+    :param leaving: packs that an earlier prune has marked: any other copy is preferred to one there.
     :raises BlobMissing: a used blob lies only in packs that are missing or have a wrong size.
     """
-    kept = _choose_copies(index, used, _good_packs(index, sizes))
+    kept = _choose_copies(index, used, _good_packs(index, sizes), leaving)
     _, packs, _, lengths = index.columns()
     count = len(index.pack_ids)
     kept_bytes = np.bincount(packs, np.where(kept, lengths, 0), count)
@@ -62,13 +69,17 @@ def _good_packs(index: BlobIndex, sizes: Mapping[bytes, int]) -> npt.NDArray[np.
     return np.fromiter(good, np.bool_, len(index.pack_ids))
 
 
-def _choose_copies(index: BlobIndex, used: Rows, good: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _choose_copies(
+    index: BlobIndex, used: Rows, good: npt.NDArray[np.bool_], leaving: Collection[bytes]
+) -> npt.NDArray[np.bool_]:
     """Of each used blob one copy: that in the good pack with the most used bytes."""
     groups, packs, _, lengths = index.columns()
     wanted = np.isin(groups, groups[used])
     weight = np.bincount(packs, np.where(wanted, lengths, 0), len(index.pack_ids))
     candidates = np.flatnonzero(wanted & good[packs]) if len(packs) else np.empty(0, np.intp)
-    best_first = candidates[np.lexsort((packs[candidates], -weight[packs[candidates]], groups[candidates]))]
+    marked = np.array([pack_id in leaving for pack_id in index.pack_ids], np.bool_)
+    places = packs[candidates]
+    best_first = candidates[np.lexsort((places, -weight[places], marked[places], groups[candidates]))]
     _, first = np.unique(groups[best_first], return_index=True)
     kept = np.zeros(len(index), np.bool_)
     kept[best_first[first]] = True

@@ -35,7 +35,7 @@ class Reading:
 
     @cached_property
     def _index(self) -> BlobIndex:
-        return self._repository.load_index()
+        return self._repository.load_index_to_read()
 
     @cached_property
     def _reader(self) -> BlobReader:

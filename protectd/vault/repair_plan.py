@@ -32,7 +32,7 @@ def make_plan(
     *,
     read_all: bool,
 ) -> RepairPlan:
-    """Decide for each pack and each file.
+    """Decide for each pack and each file. Marks of a prune do not outlive it: what they stand on may be lost.
 
     :param index: of all `files`. :param unreadable: names of the others.
     :param sizes: of the packs in the bank.
@@ -44,7 +44,11 @@ def make_plan(
     read = sizes.keys() if read_all else (sizes.keys() - expected.keys()) | wrong
     times = Counter(pack_id for part in files.values() for pack_id in part.pack_ids)
     bad = missing | wrong | {pack_id for pack_id, count in times.items() if count > 1}
-    going = {name for name, part in files.items() if read_all or not bad.isdisjoint(part.pack_ids)}
+    going = {
+        name
+        for name, part in files.items()
+        if read_all or part.marked is not None or not bad.isdisjoint(part.pack_ids)
+    }
     named = {pack_id for name in going for pack_id in files[name].pack_ids}
     return RepairPlan(
         read=frozenset(read),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 
 import zstandard
 
 from protectd.common.clock import Clock
-from protectd.plugin.base import BankObjectNotFound, BankPlugin
+from protectd.common.errors import ProtectdError
+from protectd.plugin.base import BankObjectNotFound, BankPlugin, BankRefused, BankUnavailable
 from protectd.vault.config import VaultConfig, decode_config, is_id
 from protectd.vault.crypto import MasterKey, Sealer
 from protectd.vault.errors import (
@@ -18,12 +20,14 @@ from protectd.vault.errors import (
     SnapshotNotFound,
     UnitDamaged,
     VaultDamaged,
+    VaultError,
     VaultExists,
     VaultNotFound,
     WrongPassword,
 )
 from protectd.vault.identity import WriterIdentity
 from protectd.vault.index import BlobIndex, IndexPart, decode_part
+from protectd.vault.index_files import Marks
 from protectd.vault.keyring import KEYS, key_names, master_keys, store_key
 from protectd.vault.keys import RANDOM_PASSWORD_COST, ScryptCost
 from protectd.vault.pack import TREE, BlobEntry, open_blob, pack_key
@@ -181,28 +185,56 @@ class Repository:
 
     # --- index and blobs ---
 
-    def index_files(self) -> dict[str, IndexPart]:
-        """Every index file there is, by name. Another program may replace files meanwhile: then it looks
-        again, so that what is returned stood side by side.
+    def index_files(
+        self,
+        trouble: Callable[[str, ProtectdError], None] | None = None,
+        known: Mapping[str, IndexPart] | None = None,
+    ) -> dict[str, IndexPart]:
+        """Every index file there is, by name. Others may replace files meanwhile: then it looks again, so
+        that what is returned stood side by side.
 
-        :raises VaultDamaged: one of them is.
+        :param trouble: hears of each file that does not read, which is left out then.
+        :param known: files that need not be read again.
+        :raises VaultDamaged: one of them does not read, and there is no `trouble`.
         """
-        parts: dict[str, IndexPart] = {}
+        return self._index_files(trouble, known)[0]
+
+    def _index_files(
+        self,
+        trouble: Callable[[str, ProtectdError], None] | None = None,
+        known: Mapping[str, IndexPart] | None = None,
+    ) -> tuple[dict[str, IndexPart], frozenset[bytes]]:
+        """Those that stood side by side; and which packs leave, according to any file that was seen: a
+        listing takes its time, and may miss the marks of a pack but not the file that goes before them."""
+        loaded: dict[str, IndexPart | None] = dict(known or {})
         for _ in range(_LISTINGS):
             names = self.names(INDEX)
-            if self._add_missing(parts, names):
-                return {name: parts[name] for name in names}
-        raise VaultDamaged(object=INDEX, reason="its files vanish while they are read; lock the vault first")
+            if self._load_missing(loaded, names, trouble):
+                found = {name: part for name in names if (part := loaded[name]) is not None}
+                return found, Marks.of(part for part in loaded.values() if part is not None).leaving
+        raise VaultDamaged(object=INDEX, reason="its files vanish while they are read; try again")
 
-    def _add_missing(self, parts: dict[str, IndexPart], names: list[str]) -> bool:
+    def _load_missing(
+        self,
+        loaded: dict[str, IndexPart | None],
+        names: list[str],
+        trouble: Callable[[str, ProtectdError], None] | None,
+    ) -> bool:
+        """Whether all of them were there."""
+        vanished = False
         for name in names:
-            if name in parts:
+            if name in loaded:
                 continue
             try:
-                parts[name] = self.load_index_file(name)
+                loaded[name] = self.load_index_file(name)
             except BankObjectNotFound:
-                return False
-        return True
+                vanished = True
+            except (VaultError, BankUnavailable, BankRefused) as error:
+                if trouble is None:
+                    raise
+                loaded[name] = None
+                trouble(name, error)
+        return not vanished
 
     def load_index_file(self, name: str) -> IndexPart:
         """:raises BankObjectNotFound: there is none. :raises VaultDamaged: it is not what was written."""
@@ -213,9 +245,20 @@ class Repository:
             raise VaultDamaged(object=f"{INDEX}/{name}", reason=str(error)) from error
 
     def load_index(self) -> BlobIndex:
-        """All index files in one. :raises VaultDamaged: one of them is."""
-        parts = self.index_files()
-        return BlobIndex(parts.pop(name) for name in list(parts))  # each file is let go when it was taken in
+        """What one who adds to the vault may count on: nothing in a pack that a prune is going to delete.
+
+        :raises VaultDamaged: one of the files is.
+        """
+        parts, leaving = self._index_files()
+        return _joined(parts).without(leaving)
+
+    def load_index_to_read(self) -> BlobIndex:
+        """All that can be read; of packs that a prune is going to delete only what no other pack has.
+
+        :raises VaultDamaged: one of the files is.
+        """
+        parts, leaving = self._index_files()
+        return _joined(parts).without_spare(leaving)
 
     def load_blob(self, kind: str, blob_id: bytes, index: BlobIndex | None = None) -> bytes:
         """One blob, from any good copy.
@@ -223,7 +266,8 @@ class Repository:
         :param index: None loads it anew, which is dear for more than one blob.
         :raises BlobMissing: no index has it. :raises VaultDamaged: no copy is good.
         """
-        return BlobReader(self, index if index is not None else self.load_index()).load(kind, blob_id)
+        index = index if index is not None else self.load_index_to_read()
+        return BlobReader(self, index).load(kind, blob_id)
 
     # --- snapshots ---
 
@@ -321,6 +365,11 @@ class BlobReader:
         while self._held_bytes > _TREE_CACHE_BYTES and len(self._packs) > 1:
             _, dropped = self._packs.popitem(last=False)
             self._held_bytes -= len(dropped)
+
+
+def _joined(parts: dict[str, IndexPart]) -> BlobIndex:
+    """Each file is let go when it was taken in."""
+    return BlobIndex(parts.pop(name) for name in list(parts))
 
 
 def _damaged(error: VaultDamaged | BankObjectNotFound, pack_id: bytes) -> VaultDamaged:

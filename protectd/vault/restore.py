@@ -59,7 +59,7 @@ class RestoreTree:
         reporter = Reporter(channel)
         clock, wait_s = ListeningClock(reporter), self.engine.lock_wait_s
         with shared_lock(repository, self.engine.identity(), clock, wait_s):
-            reader = BlobReader(repository, repository.load_index())
+            reader = BlobReader(repository, repository.load_index_to_read())
             tree, node = self._source(repository, reader)
             chosen = choose_paths(reader, tree, self.source, self.options.paths, self.snapshot_id)
             with ExitStack() as stack:

@@ -144,14 +144,14 @@ class _Save:
 
     def run(self, lock: HeldLock) -> SaveReport:
         worker = SaveWorker(self._storing.role(), seed_of(self._repository.config.polynomial))
-        self._crew = self._storing.hire(self._pool, worker)
+        self._crew = self._storing.hire(self._pool, worker, lock)
         for entry in self._walk():
             self._files.found(entry)
         self._scanned = True
         self._jobs.close_batch()
         while self._jobs or self._crew.busy or self._jobs.close_batch():
             self._pump(0.25)
-        return self._finish(lock)
+        return self._finish()
 
     def _walk(self) -> Iterator[FileEntry]:
         pending = [self._top]
@@ -230,11 +230,11 @@ class _Save:
 
     # --- the end ---
 
-    def _finish(self, lock: HeldLock) -> SaveReport:
+    def _finish(self) -> SaveReport:
         if self._trees.root_id is None or self._top.lost:
             raise ResourceUnavailable(resource=self._role.path, reason="the directory could not be read")
         plain, sealed = self._storing.close_packs(self._crew, self._tree_packer)
-        snapshot_id = self._storing.publish(self._snapshot(self._trees.root_id), lock)
+        snapshot_id = self._storing.publish(self._snapshot(self._trees.root_id))
         tally = self._scanner.tally
         return SaveReport(
             snapshot_id=snapshot_id,

@@ -6,16 +6,18 @@ from collections.abc import Iterable
 from typing import Any
 
 from protectd.vault.index_files import MAX_BLOBS, index_file, pack_json
+from protectd.vault.locks import HeldLock
 from protectd.vault.pack import parse_header
 from protectd.vault.packer import StoredPack
-from protectd.vault.repository import INDEX, Repository
+from protectd.vault.repository import INDEX
 
 
 class IndexWriter:
     """Names packs that are durable. Between two index files a crash loses the work, not the vault."""
 
-    def __init__(self, repository: Repository) -> None:
-        self._repository = repository
+    def __init__(self, lock: HeldLock) -> None:
+        """:param lock: of the vault that they lie in."""
+        self._lock = lock
         self._packs: dict[bytes, StoredPack] = {}
         self._blobs = 0
 
@@ -28,8 +30,11 @@ class IndexWriter:
             self._blobs += pack.blobs
 
     def flush(self) -> None:
-        """Store what was added; durable when this returns."""
+        """Store what was added; durable when this returns.
+
+        :raises LockLost: what it names may have been removed for rubbish; it is not there, then.
+        """
         if self._packs:
             packs = (pack_json(pack.id, parse_header(pack.header)) for pack in self._packs.values())
-            self._repository.save_unpacked(INDEX, index_file(packs))
+            self._lock.store(INDEX, index_file(packs))
         self._packs, self._blobs = {}, 0

@@ -63,7 +63,7 @@ class SaveStream:
             shared_lock(repository, self.options.identity(), clock, wait_s) as lock,
             ExitStack() as stack,
         ):
-            return _Stream(self, repository, reporter, pool, stack).run(descriptor, lock)
+            return _Stream(self, repository, reporter, pool, lock, stack).run(descriptor)
 
 
 @contextmanager
@@ -81,7 +81,13 @@ def _opened(path: str, name: str) -> Iterator[int]:
 
 class _Stream:
     def __init__(
-        self, role: SaveStream, repository: Repository, reporter: Reporter, pool: Pool, stack: ExitStack
+        self,
+        role: SaveStream,
+        repository: Repository,
+        reporter: Reporter,
+        pool: Pool,
+        lock: HeldLock,
+        stack: ExitStack,
     ) -> None:
         options = role.options
         self._role = role
@@ -96,14 +102,15 @@ class _Stream:
         self._windows = stack.enter_context(closing(SharedMemory.create(count * WINDOW_BYTES)))
         self._view = stack.enter_context(memoryview(self._windows.bytes))
         self._free = deque(range(count))
-        self._crew: Crew = self._storing.hire(pool, StreamWorker(self._storing.role(), self._windows.path))
+        worker = StreamWorker(self._storing.role(), self._windows.path)
+        self._crew: Crew = self._storing.hire(pool, worker, lock)
         self._ids: list[bytes] = []
         self._read_bytes = 0
 
-    def run(self, descriptor: int, lock: HeldLock) -> SaveReport:
+    def run(self, descriptor: int) -> SaveReport:
         self._flow(descriptor)
         self._reporter.wait_for_go()  # only its owner knows whether the stream came to a good end
-        return self._finish(lock)
+        return self._finish()
 
     # --- the flow ---
 
@@ -176,14 +183,14 @@ class _Stream:
 
     # --- the end ---
 
-    def _finish(self, lock: HeldLock) -> SaveReport:
+    def _finish(self) -> SaveReport:
         tree = encode_tree([encode_node(self._node())])
         tree_id = hashlib.sha256(tree).digest()
         packer = self._storing.packer(TREE)
         if (TREE, tree_id) not in self._index:
             packer.add(tree_id, tree)
         added, stored = self._storing.close_packs(self._crew, packer)
-        snapshot_id = self._storing.publish(self._snapshot(tree_id), lock)
+        snapshot_id = self._storing.publish(self._snapshot(tree_id))
         return SaveReport(
             snapshot_id=snapshot_id,
             tree_id=tree_id.hex(),

@@ -51,7 +51,7 @@ def vault_stats(repository: Repository, progress: Progress | None = None) -> Vau
     :raises VaultDamaged: a snapshot or an index file is. Damaged trees are told in the report.
     """
     progress = progress or Progress()
-    index = repository.load_index()
+    index = repository.load_index_to_read()
     groups = checkpoints_of(repository.snapshots())
     graph = TreeGraph(BlobReader(repository, index), TreeTeller(progress))
     roots = {each.id: graph.add(each.tree_id, each.id) for group in groups.values() for each in group}

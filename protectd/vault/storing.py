@@ -18,7 +18,7 @@ from protectd.vault.options import EngineOptions
 from protectd.vault.pack import DATA
 from protectd.vault.packer import Packer
 from protectd.vault.pool import Pool, Role
-from protectd.vault.repository import Repository
+from protectd.vault.repository import SNAPSHOTS, Repository
 from protectd.vault.save_index import IndexWriter
 from protectd.vault.shared import CancelFlag
 from protectd.vault.snapshot import Snapshot
@@ -103,7 +103,8 @@ class Storing:
         self.stored = stack.enter_context(closing(StoredBlobs.create(index.known(DATA).to_bytes())))
         self.cancel = stack.enter_context(closing(CancelFlag.create()))
         self._new = stack.enter_context(closing(NewBlobs.create()))
-        self._index_writer = IndexWriter(repository)
+        self._lock: HeldLock
+        self._index_writer: IndexWriter
 
     @property
     def new_tables(self) -> tuple[str, ...]:
@@ -121,7 +122,10 @@ class Storing:
             cancel=self.cancel.path,
         )
 
-    def hire(self, pool: Pool, worker: Role) -> Crew:
+    def hire(self, pool: Pool, worker: Role, lock: HeldLock) -> Crew:
+        """Workers that store. From here on nothing that others rely on is stored without the lock."""
+        self._lock = lock
+        self._index_writer = IndexWriter(lock)
         return self._stack.enter_context(Crew(pool, [worker] * self._options.worker_count, self.cancel))
 
     def packer(self, kind: str) -> Packer:
@@ -156,8 +160,10 @@ class Storing:
             self._index_writer.add(packer.take_stored())
         return plain, sealed
 
-    def publish(self, snapshot: Snapshot, lock: HeldLock) -> str:
-        """Store the index, then the snapshot: what it leads to is durable by then. Its id."""
-        lock.check()
+    def publish(self, snapshot: Snapshot) -> str:
+        """Store the index, then the snapshot: what it leads to is durable by then. Its id.
+
+        :raises LockLost: others may have removed what it needs; it is not there, then.
+        """
         self._index_writer.flush()
-        return self._repository.save_snapshot(snapshot)
+        return self._lock.store(SNAPSHOTS, snapshot.encode())

@@ -30,14 +30,17 @@ class Visit:
         )
 
 
-def walk(reader: BlobReader, roots: Iterable[tuple[str, bytes]]) -> Iterator[Visit]:
+def walk(
+    reader: BlobReader, roots: Iterable[tuple[str, bytes]], seen: set[bytes] | None = None
+) -> Iterator[Visit]:
     """Visit each different tree below the roots once, in no promised order.
 
     :param roots: snapshot id and tree id.
+    :param seen: trees that were visited before; those of this walk are added.
     :yields: visits; one with an `error` has no nodes, and the walk goes on beside it.
     """
     waiting = [Visit(tree_id, snapshot_id, b"/") for snapshot_id, tree_id in roots]
-    seen: set[bytes] = set()
+    seen = set() if seen is None else seen
     while waiting:
         visit = waiting.pop()
         if visit.tree_id in seen:

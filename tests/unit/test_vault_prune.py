@@ -297,7 +297,7 @@ def test_a_lost_lock_stops_it_before_anything_is_removed(vault: Repository, bank
         raise LockLost(reason="test")
 
     with pytest.raises(LockLost):
-        prune(vault, check_lock=lost)
+        prune(vault, confirm=lost)
     assert {item.key for item in bank.list("")} == before
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
@@ -15,9 +15,10 @@ from protectd.vault.check import check
 from protectd.vault.engine import VaultEngine
 from protectd.vault.errors import LockLost, VaultDamaged, VaultLocked
 from protectd.vault.index import BlobIndex, encode_index
+from protectd.vault.index_files import index_file, mark_json, pack_json
 from protectd.vault.locks import shared_lock
 from protectd.vault.options import EngineOptions
-from protectd.vault.pack import DATA, TREE, pack_key
+from protectd.vault.pack import DATA, TREE, BlobEntry, pack_key
 from protectd.vault.pack_header import read_header
 from protectd.vault.prune import prune
 from protectd.vault.repair_index import repair_index
@@ -173,6 +174,27 @@ def test_a_file_that_tells_wrong_ids_is_found_when_no_file_is_believed(vault: Re
     repair_index(vault, read_all=True)
     assert vault.load_index().packs() == packs
     assert_whole(vault)
+
+
+@pytest.mark.parametrize("read_all", [False, True])
+def test_packs_that_a_prune_has_marked_are_named_again_and_the_marks_go(
+    vault: Repository, read_all: bool
+) -> None:
+    save(vault)
+    packs = vault.load_index().packs()
+    drop_index(vault)
+    marked = data_pack_of(packs)
+    live = [pack_json(pack, entries) for pack, entries in packs.items() if pack != marked]
+    moment = ManualClock().now()
+    vault.save_unpacked(INDEX, index_file(live, [mark_json(marked, packs[marked], moment)]))
+    assert repair_index(vault, read_all=read_all).added_packs == 1
+    assert vault.load_index().packs() == packs
+    assert all(part.marked is None for part in vault.index_files().values())
+    assert_whole(vault)
+
+
+def data_pack_of(packs: Mapping[bytes, list[BlobEntry]]) -> bytes:
+    return next(pack for pack, entries in packs.items() if entries[0].kind == DATA)
 
 
 # --- what it cannot mend ---
