@@ -69,9 +69,8 @@ def nodes(draw: st.DrawFn) -> Node:
         "file": stat.S_IFREG, "dir": stat.S_IFDIR, "symlink": stat.S_IFLNK, "fifo": stat.S_IFIFO,
         "chardev": stat.S_IFCHR, "dev": stat.S_IFBLK,
     }  # fmt: skip
-    attribute = st.tuples(
-        st.text(max_size=9).map(lambda t: t.encode("utf-8", "ignore")), st.binary(max_size=9)
-    )
+    name = st.text(max_size=9).map(lambda text: text.replace("\0", "").encode("utf-8", "ignore"))
+    attribute = st.tuples(name, st.binary(max_size=9))
     return Node(
         name=draw(NAMES),
         type=kind,
