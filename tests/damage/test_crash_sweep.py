@@ -15,56 +15,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from protectd.common.reports import RestoreOptions
-from protectd.plugin.banks.filesystem import LEFTOVER_AGE_S, TEMPORARY
+from protectd.plugin.banks.filesystem import LEFTOVER_AGE_S, TEMPORARY, FilesystemBank
 from protectd.vault.engine import VaultEngine
-from protectd.vault.key_files import keys_of
-from protectd.vault.snapshot import Snapshot
-from protectd.vault.tags import checkpoint_of
-from tests.damage.crash_program import (
-    OPERATIONS,
-    OPTIONS,
-    SECOND_PASSWORD,
-    STREAM,
-    Stage,
-    arrange,
-    stream_text,
-)
 from tests.fakes.numbered_bank import MOMENTS
 from tests.fakes.sampling import repeat, sample
 from tests.fakes.servers import need_program
-from tests.fakes.tree import Entry, differences, tree
+from tests.fakes.tree import tree
+from tests.fakes.vault_audit import Audit
 from tests.fakes.vault_kit import Restic
+from tests.fakes.vault_script import HELD, OPERATIONS, OPTIONS, Stage, arrange, least_held, most_held
 
 CASES_OF_EACH = 2
 ROOT = Path(__file__).parents[2]
-
-Held = dict[str, set[str]]
-"""Checkpoints by vault."""
-
-HELD: dict[str, tuple[Held, Held]] = {
-    "create": ({}, {"here": set()}),
-    "save": ({"here": set()}, {"here": {"first"}}),
-    "save again": ({"here": {"first"}}, {"here": {"first", "second"}}),
-    "save a stream": ({"here": {"first", "second"}}, {"here": {"first", "second", "stream"}}),
-    "forget and prune": ({"here": {"first", "second", "stream"}}, {"here": {"second", "stream"}}),
-    "copy": (
-        {"here": {"second", "stream"}, "there": set()},
-        {"here": {"second", "stream"}, "there": {"second", "stream"}},
-    ),
-    **dict.fromkeys(
-        ("repair the index", "add a key", "remove a key"),
-        ({"here": {"second", "stream"}}, {"here": {"second", "stream"}}),
-    ),
-}
-"""What the vaults hold before and after each operation."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +50,14 @@ class Rehearsal:
 
     def __init__(self, top: Path, engine: VaultEngine, restic: str) -> None:
         self.top = top
-        self.stage = Stage(top, engine)
-        self._restic = restic
+        self.stage = Stage(top / "source", engine, lambda vault: FilesystemBank(top / "banks" / vault))
         arrange(self.stage.source, 1)
-        self._trees = {"first": tree(self.stage.source)}
+        trees = {"first": tree(self.stage.source)}
         done = subprocess.run(self._command("all"), cwd=ROOT, capture_output=True, text=True)
         assert done.stdout.splitlines() == list(OPERATIONS), done.stderr
-        self._trees["second"] = tree(self.stage.source)
+        trees["second"] = tree(self.stage.source)
+        programs = {vault: Restic(restic, top / "banks" / vault) for vault in ("here", "there")}
+        self.audit = Audit(self.stage, trees, top / "restored", programs)
 
     def _command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "tests.damage.crash_program", str(self.top), *arguments]
@@ -125,53 +93,10 @@ class Rehearsal:
         while _any_lives(process.pid):
             time.sleep(0.01)
 
-    def assert_holds(self, least: Held, most: Held) -> None:
-        """Every vault holds at least and at most these checkpoints, and each that it holds is whole."""
-        for vault, checkpoints in least.items():
-            session = self.stage.session(vault)
-            snapshots = session.snapshots()
-            assert checkpoints <= set(map(checkpoint_of, snapshots)) <= most[vault]
-            with ThreadPoolExecutor(2) as threads:
-                for _ in threads.map(partial(self._assert_restores, vault), snapshots):
-                    pass
-                assert session.check(None, read_data=True).errors == ()
-            done = self.restic(vault).run("check", "--read-data")
-            assert done.returncode == 0, done.stdout + done.stderr
-
-    def restic(self, vault: str) -> Restic:
-        return Restic(self._restic, self.top / "banks" / vault)
-
-    def second_password_opens(self) -> bool:
-        return bool(keys_of(self.stage.bank(), SECOND_PASSWORD))
-
-    def _assert_restores(self, vault: str, snapshot: Snapshot) -> None:
-        checkpoint = checkpoint_of(snapshot)
-        assert checkpoint is not None
-        if checkpoint == "stream":
-            pieces: list[bytes] = []
-            self.stage.session(vault).restore_stream(snapshot.id, snapshot.tree, STREAM, pieces.append)
-            assert b"".join(pieces) == stream_text()
-        else:
-            assert differences(self._trees[checkpoint], self._restored(vault, snapshot)) == []
-
-    def _restored(self, vault: str, snapshot: Snapshot) -> dict[bytes, Entry]:
-        target = self.top / "restored" / f"{vault} {snapshot.id}"
-        shutil.rmtree(target, ignore_errors=True)
-        report = self.stage.session(vault).restore_tree(
-            snapshot.id, snapshot.tree, str(self.stage.source), str(target), RestoreOptions(trusted=True)
-        )
-        assert report.issues == ()
-        return tree(target)
-
-    def assert_clean(self, vault: str) -> None:
-        """After a prune nothing is there that nobody needs, in our eyes and in those of restic."""
-        session, bank = self.stage.session(vault), self.stage.bank(vault)
-        assert session.check(None, read_data=False).hints == ()
-        assert session.stats().unneeded_bytes == 0
-        self.restic(vault).check()
-        assert list(bank.list("locks")) == []
+    def assert_no_temporary_file_lasts(self, vault: str) -> None:
+        """What a death in the middle has left goes when the bank is made ready a day later."""
         self._age_temporary_files(vault)
-        bank.prepare()
+        self.stage.bank(vault).prepare()
         assert self._temporary_files(vault) == []
 
     def _temporary_files(self, vault: str) -> list[Path]:
@@ -206,18 +131,18 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_killed_at_a_change_of_the_bank(rehearsal: Rehearsal, operation: str) -> None:
-    before, after = HELD[operation]
+    audit, after = rehearsal.audit, HELD[operation][1]
     for case in sample(rehearsal.cases(operation), CASES_OF_EACH, of=operation):
         print(case)
         rehearsal.begin(operation)
         rehearsal.kill(case)
-        least = {vault: held & after[vault] for vault, held in before.items()}
-        most = {vault: before.get(vault, set()) | held for vault, held in after.items()}
-        rehearsal.assert_holds(least, most)
+        audit.assert_holds(least_held(operation), most_held(operation))
+        audit.assert_restic_agrees(HELD[operation][0])
         OPERATIONS[operation](rehearsal.stage)
-        assert rehearsal.second_password_opens() == (operation == "add a key")
+        assert audit.second_password_opens() == (operation == "add a key")
         for vault in after:
             rehearsal.stage.session(vault).prune()
-        rehearsal.assert_holds(after, after)
+        audit.assert_holds(after, after)
         for vault in after:
-            rehearsal.assert_clean(vault)
+            audit.assert_clean(vault)
+            rehearsal.assert_no_temporary_file_lasts(vault)
