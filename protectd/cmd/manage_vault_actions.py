@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -25,6 +26,7 @@ from protectd.common.errors import BadRequest
 from protectd.domain.forgetting import refuse_needed
 from protectd.plugin.banks.filesystem import FilesystemBank
 from protectd.vault.engine import VaultSession
+from protectd.vault.findings import MAKE_AGAIN, Damage
 from protectd.vault.pack_share import PackShare
 from protectd.vault.repository import Repository
 
@@ -44,10 +46,13 @@ def vault_credentials(made: Parts, args: argparse.Namespace) -> int:
 
 
 def vault_snapshots(made: Parts, args: argparse.Namespace) -> int:
+    damage = Damage(MAKE_AGAIN)
     with opened(made, args) as session:
-        found = chosen(session, args.names) if args.names else session.snapshots()
+        found = chosen(session, args.names) if args.names else session.snapshots(damage)
         show([snapshot_view(each) for each in found])
-    return 0
+    for error in damage.found.values():
+        print(error, file=sys.stderr)
+    return FOUND if damage.found else 0
 
 
 def vault_check(made: Parts, args: argparse.Namespace) -> int:
@@ -82,14 +87,29 @@ def vault_stats(made: Parts, args: argparse.Namespace) -> int:
 
 def vault_forget(made: Parts, args: argparse.Namespace) -> int:
     with opened(made, args) as session:
-        snapshots = chosen(session, args.names)
+        damaged = _damaged(session, args)
+        snapshots = chosen(session, [name for name in args.names if name not in damaged])
         if not args.force:
             provider = provider_of(made, args.provider)
             with made.database.read() as uow:
                 refuse_needed(uow, args.project, provider.id, snapshots)
-        session.forget([each.id for each in snapshots])
-        show({"forgotten": [snapshot_view(each) for each in snapshots]})
+        session.forget([each.id for each in snapshots] + damaged)
+        views = [snapshot_view(each) for each in snapshots]
+        show({"forgotten": views + [{"id": name} for name in damaged]})
     return 0
+
+
+def _damaged(session: VaultSession, args: argparse.Namespace) -> list[str]:
+    """Those of the names that are ids of damaged snapshots. Nobody can tell what checkpoint they are of.
+
+    :raises VaultDamaged: it is one, and there is no --force.
+    """
+    damage = Damage(MAKE_AGAIN)
+    session.snapshots(damage)
+    damaged = [name for name in args.names if name in damage.found]
+    if damaged and not args.force:
+        raise damage.found[damaged[0]]
+    return damaged
 
 
 def repair_index(made: Parts, args: argparse.Namespace) -> int:

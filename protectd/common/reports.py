@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One entry of a tree that could not be handled as wished; the operation went on.
+    """One entry of a tree, or object of a vault, that could not be handled as wished; the operation went on.
 
     `path` is text for people: bytes that are no UTF-8 are shown as backslash escapes.
     `kind` is one of vanished, changed, unreadable, socket, metadata, refused, damaged, withheld: the last for

@@ -11,13 +11,14 @@ from protectd.vault.tags import CHECKPOINT_TAG
 def forget_checkpoint(
     vault: OpenVault, checkpoint_id: str, *, also: Collection[str] = (), keep: Collection[str] = ()
 ) -> int:
-    """Forget every snapshot that is tagged with the checkpoint, and those of `also` that are still there.
+    """Forget every snapshot that is tagged with the checkpoint, and those of `also`, which need not read any
+    more.
 
-    Safe to repeat. :returns: how many there were.
+    Safe to repeat. :returns: how many were meant.
     """
     tag = CHECKPOINT_TAG + checkpoint_id
-    meant = [each.id for each in vault.snapshots() if tag in each.tags or each.id in also]
-    ids = [id for id in meant if id not in keep]
+    meant = {each.id for each in vault.snapshots() if tag in each.tags} | set(also)
+    ids = sorted(meant.difference(keep))
     if ids:
         vault.forget(ids)
     return len(ids)

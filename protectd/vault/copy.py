@@ -18,7 +18,7 @@ from protectd.vault.copy_plan import copied_json, find_copy, missing_rows, origi
 from protectd.vault.copy_worker import CopyWorker
 from protectd.vault.crypto import MasterKey
 from protectd.vault.errors import SameVault, SnapshotNotFound, VaultDamaged
-from protectd.vault.findings import BRING_BACK
+from protectd.vault.findings import BRING_BACK, REBUILD_INDEX, Damage
 from protectd.vault.index import BlobIndex
 from protectd.vault.locks import HeldLock, shared_lock
 from protectd.vault.maintenance import ReportedProgress
@@ -95,7 +95,9 @@ class _Copy:
 
     def _copy(self, snapshots: Sequence[Snapshot], lock: HeldLock) -> dict[str, str]:
         """Ids of the copies by those of the snapshots, for all that are whole."""
-        index = self._source.load_index_to_read()
+        damage = Damage(REBUILD_INDEX)
+        index = self._source.load_index_to_read(damage)
+        self._hints.extend(f"in the source, {error}" for error in damage.found.values())
         tell = TreeTeller(ReportedProgress(self._reporter))
         graph = TreeGraph(BlobReader(self._source, index), tell)
         roots = {each.id: graph.add(each.tree_id, each.id) for each in snapshots}

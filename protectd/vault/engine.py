@@ -22,6 +22,7 @@ from protectd.plugin.base import BankPlugin
 from protectd.vault.copy import CopyVault
 from protectd.vault.crypto import MasterKey
 from protectd.vault.errors import WorkerLost
+from protectd.vault.findings import MAKE_AGAIN, Damage
 from protectd.vault.forget import forget
 from protectd.vault.key_session import Keys
 from protectd.vault.maintenance import PruneVault
@@ -318,9 +319,9 @@ class VaultSession:
         )
         return report
 
-    def snapshots(self) -> list[Snapshot]:
-        """All, oldest first."""
-        return Repository.with_key(self._bank, self._key).snapshots()
+    def snapshots(self, damaged: Damage | None = None) -> list[Snapshot]:
+        """All that read, oldest first. :param damaged: takes the others."""
+        return Repository.with_key(self._bank, self._key).snapshots(damaged or Damage(MAKE_AGAIN))
 
     @property
     def keys(self) -> Keys:

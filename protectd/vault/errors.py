@@ -62,6 +62,10 @@ class VaultDamaged(VaultError):
     code = "vault.damaged"
     message = "{object} is damaged: {reason}"
 
+    def with_advice(self, advice: str) -> VaultDamaged:
+        """The same, with what to do about it."""
+        return type(self)(**self.facts | {"reason": f"{self.facts['reason']}; {advice}"})
+
 
 class BlobMissing(VaultDamaged):
     """Something refers to a blob that no index knows."""

@@ -11,11 +11,12 @@ from protectd.common.progress import Progress
 from protectd.vault.cat import cat
 from protectd.vault.diff import Change, diff
 from protectd.vault.entries import Entry, find_from_home, home_of, list_entries
+from protectd.vault.findings import MAKE_AGAIN, REBUILD_INDEX, Damage
 from protectd.vault.index import BlobIndex
 from protectd.vault.issues import Issues
 from protectd.vault.locks import shared_lock
 from protectd.vault.options import EngineOptions
-from protectd.vault.repository import BlobReader, Repository
+from protectd.vault.repository import INDEX, SNAPSHOTS, BlobReader, Repository
 from protectd.vault.snapshot import Snapshot
 
 
@@ -25,7 +26,7 @@ class Reading:
     Paths are bytes: from the root of a snapshot when they start with `/`, else from the directory that was
     saved; None is that directory.
 
-    :ivar issues: directories that could not be read while the rest was.
+    :ivar issues: directories, and files of the vault, that could not be read while the rest was.
     """
 
     def __init__(self, repository: Repository, progress: Progress) -> None:
@@ -35,15 +36,25 @@ class Reading:
 
     @cached_property
     def _index(self) -> BlobIndex:
-        return self._repository.load_index_to_read()
+        damaged = Damage(REBUILD_INDEX)
+        index = self._repository.load_index_to_read(damaged)
+        self._note(INDEX, damaged)
+        return index
 
     @cached_property
     def _reader(self) -> BlobReader:
         return BlobReader(self._repository, self._index)
 
     def snapshots(self) -> list[Snapshot]:
-        """All, oldest first."""
-        return self._repository.snapshots()
+        """All that read, oldest first."""
+        damaged = Damage(MAKE_AGAIN)
+        found = self._repository.snapshots(damaged)
+        self._note(SNAPSHOTS, damaged)
+        return found
+
+    def _note(self, kind: str, damaged: Damage) -> None:
+        for name, error in damaged.found.items():
+            self.issues.add(f"{kind}/{name}".encode(), "damaged", error.facts["reason"])
 
     def find(self, snapshot: Snapshot, path: bytes | None = None) -> Entry:
         """:raises PathNotInSnapshot: there is none."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import zstandard
 
 from protectd.common.clock import Clock
-from protectd.common.errors import ProtectdError
 from protectd.plugin.base import BankObjectNotFound, BankPlugin, BankRefused, BankUnavailable
 from protectd.vault.config import VaultConfig, decode_config, is_id
 from protectd.vault.crypto import MasterKey, Sealer
@@ -25,6 +24,7 @@ from protectd.vault.errors import (
     VaultNotFound,
     WrongPassword,
 )
+from protectd.vault.findings import MAKE_AGAIN, REBUILD_INDEX, Trouble, refuse
 from protectd.vault.identity import WriterIdentity
 from protectd.vault.index import BlobIndex, IndexPart, decode_part
 from protectd.vault.index_files import Marks
@@ -187,7 +187,7 @@ class Repository:
 
     def index_files(
         self,
-        trouble: Callable[[str, ProtectdError], None] | None = None,
+        trouble: Trouble | None = None,
         known: Mapping[str, IndexPart] | None = None,
     ) -> dict[str, IndexPart]:
         """Every index file there is, by name. Others may replace files meanwhile: then it looks again, so
@@ -201,7 +201,7 @@ class Repository:
 
     def _index_files(
         self,
-        trouble: Callable[[str, ProtectdError], None] | None = None,
+        trouble: Trouble | None = None,
         known: Mapping[str, IndexPart] | None = None,
     ) -> tuple[dict[str, IndexPart], frozenset[bytes]]:
         """Those that stood side by side; and which packs leave, according to any file that was seen: a
@@ -209,7 +209,7 @@ class Repository:
         loaded: dict[str, IndexPart | None] = dict(known or {})
         for _ in range(_LISTINGS):
             names = self.names(INDEX)
-            if self._load_missing(loaded, names, trouble):
+            if self._load_missing(loaded, names, trouble or refuse(REBUILD_INDEX)):
                 found = {name: part for name in names if (part := loaded[name]) is not None}
                 return found, Marks.of(part for part in loaded.values() if part is not None).leaving
         raise VaultDamaged(object=INDEX, reason="its files vanish while they are read; try again")
@@ -218,7 +218,7 @@ class Repository:
         self,
         loaded: dict[str, IndexPart | None],
         names: list[str],
-        trouble: Callable[[str, ProtectdError], None] | None,
+        trouble: Trouble,
     ) -> bool:
         """Whether all of them were there."""
         vanished = False
@@ -230,8 +230,6 @@ class Repository:
             except BankObjectNotFound:
                 vanished = True
             except (VaultError, BankUnavailable, BankRefused) as error:
-                if trouble is None:
-                    raise
                 loaded[name] = None
                 trouble(name, error)
         return not vanished
@@ -252,12 +250,13 @@ class Repository:
         parts, leaving = self._index_files()
         return _joined(parts).without(leaving)
 
-    def load_index_to_read(self) -> BlobIndex:
+    def load_index_to_read(self, trouble: Trouble | None = None) -> BlobIndex:
         """All that can be read; of packs that a prune is going to delete only what no other pack has.
 
+        :param trouble: as for `index_files`.
         :raises VaultDamaged: one of the files is.
         """
-        parts, leaving = self._index_files()
+        parts, leaving = self._index_files(trouble)
         return _joined(parts).without_spare(leaving)
 
     def load_blob(self, kind: str, blob_id: bytes, index: BlobIndex | None = None) -> bytes:
@@ -271,14 +270,20 @@ class Repository:
 
     # --- snapshots ---
 
-    def snapshots(self) -> list[Snapshot]:
-        """All, oldest first. :raises VaultDamaged: one of them is."""
-        found = []
+    def snapshots(self, trouble: Trouble | None = None) -> list[Snapshot]:
+        """All, oldest first.
+
+        :param trouble: hears of each that is damaged, which is left out then.
+        :raises VaultDamaged: one of them is, and there is no `trouble`.
+        """
+        found, trouble = [], trouble or refuse(MAKE_AGAIN)
         for name in self.names(SNAPSHOTS):
             try:
                 found.append(self.load_snapshot(name))
             except SnapshotNotFound:
                 continue
+            except VaultDamaged as error:
+                trouble(name, error)
         return sorted(found, key=lambda snapshot: (snapshot.time, snapshot.id))
 
     def load_snapshot(self, snapshot_id: str) -> Snapshot:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Sequence
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 
 from protectd.common.progress import Counts
@@ -15,7 +15,8 @@ from protectd.vault.attributes import Policy, apply, drop_other_attributes
 from protectd.vault.chosen import Chosen, choose_paths
 from protectd.vault.crew import Crew, Plain
 from protectd.vault.crypto import MasterKey
-from protectd.vault.errors import VaultError
+from protectd.vault.errors import BlobMissing, VaultError
+from protectd.vault.findings import REBUILD_INDEX, Damage
 from protectd.vault.issues import Issues
 from protectd.vault.locks import shared_lock
 from protectd.vault.opening import READ_DIRECTORY, Identity
@@ -23,7 +24,7 @@ from protectd.vault.operation import ListeningClock, Reporter
 from protectd.vault.options import EngineOptions
 from protectd.vault.pack import TREE
 from protectd.vault.pool import Channel, Pool
-from protectd.vault.repository import BlobReader, Repository
+from protectd.vault.repository import INDEX, BlobReader, Repository
 from protectd.vault.restore_plan import FileTarget, Plan, PlannedBlob, Portion, job_blob
 from protectd.vault.restore_walk import MadeFolder, TreeWriter
 from protectd.vault.restore_worker import (
@@ -59,14 +60,17 @@ class RestoreTree:
         reporter = Reporter(channel)
         clock, wait_s = ListeningClock(reporter), self.engine.lock_wait_s
         with shared_lock(repository, self.engine.identity(), clock, wait_s):
-            reader = BlobReader(repository, repository.load_index_to_read())
-            tree, node = self._source(repository, reader)
-            chosen = choose_paths(reader, tree, self.source, self.options.paths, self.snapshot_id)
+            damaged = Damage(REBUILD_INDEX)
+            reader = BlobReader(repository, repository.load_index_to_read(damaged))
+            with _blamed_on(damaged):
+                tree, node = self._source(repository, reader)
+                chosen = choose_paths(reader, tree, self.source, self.options.paths, self.snapshot_id)
             with ExitStack() as stack:
                 target = Target.prepare(self.target, overwrite=self.options.overwrite)
                 stack.enter_context(closing(target))
                 reporter.wait_for_go()
-                return _Restore(self, reader, target, chosen, reporter, pool, stack).run(tree, node)
+                restore = _Restore(self, reader, target, chosen, reporter, pool, stack)
+                return restore.run(tree, node, damaged)
 
     def _source(self, repository: Repository, reader: BlobReader) -> tuple[bytes, Node | None]:
         """Tree and node of the directory that was saved."""
@@ -79,6 +83,17 @@ class RestoreTree:
                 raise VaultError(reason=f"snapshot {self.snapshot_id} holds no directory {self.source!r}")
             tree = node.subtree
         return tree, node
+
+
+@contextmanager
+def _blamed_on(damaged: Damage) -> Iterator[None]:
+    """What no index knows may stand in an index file that does not read: then that is what to mend."""
+    try:
+        yield
+    except BlobMissing as error:
+        for cause in damaged.found.values():
+            raise cause from error
+        raise
 
 
 class _Restore:
@@ -129,7 +144,8 @@ class _Restore:
         )
         return stack.enter_context(Crew(pool, [worker] * self._role.engine.worker_count, cancel))
 
-    def run(self, tree_id: bytes, node: Node | None) -> RestoreReport:
+    def run(self, tree_id: bytes, node: Node | None, damaged: Damage) -> RestoreReport:
+        """:param damaged: index files; told when something was left out, which may be for want of them."""
         try:
             self._writer.write(tree_id, node)
             self._fill()
@@ -139,6 +155,8 @@ class _Restore:
             raise
         self._link()
         self._finish_folders([*self._writer.found, *self._writer.folders])
+        for name, error in damaged.found.items() if self._issues.count else ():
+            self._issues.add(f"{INDEX}/{name}".encode(), "damaged", error.facts["reason"])
         return RestoreReport(
             files=self._done.files,
             directories=self._done.directories,

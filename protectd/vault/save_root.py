@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable, Sequence
 
 from protectd.plugin.base import ResourceUnavailable
-from protectd.vault.errors import SnapshotNotFound
+from protectd.vault.errors import SnapshotNotFound, VaultDamaged
+from protectd.vault.findings import MAKE_AGAIN, Damage
 from protectd.vault.gofmt import name_json
 from protectd.vault.opening import PASS_DIRECTORY, READ_DIRECTORY, Identity, open_plain, shown
 from protectd.vault.previous import PreviousFolder, subtree_of
@@ -64,13 +65,13 @@ def _below(folder: Folder, name: bytes, previous: Previous) -> Folder:
 
 def choose_parent(repository: Repository, path: str, hostname: str, wanted: str | None) -> Snapshot | None:
     """The snapshot to compare with: the one that was asked for if it is still there, else the newest of the
-    same path and host."""
+    same path and host. One that is damaged is none."""
     if wanted is not None:
         try:
             return repository.load_snapshot(wanted)
-        except SnapshotNotFound:
+        except (SnapshotNotFound, VaultDamaged):
             pass
-    same = [each for each in repository.snapshots() if _is_of(each, path, hostname)]
+    same = [each for each in repository.snapshots(Damage(MAKE_AGAIN)) if _is_of(each, path, hostname)]
     return same[-1] if same else None
 
 

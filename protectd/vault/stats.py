@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from protectd.common.reports import CheckpointStats, VaultStats
 from protectd.plugin.base import BankPlugin
 from protectd.vault.check_packs import stored_packs
 from protectd.vault.crypto import MasterKey
+from protectd.vault.findings import MAKE_AGAIN, Damage
 from protectd.vault.index import BlobIndex
 from protectd.vault.locks import shared_lock
 from protectd.vault.maintenance import ReportedProgress
@@ -48,14 +49,16 @@ class CountVault:
 def vault_stats(repository: Repository, progress: Progress | None = None) -> VaultStats:
     """Count a vault. Every tree is read once.
 
-    :raises VaultDamaged: a snapshot or an index file is. Damaged trees are told in the report.
+    :raises VaultDamaged: an index file is. Damaged snapshots and trees are told in the report.
     """
     progress = progress or Progress()
+    damaged = Damage(MAKE_AGAIN)
+    groups = checkpoints_of(repository.snapshots(damaged))  # before the index, which has all their blobs then
     index = repository.load_index_to_read()
-    groups = checkpoints_of(repository.snapshots())
     graph = TreeGraph(BlobReader(repository, index), TreeTeller(progress))
     roots = {each.id: graph.add(each.tree_id, each.id) for group in groups.values() for each in group}
-    return _Count(index, graph, groups, roots, progress).report(stored_packs(repository.bank))
+    report = _Count(index, graph, groups, roots, progress).report(stored_packs(repository.bank))
+    return replace(report, errors=(*map(str, damaged.found.values()), *report.errors))
 
 
 @dataclass

@@ -286,6 +286,21 @@ def test_a_snapshot_that_nobody_has_is_forgotten(rig: Rig) -> None:
     assert rig.json("forget", snapshot["id"][:10])["forgotten"][0]["id"] == snapshot["id"]
 
 
+def test_a_damaged_snapshot_is_told_and_forgotten_by_its_id(rig: Rig) -> None:
+    rig.program()("backup", str(rig.source), "--tag", "damaged")
+    (snapshot,) = [each for each in rig.json("snapshots") if each["tags"] == ["damaged"]]
+    path = rig.repository() / "snapshots" / snapshot["id"]
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:-1])
+    said = rig.run("snapshots", code=1)
+    assert snapshot["id"] in said.stderr and snapshot["id"] not in said.stdout
+    assert snapshot["id"] in rig.refused("prune")
+    assert snapshot["id"] in rig.refused("forget", snapshot["id"])
+    assert rig.json("forget", "--force", snapshot["id"])["forgotten"] == [{"id": snapshot["id"]}]
+    rig.run("prune")
+    rig.program().check()
+
+
 # --- copies ---
 
 

@@ -371,6 +371,21 @@ def test_a_deleted_checkpoint_is_gone_and_its_bytes_come_back(site, source, prot
     assert site.verified(verification).status == "success"
 
 
+def test_a_checkpoint_whose_snapshot_is_damaged_can_be_deleted_and_made_anew(site, source, protected):
+    (snapshot,) = vault_bank(site).list("snapshots")
+    vault_bank(site).put(snapshot.key, vault_bank(site).get(snapshot.key)[:-1])
+    again = site.checkpoint(site.plan(source))
+    site.work()
+    assert site.found(again).status == "available"
+    site.delete(protected)
+    site.work()
+    assert site.found(protected).status == "deleted"
+    assert snapshot.key not in [each.key for each in vault_bank(site).list("snapshots")]
+    with site.open_vault() as vault:
+        report = vault.check(None, read_data=True)
+    assert (report.errors, report.hints) == ((), ())
+
+
 def test_a_checkpoint_in_error_leaves_nothing_when_it_is_deleted(site, source, tmp_path):
     checkpoint = site.checkpoint(site.plan(source, tmp_path / "nothing"))
     site.work()
