@@ -93,11 +93,12 @@ def check_structure(
     """Index files, snapshots, every tree they lead to, and the presence and size of every pack they need."""
     findings = Findings()
     progress = progress or Progress()
+    # Snapshots first: a backup that ends meanwhile has stored its index by then.
+    snapshots = _load_snapshots(repository, snapshot_ids, findings)
     index, marked = _load_index(repository, findings, whole=snapshot_ids is None)
     teller = _Teller(reader or Needed(), index, marked.leaving, findings)
     if snapshot_ids is None:
         teller.tell(np.flatnonzero(~teller.leaving))
-    snapshots = _load_snapshots(repository, snapshot_ids, findings)
     used = check_trees(repository, index, snapshots, findings, progress, teller.met)
     numbers = _needed_packs(index, used, teller.leaving)
     teller.tell(numbers)
