@@ -17,7 +17,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -63,7 +65,9 @@ def one_round(program: Program, source: Path, place: Path, cases: list[str]) -> 
 def run(arguments: argparse.Namespace, data: str, source: Path, place: str, folder: Path) -> Results:
     """All rounds with one set of data in one place."""
     results: Results = {}
-    limits = measure_limits(source, folder)
+    # In a process of its own: what it holds shall not count as the vault's.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        limits = process.submit(measure_limits, source, folder).result()
     print(f"{data} on {place}: {limits}", flush=True)
     options = EngineOptions(node="benchmark", workers=arguments.workers)
     for number in range(arguments.rounds):
