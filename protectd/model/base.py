@@ -33,6 +33,8 @@ LongText = Text().with_variant(mysql.MEDIUMTEXT(), *MYSQL_FAMILY)
 LENGTH_ID = 36
 LENGTH_WORD = 64
 LENGTH_NAME = 255
+LENGTH_GATE = 300
+"""A word, a colon and a name."""
 
 
 def utc_now() -> datetime:

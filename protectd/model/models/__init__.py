@@ -1,6 +1,8 @@
 """Every table, one aggregate a file."""
 
 from protectd.model.models.checkpoints import Checkpoint, CheckpointResource
+from protectd.model.models.gates import Gate
+from protectd.model.models.idempotency_keys import IdempotencyKey
 from protectd.model.models.instances import Instance
 from protectd.model.models.plans import Plan, PlanResource
 from protectd.model.models.restores import Restore
@@ -14,6 +16,8 @@ from protectd.model.models.verifications import Verification
 __all__ = [
     "Checkpoint",
     "CheckpointResource",
+    "Gate",
+    "IdempotencyKey",
     "Instance",
     "Plan",
     "PlanResource",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, Integer, String
+from sqlalchemy import Boolean, Double, Index, Integer, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from protectd.model.base import (
@@ -30,6 +30,8 @@ class Task(Stateful, Base):
     :ivar host: only a worker of this host may claim it; None: any.
     :ivar not_before: not to be claimed earlier.
     :ivar lease_token: every later write of the claimer carries it; a new claim makes a new one.
+    :ivar turn: among those that wait, the lowest goes next; how it is given is fair between projects.
+    :ivar simulated: ended by a handler that touches nothing, for drills.
     :ivar marks: what the work has begun, for its repetition: kept when the claimer is lost.
     :ivar outcome: the contract's word for how its subject ended.
     """
@@ -40,6 +42,8 @@ class Task(Stateful, Base):
         Index(None, "state", "lease_expires_at"),
         Index(None, "project_id", "created_at", "id"),
         Index(None, "entity_type", "entity_id"),
+        Index(None, "state", "turn", "created_at"),
+        Index(None, "project_id", "state", "turn"),
         TABLE_OPTIONS,
     )
     kind = "task"
@@ -58,6 +62,8 @@ class Task(Stateful, Base):
     host: Mapped[str | None] = mapped_column(String(LENGTH_NAME))
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     max_attempts: Mapped[int] = mapped_column(Integer, default=5)
+    turn: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
+    simulated: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     not_before: Mapped[datetime | None] = mapped_column(UTCDateTime)
     sent_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     sent_count: Mapped[int] = mapped_column(Integer, default=0)

@@ -12,8 +12,9 @@ from protectd.common.errors import NotFound
 from protectd.model.models import Task
 from protectd.model.repositories.base import Page
 from protectd.model.repositories.filters import exact
-from protectd.model.repositories.leases import TaskLeases, is_due
+from protectd.model.repositories.leases import is_due
 from protectd.model.repositories.logged import has_logged_status
+from protectd.model.repositories.waiting import TaskTurns
 from protectd.model.states import TaskState, swap
 
 LOGGED_OPERATIONS = ("protect", "restore", "verify", "copy", "delete")
@@ -26,7 +27,7 @@ class TaskNotFound(NotFound):
     message = "task {id} is not there"
 
 
-class TaskRepository(TaskLeases):
+class TaskRepository(TaskTurns):
     """`now` is the caller's clock; lengths of time in seconds."""
 
     model = Task

@@ -1,0 +1,45 @@
+"""Gates: one at a time for whoever counts before acting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from protectd.model.models.gates import Gate
+
+
+class GateRepository:
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def lock(self, names: Iterable[str]) -> None:
+        """Keep others out until the unit of work ends. Always in the same order, so that nobody waits in a
+        circle. Where writers take turns anyway, there is nothing to do."""
+        if self.session.get_bind().dialect.name == "sqlite":
+            return
+        for name in sorted(set(names)):
+            if not self._locked(name):
+                self._add(name)
+                self._locked(name)
+
+    def _locked(self, name: str) -> bool:
+        query = select(Gate.name).where(Gate.name == name).with_for_update()
+        return self.session.scalar(query) is not None
+
+    def _add(self, name: str) -> None:
+        try:
+            with self.session.begin_nested():
+                self.session.add(Gate(name=name))
+        except IntegrityError:
+            return  # another was first
+
+
+def project_gate(project_id: str) -> str:
+    return f"project:{project_id}"
+
+
+def provider_gate(provider_id: str) -> str:
+    return f"provider:{provider_id}"

@@ -1,0 +1,158 @@
+"""Whose turn it is: tasks that wait, in an order that is fair between projects, within limits.
+
+Start-time fair queueing without a memory: a task's turn lies behind its project's last waiting one by the
+inverse of the project's weight, and never before the first that waits at all. A project that asks for ten
+thousand tasks at once delays another by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Select, func, or_, select, update
+
+from protectd.common.errors import Unavailable
+from protectd.model.models import Service, Task
+from protectd.model.repositories.gates import GateRepository, project_gate, provider_gate
+from protectd.model.repositories.leases import TaskLeases, is_due
+from protectd.model.states import TaskState
+
+
+class NoRoom(Unavailable):
+    """As many run as may; whoever wants to run waits, which costs no attempt."""
+
+    code = "task.no_room"
+    message = "{name} runs {limit} operations already, as many as it may"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many tasks may run at the same time, in the whole installation; None: any number."""
+
+    per_project: int | None = None
+    per_provider: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.per_project is not None or self.per_provider is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimer:
+    """Who takes tasks, and how.
+
+    :ivar host: takes what is for any host or for this one.
+    :ivar service_id: its row in `services`: while an operator has disabled it, it takes nothing.
+    """
+
+    owner: str
+    host: str
+    lease_s: float
+    limits: Limits = Limits()
+    service_id: int | None = None
+
+
+class TaskTurns(TaskLeases):
+    def give_turn(self, project_id: str, weight: float = 1.0) -> float:
+        """The turn of a project's next task. Nobody else is given one of this project until the unit of work
+        ends."""
+        GateRepository(self.session).lock([project_gate(project_id)])
+        waits = Task.state == TaskState.PENDING
+        last = self.session.scalar(select(func.max(Task.turn)).where(Task.project_id == project_id, waits))
+        if last is not None:
+            return float(last) + 1 / weight
+        return float(self.session.scalar(select(func.min(Task.turn)).where(waits)) or 0)
+
+    def claim_next(self, by: Claimer, token: str, now: datetime, *, but: Collection[str] = ()) -> Task | None:
+        """Take the task whose turn it is. None: none waits that may be run here and now.
+
+        :param but: tasks that are not to be taken.
+        :raises NoRoom: others were faster; roll back and ask again.
+        """
+        return self._claim(self._next(by, now, but), by, token, now)
+
+    def claim_this(self, task_id: str, by: Claimer, token: str, now: datetime) -> Task | None:
+        """Take this task, out of turn, within the limits. None: as above. :raises NoRoom: it has to wait."""
+        query = select(Task.id, Task.project_id, Task.provider_id).where(Task.id == task_id, *_enabled(by))
+        return self._claim(query, by, token, now)
+
+    def _claim(
+        self, query: Select[tuple[str, str, str | None]], by: Claimer, token: str, now: datetime
+    ) -> Task | None:
+        found = self.session.execute(query).one_or_none()
+        if found is None:
+            return None
+        self._pass_gates(found.project_id, found.provider_id, by.limits)
+        return self.claim(found.id, by.owner, token, by.lease_s, now, by.host)
+
+    def held_back(self, host: str, now: datetime) -> Task | None:
+        """The first that waits for another host than this one: whoever has made room here can tell it."""
+        query = (
+            select(Task)
+            .where(Task.state == TaskState.PENDING, is_due(now), Task.host.is_not(None), Task.host != host)
+            .order_by(Task.turn, Task.created_at)
+            .limit(1)
+        )
+        return self.session.scalars(query).one_or_none()
+
+    def unsend_next(self, now: datetime) -> None:
+        """A message was used up without a task: let the first that waits count as unsent."""
+        first = select(Task.id).where(Task.state == TaskState.PENDING, Task.sent_at.is_not(None), is_due(now))
+        found = self.session.scalar(first.order_by(Task.turn, Task.created_at).limit(1))
+        if found is not None:
+            waits = (Task.id == found, Task.state == TaskState.PENDING)
+            self.session.execute(
+                update(Task).where(*waits).values(sent_at=None, updated_at=now),
+                execution_options={"synchronize_session": False},
+            )
+
+    def _next(self, by: Claimer, now: datetime, but: Collection[str]) -> Select[tuple[str, str, str | None]]:
+        query = (
+            select(Task.id, Task.project_id, Task.provider_id)
+            .where(Task.state == TaskState.PENDING, is_due(now), _here(by))
+            .where(*_enabled(by), *self._full(by.limits))
+            .order_by(Task.turn, Task.created_at)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        return query.where(Task.id.not_in(list(but))) if but else query
+
+    def _full(self, limits: Limits) -> list[ColumnElement[bool]]:
+        """Leaves out the projects and providers that had no room a moment ago."""
+        excluded: list[ColumnElement[bool]] = []
+        for column, limit in ((Task.project_id, limits.per_project), (Task.provider_id, limits.per_provider)):
+            if limit is None:
+                continue
+            running = select(column).where(Task.state == TaskState.RUNNING, column.is_not(None))
+            full = list(self.session.scalars(running.group_by(column).having(func.count() >= limit)))
+            if full:
+                excluded.append(or_(column.is_(None), column.not_in(full)))
+        return excluded
+
+    def _pass_gates(self, project_id: str, provider_id: str | None, limits: Limits) -> None:
+        """Count again where nobody else can: the room that is found is kept until the unit of work ends.
+
+        :raises NoRoom: there is none.
+        """
+        gates: dict[str, tuple[ColumnElement[bool], int]] = {}
+        if limits.per_project is not None:
+            gates[project_gate(project_id)] = (Task.project_id == project_id, limits.per_project)
+        if limits.per_provider is not None and provider_id is not None:
+            gates[provider_gate(provider_id)] = (Task.provider_id == provider_id, limits.per_provider)
+        GateRepository(self.session).lock(gates)
+        for name, (is_of, limit) in gates.items():
+            running = select(func.count()).select_from(Task).where(Task.state == TaskState.RUNNING, is_of)
+            if (self.session.scalar(running) or 0) >= limit:
+                raise NoRoom(name=name, limit=limit)
+
+
+def _here(by: Claimer) -> ColumnElement[bool]:
+    return or_(Task.host.is_(None), Task.host == by.host)
+
+
+def _enabled(by: Claimer) -> list[ColumnElement[bool]]:
+    if by.service_id is None:
+        return []
+    disabled = select(Service.id).where(Service.id == by.service_id, Service.disabled.is_(True))
+    return [~disabled.exists()]
