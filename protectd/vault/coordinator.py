@@ -69,13 +69,18 @@ class LockCoordinator:
         """Locks that nobody keeps are removed: their holders, should they wake up, find them gone before they
         store anything that is relied on. Those of other programs do not count: they are kept out."""
         while True:
-            locks = [lock for lock in read_locks(self._repository) if lock.id and lock.id != self._own]
+            locks = [lock for lock in self._read_locks() if lock.id and lock.id != self._own]
             abandoned = [lock for lock in locks if self._is_abandoned(lock)]
             if not abandoned:
                 return frozenset(lock.id for lock in locks)
             for lock in abandoned:
                 self._repository.bank.delete(f"{LOCKS}/{lock.name}")
             # Once more: its holder may have stored another one before this one went.
+
+    def _read_locks(self) -> list[Lock]:
+        """Twice: one that is refreshed meanwhile may be missed once, when its old file has gone before it is
+        read. The new one was stored before that, so the second look finds it."""
+        return [*read_locks(self._repository), *read_locks(self._repository)]
 
     def _is_abandoned(self, lock: Lock) -> bool:
         stale = self._clock.now() - lock.time > STALE_AFTER

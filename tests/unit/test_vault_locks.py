@@ -14,6 +14,7 @@ import pytest
 from protectd.common.clock import SystemClock
 from protectd.common.errors import Cancelled, Unavailable
 from protectd.plugin.base import BankUnavailable
+from protectd.vault.coordinator import LockCoordinator
 from protectd.vault.errors import LockLost, VaultDamaged, VaultLocked
 from protectd.vault.lock_files import is_dead
 from protectd.vault.locks import (
@@ -180,6 +181,23 @@ def test_refreshing_stores_a_new_file_before_the_old_one_goes(vault: Repository,
     assert (clock.now() - read_locks(vault)[0].time).total_seconds() == 0
     held.release()
     assert vault.names(LOCKS) == []
+
+
+def test_a_lock_that_is_refreshed_while_it_is_looked_for_is_seen_all_the_same(
+    vault: Repository, clock: WatchedClock
+) -> None:
+    """A prune that missed it would delete what its holder needs."""
+    with shared_lock(vault, ME, clock) as held:
+
+        def refresh(call: str, key: str) -> None:
+            if call == "get" and key == f"{LOCKS}/{held.name}":
+                vault.bank.fault = lambda call, key: None
+                held.write()
+
+        vault.bank.fault = refresh
+        coordinator = LockCoordinator(vault, ME, clock, own="mine")
+        assert coordinator.others() == {held.id}
+        assert vault.bank.fault is not refresh
 
 
 def test_a_lock_that_cannot_be_refreshed_is_lost_before_others_may_take_it(
