@@ -63,14 +63,15 @@ class SaveTree:
         repository = Repository.with_key(self.bank, self.key)
         reporter = Reporter(channel)
         with PendingLock(repository, self.options.identity(), self.options.lock_wait_s) as pending:
+            lock: HeldLock | None = None
             while True:
-                seen = repository.names(INDEX)
+                seen, had_lock = repository.names(INDEX), lock is not None
                 with ExitStack() as stack:
                     save = _Save(self, path, repository, reporter, pool, stack)
                     save.look()
                     lock = pending.wait(reporter.check)
-                    # Without the lock a prune may have ended meanwhile: then all of it is to be done again.
-                    if repository.names(INDEX) == seen:
+                    # Without the lock a prune may have ended meanwhile: then all is done again, with it.
+                    if had_lock or repository.names(INDEX) == seen:
                         return save.run(lock)
 
 

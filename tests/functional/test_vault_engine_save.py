@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import subprocess
@@ -22,10 +23,11 @@ from protectd.vault.engine import VaultEngine
 from protectd.vault.options import EngineOptions
 from protectd.vault.pack import DATA, TREE
 from protectd.vault.previous import PreviousFolder
-from protectd.vault.repository import BlobReader
+from protectd.vault.repository import INDEX, BlobReader
 from protectd.vault.save_root import open_root
 from protectd.vault.tree import Node, decode_tree
 from tests.fakes.engines import Recorder, Rig, kinds
+from tests.fakes.faults import FaultyBank
 from tests.fakes.tree import build_hard_tree, differences, tree
 from tests.fakes.vault_kit import Restic
 
@@ -479,6 +481,24 @@ def test_two_saves_at_once_into_one_vault_are_both_whole(engine: VaultEngine, ri
     assert len({report.snapshot_id for report in reports}) == 2
     assert len({saved_tree(rig, report.tree_id) for report in reports}) == 1
     assert check(rig.repository, read_data=True).errors == ()
+
+
+def test_others_that_add_all_the_time_do_not_keep_a_save_from_its_end(tmp_path: Path) -> None:
+    """Each of them stores an index file while it looks what there is."""
+    bank = FaultyBank()
+    rig = Rig(VaultEngine(EngineOptions(node="test", workers=1)), tmp_path, bank)
+    rig.file("file")
+    looks = itertools.count()
+
+    def add(call: str, key: str) -> None:
+        if (call, key) == ("list", INDEX):
+            assert next(looks) < 20, "it looks again and again"
+            rig.repository.save_unpacked(INDEX, b'{"packs":[]}')
+
+    bank.fault = add
+    saved = rig.save()
+    bank.fault = lambda call, key: None
+    assert rig.session.check([saved.snapshot_id], read_data=True).ok
 
 
 def test_the_tags_are_on_the_snapshot(rig: Rig) -> None:
