@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+import hashlib
 import stat
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from protectd.plugin.banks.memory import MemoryBank
 from protectd.vault.check import check_pack
 from protectd.vault.config import VaultConfig, decode_config
 from protectd.vault.crypto import MasterKey, Sealer
 from protectd.vault.errors import FormatError, UnitDamaged, VaultError
-from protectd.vault.gofmt import go_quote, go_time, go_unquote, name_json, parse_go_time, string_json
-from protectd.vault.index import BlobIndex, KnownBlobs, decode_index, encode_index
+from protectd.vault.gofmt import (
+    clean_text,
+    go_quote,
+    go_time,
+    go_unquote,
+    name_json,
+    parse_go_time,
+    string_json,
+)
+from protectd.vault.index import BlobIndex, KnownBlobs, decode_index, decode_part, encode_index
+from protectd.vault.index_files import Mark, encode_marks
 from protectd.vault.keys import create_key_file, open_key_file
-from protectd.vault.pack import DATA, TREE, BlobEntry, build_header, open_header, parse_header
+from protectd.vault.lock_files import Lock, decode_lock
+from protectd.vault.pack import (
+    DATA,
+    TREE,
+    BlobEntry,
+    build_header,
+    open_blob,
+    open_header,
+    pack_key,
+    parse_header,
+)
+from protectd.vault.packer import Packer
 from protectd.vault.snapshot import Snapshot, decode_snapshot
 from protectd.vault.tree import Node, decode_tree, encode_node, encode_tree, split_tree
 from tests.fakes.vault_kit import CHEAP
@@ -126,6 +150,7 @@ FIELDS = [
     "nodes", "name", "type", "mode", "mtime", "content", "subtree", "packs", "id", "blobs", "offset",
     "length", "uncompressed_length", "time", "tree", "paths", "tags", "parent", "version", "size",
     "chunker_polynomial", "kdf", "N", "r", "p", "salt", "data", "linktarget", "extended_attributes",
+    "packs_to_delete", "exclusive", "hostname", "username", "pid", "protectd", "does",
 ]  # fmt: skip
 WORDS = ["file", "dir", "symlink", "data", "tree", "scrypt", "ab" * 32, "2020-01-01T00:00:00Z", 2, 0, "AA=="]
 VALUES = st.one_of(JSON, st.sampled_from(WORDS))
@@ -140,14 +165,19 @@ SHAPES: st.SearchStrategy[Any] = st.recursive(
 @given(st.dictionaries(st.sampled_from(FIELDS), SHAPES, max_size=10) | SHAPES)
 def test_any_json_is_understood_or_refused(value: Any) -> None:
     raw = orjson.dumps(value)
-    for decode in (decode_tree, decode_index, decode_snapshot, decode_config, _open_key):
+    for decode in (decode_tree, decode_index, decode_snapshot, decode_config, _open_key, _decode_lock):
         _refused_or_fine(decode, raw)
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_understood_or_refused(raw: bytes) -> None:
-    for decode in (decode_tree, decode_index, decode_snapshot, decode_config, _open_key, parse_header):
+    jsons = (decode_tree, decode_index, decode_snapshot, decode_config, _open_key, _decode_lock)
+    for decode in (*jsons, parse_header):
         _refused_or_fine(decode, raw)
+
+
+def _decode_lock(raw: bytes) -> Any:
+    return decode_lock(raw, "name")
 
 
 def _open_key(raw: bytes) -> Any:
@@ -174,6 +204,29 @@ def test_any_header_reads_back(blobs: list[tuple[str, bytes, int, int | None]]) 
         entries.append(BlobEntry(kind, blob_id, offset, length, plain_length))
         offset += length
     assert parse_header(build_header(entries)) == entries
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(min_size=1, max_size=900), min_size=1, max_size=30), KINDS, st.integers(100, 3000))
+def test_any_blobs_come_back_from_the_packs_they_went_into(
+    blobs: list[bytes], kind: str, pack_bytes: int
+) -> None:
+    bank, sealer = MemoryBank(), Sealer(KEY)
+    with closing(Packer(bank, sealer, kind=kind, pack_bytes=pack_bytes, level=1)) as packer:
+        for plain in blobs:
+            packer.add(hashlib.sha256(plain).digest(), plain)
+        packer.flush()
+        packer.settle()
+        stored = packer.take_stored()
+    found = []
+    for pack in stored:
+        raw = bank.get(pack_key(pack.id))
+        assert pack.id == hashlib.sha256(raw).digest()
+        assert open_header(sealer, raw) == parse_header(pack.header)
+        for entry in open_header(sealer, raw):
+            unit = raw[entry.offset : entry.offset + entry.length]
+            found.append(open_blob(sealer, zstandard.ZstdDecompressor(), entry, unit))
+    assert found == blobs
 
 
 @given(st.binary(max_size=300))
@@ -231,6 +284,36 @@ def test_an_index_answers_as_a_dictionary_would(
     assert index.packs() == packs
     for raw in encode_index(packs):
         assert decode_index(raw) == packs
+
+
+@given(PACKS, st.datetimes(timezones=st.just(UTC)), st.none() | st.integers(0, 2**62))
+def test_any_marks_read_back(
+    drawn: dict[bytes, list[tuple[str, bytes, int | None]]], time: datetime, size: int | None
+) -> None:
+    packs = {
+        pack_id: [BlobEntry(kind, blob_id, 0, 100, plain) for kind, blob_id, plain in blobs]
+        for pack_id, blobs in drawn.items()
+    }
+    packs[b"in no index, " * 2 + b"ever.."] = []
+    notes = dict.fromkeys(packs, Mark(time, size))
+    (raw,) = encode_marks(packs, notes)
+    part = decode_part(raw)
+    assert part.pack_ids == [] and part.marked is not None
+    assert part.marked.notes == notes
+    assert part.marked.leaving() == drawn.keys()
+    assert set(part.marked.part.pack_ids) == packs.keys()
+    assert decode_index(raw) == {}
+
+
+LINES = st.text(max_size=9).map(clean_text)
+
+
+@given(st.datetimes(timezones=st.just(UTC)), st.booleans(), LINES, LINES, st.integers(0, 2**40), LINES, LINES)
+def test_any_lock_reads_back(
+    time: datetime, exclusive: bool, hostname: str, username: str, pid: int, own: str, does: str
+) -> None:
+    lock = Lock(time, exclusive, hostname, username, pid, "name", own, does if own else "")
+    assert decode_lock(lock.encode(), "name") == lock
 
 
 @given(
