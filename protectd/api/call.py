@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
 from protectd.api import bodies, links, query
 from protectd.api import environ as env
-from protectd.api.answers import Answer
+from protectd.api.answers import Answer, Render
 from protectd.api.runtime import Runtime
 from protectd.common.context import RequestContext
 from protectd.common.errors import Forbidden, InvalidField, NotFound, Unauthorized
@@ -17,13 +18,19 @@ from protectd.domain import validation
 from protectd.domain.instances import Registry
 from protectd.domain.providers import Provider
 from protectd.domain.submission import Submission
-from protectd.model.errors import DatabaseContended
+from protectd.model.errors import ConnectionLost, DatabaseContended, DatabaseUnavailable, OutcomeUnknown
 from protectd.model.unit_of_work import UnitOfWork
+from protectd.model.witness import Witness
 from protectd.plugin.base import Access
 from protectd.queue.dispatcher import DIRECT
 
+LOG = logging.getLogger(__name__)
+
 RIVALS = 3
 """Requests that may get ahead of one, each at the cost of an attempt."""
+
+CUTS = 2
+"""Connections that one request may lose, each at the cost of an attempt."""
 
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
@@ -87,10 +94,10 @@ class Call:
 
     def body(self, schema: validation.Schema) -> dict[str, Any]:
         """The checked JSON body. See `bodies.checked` for what is raised."""
-        return bodies.checked(self._raw_body, self.environ, schema)
+        return bodies.checked(self.raw_body, self.environ, schema)
 
     @cached_property
-    def _raw_body(self) -> bytes:
+    def raw_body(self) -> bytes:
         """It can be read only once."""
         return bodies.read(self.environ)
 
@@ -107,7 +114,7 @@ class Call:
         """Tasks added here are announced after the commit."""
         if self._submission is None:
             options = self.runtime.options
-            self._submission = Submission(self.uow, self.context, self.runtime.clock, options.max_attempts)
+            self._submission = Submission(self.uow, self.context, self.runtime.clock, options.submit)
         return self._submission
 
     def registry(self, project_id: str | None = None) -> Registry:
@@ -128,29 +135,66 @@ class Call:
 
     # --- the end ---
 
-    def insist(self, work: Callable[[], Answer]) -> Answer:
-        """Do `work`, and do it anew when the database gave up its unit of work for the sake of another."""
-        for _ in range(RIVALS):
+    def carry_out(self, work: Callable[[], Answer]) -> Answer:
+        """Do `work` and commit. It is done anew when the database gave up its unit of work for the sake of
+        another, or the connection was lost.
+
+        :raises OutcomeUnknown: the database went away at the commit and did not come back.
+        """
+        left: dict[type[DatabaseUnavailable], int] = {DatabaseContended: RIVALS, ConnectionLost: CUTS}
+        while True:
             try:
-                return work()
-            except DatabaseContended:
+                answer = work()
+                self._commit()
+                return answer
+            except (DatabaseContended, ConnectionLost) as error:
+                if not left[type(error)]:
+                    raise
+                left[type(error)] -= 1
                 self.close()
                 self._submission = None
-        return work()
+
+    def _commit(self) -> None:
+        """:raises ConnectionLost: nothing of it was kept, or what may be done twice."""
+        if self._uow is None or self.verb not in WRITING:
+            return
+        self._uow.flush()
+        witness = self._uow.witness
+        try:
+            self._uow.commit()
+        except ConnectionLost:
+            self.close()
+            if witness is None or not self._took_place(witness):
+                raise
+
+    def _took_place(self, witness: Witness) -> bool:
+        try:
+            return self.runtime.database.ask(lambda uow: witness.testifies(uow.session))
+        except DatabaseUnavailable as error:
+            raise OutcomeUnknown(**error.facts) from error
 
     def finish(self, answer: Answer) -> Any:
-        """Commit, announce, and give the body to send.
+        """Announce what was committed, and give the body to send.
 
         Tasks that were run before this returns show in it.
         """
-        if self._uow is not None and self.verb in WRITING:
-            self._uow.commit()
         self.close()
         submitted = self._submission.submitted if self._submission else ()
         if not (submitted and self.runtime.dispatcher.dispatch(submitted) and answer.again):
             return answer.body
-        with self.runtime.database.read() as uow:
-            return answer.again(uow)
+        return self._again(answer, answer.again)
+
+    def _again(self, answer: Answer, render: Render) -> Any:
+        """Everything is done by now: a database that is away changes no more than the answer."""
+        try:
+            body = self.runtime.database.ask(render)
+            if answer.kept_as is not None:
+                with self.runtime.database.write() as uow:
+                    uow.idempotency_keys.amend(answer.kept_as, body)
+        except DatabaseUnavailable as error:
+            LOG.warning("%s is answered as it began: %s", self.context.request_id, error)
+            return answer.body
+        return body
 
     def way(self) -> str | None:
         """How a change is carried out: by this process, or sent to a worker. None: nothing changes."""

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from protectd.api.policies.base import Policies
 from protectd.common.clock import Clock
 from protectd.common.errors import ConfigurationError
+from protectd.common.metrics import Metrics
 from protectd.common.units import MIB
 from protectd.domain.providers import Protectables, Providers
+from protectd.domain.submission import SubmitOptions
 from protectd.model.unit_of_work import Database
 from protectd.plugin.base import AuthPlugin
 from protectd.queue.dispatcher import Dispatcher
@@ -28,14 +30,16 @@ class ApiOptions:
     :ivar public_endpoint: what links begin with; empty: scheme and host of the request.
     :ivar trust_forwarded: X-Forwarded-* headers are believed.
     :ivar max_limit: most entries of a list in one answer.
-    :ivar max_attempts: how often a task is tried.
+    :ivar service_down_time_s: seconds without a heartbeat after which a daemon is down.
+    :ivar submit: how often a task is tried, until when, and how turns are given.
     """
 
     public_endpoint: str = ""
     trust_forwarded: bool = False
     max_body_bytes: int = MIB
     max_limit: int = 1000
-    max_attempts: int = 5
+    service_down_time_s: float = 60.0
+    submit: SubmitOptions = field(default_factory=SubmitOptions)
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Runtime:
     policies: Policies
     host: str
     options: ApiOptions = field(default_factory=ApiOptions)
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 _RUNTIMES: dict[str, Runtime] = {}

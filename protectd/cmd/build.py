@@ -15,6 +15,7 @@ from protectd.api import policies
 from protectd.api.policies.base import Policies
 from protectd.api.runtime import ApiOptions, Runtime, published
 from protectd.cmd.foundation import shipped_file
+from protectd.cmd.metrics import Exposition
 from protectd.cmd.network import is_loopback
 from protectd.cmd.pipeline import load_pipeline
 from protectd.cmd.work import Work
@@ -22,6 +23,7 @@ from protectd.common.errors import ConfigurationError
 from protectd.domain.tokens import Lookup
 from protectd.plugin.base import AuthPlugin
 from protectd.plugin.loader import AUTH, make
+from protectd.tasks.ending import submit_options
 
 
 class Parts(Work):
@@ -49,12 +51,14 @@ class Parts(Work):
             auth=self.auth,
             policies=self.policies,
             host=self.host,
+            metrics=self.metrics,
             options=ApiOptions(
                 public_endpoint=api.public_endpoint,
                 trust_forwarded=api.trust_forwarded,
                 max_body_bytes=api.max_body_bytes,
                 max_limit=api.max_limit,
-                max_attempts=self.conf.tasks.max_attempts,
+                service_down_time_s=self.conf.service_down_time_s,
+                submit=submit_options(self.task_options),
             ),
         )
 
@@ -75,9 +79,11 @@ class Parts(Work):
 
 
 @contextmanager
-def parts(conf: cfg.ConfigOpts, binary: str, *, in_process: bool = False) -> Iterator[Parts]:
+def parts(
+    conf: cfg.ConfigOpts, binary: str, *, in_process: bool = False, exposition: Exposition | None = None
+) -> Iterator[Parts]:
     """Parts that are ended at the end of the block."""
-    made = Parts(conf, binary, in_process=in_process)
+    made = Parts(conf, binary, in_process=in_process, exposition=exposition)
     try:
         yield made
     finally:

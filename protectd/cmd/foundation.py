@@ -12,14 +12,22 @@ from pathlib import Path
 from alembic.script import ScriptDirectory
 from oslo_config import cfg
 
+from protectd.cmd import state
 from protectd.cmd.arguments import SYSTEM_CONFIG
+from protectd.cmd.boot import Boot
+from protectd.cmd.metrics import Exposition, watch_pool
+from protectd.cmd.systemd import Pulse
 from protectd.common.clock import Clock, SystemClock
 from protectd.common.errors import ConfigurationError
+from protectd.common.metrics import Metrics
 from protectd.conf.places import shipped
 from protectd.domain.providers import Protectables, Providers, load_protectables, load_providers
 from protectd.model import migrate
 from protectd.model.unit_of_work import Database
-from protectd.plugin.loader import AUTH, BANKS, PROTECTABLES, PROTECTIONS, SECRET_STORES, Loader
+from protectd.plugin.loader import AUTH, BANKS, HANDLERS, PROTECTABLES, PROTECTIONS, SECRET_STORES, Loader
+
+HUNG_S = 60.0
+"""Longer than anything waits for a database or a broker that is away."""
 
 
 class Foundation:
@@ -28,6 +36,7 @@ class Foundation:
 
     :param binary: the command's name, under which it is known in `services`.
     :param in_process: messages stay within this process, whatever `transport_url` says.
+    :param exposition: where its metrics are served; None: nothing is counted.
     """
 
     def __init__(
@@ -37,6 +46,7 @@ class Foundation:
         *,
         clock: Clock | None = None,
         in_process: bool = False,
+        exposition: Exposition | None = None,
     ) -> None:
         self.conf = conf
         self.binary = binary
@@ -44,6 +54,12 @@ class Foundation:
         self.stopping = threading.Event()
         self._in_process = in_process
         self._closers: list[Callable[[], object]] = []
+        self.pulses: list[Pulse] = []
+        self.metrics = Metrics()
+        if exposition is not None:
+            self._closers.append(exposition.end)
+            self.metrics = exposition.begin()
+        self.boot: Boot | None = None
 
     def close(self) -> None:
         """End the parts, the youngest first. Safe to repeat."""
@@ -54,16 +70,34 @@ class Foundation:
     def host(self) -> str:
         return str(self.conf.host)
 
+    def take_boot(self) -> Boot:
+        """Have a place of its own among the processes of this name on the state directory; to be called
+        before anything asks for `owner`, by processes that run tasks.
+
+        :raises ConfigurationError: the directory cannot be used, or a former boot's process has not ended.
+        """
+        state.prepare(self.state_dir)
+        self.boot = Boot(self.state_dir, self.binary)
+        self.boot.take()
+        self._closers.append(self.boot.release)
+        return self.boot
+
     @cached_property
     def owner_prefix(self) -> str:
-        """Begins the name of every boot on this state directory. Whoever holds its lock is the only one."""
-        place = uuid.uuid5(uuid.NAMESPACE_URL, str(Path(self.conf.state_dir).absolute()))
-        return f"{self.host[:120]}:{self.binary}:{place.hex[:12]}:"
+        """Begins the name of every boot in this place on this state directory."""
+        directory = uuid.uuid5(uuid.NAMESPACE_URL, str(self.state_dir))
+        place = directory.hex[:12] if self.boot is None else f"{directory.hex[:12]}-{self.boot.number}"
+        return f"{self.host[:120]}:{self.binary}:{place}:"
 
     @cached_property
     def owner(self) -> str:
         """This boot."""
         return f"{self.owner_prefix}{os.getpid()}-{uuid.uuid4().hex[:12]}"
+
+    def pulse(self, name: str, every_s: float) -> Pulse:
+        """Of a part that makes progress every `every_s`; the process counts as hung when it does not."""
+        self.pulses.append(made := Pulse(name, every_s + HUNG_S))
+        return made
 
     @cached_property
     def database_url(self) -> str:
@@ -74,6 +108,8 @@ class Foundation:
         options = self.conf.database
         database = Database(self.database_url, pool_size=options.pool_size, max_overflow=options.max_overflow)
         self._closers.append(database.dispose)
+        self.metrics.connections_limit(options.pool_size + options.max_overflow)
+        watch_pool(database, self.metrics)
         return database
 
     def check_schema(self) -> None:
@@ -94,6 +130,7 @@ class Foundation:
                 PROTECTIONS: allowed.allowed_protections,
                 SECRET_STORES: allowed.allowed_secret_stores,
                 AUTH: allowed.allowed_auth,
+                HANDLERS: allowed.allowed_handlers,
             }
         )
 

@@ -6,7 +6,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from oslo_config import cfg
@@ -14,10 +14,12 @@ from oslo_config import cfg
 from protectd.cmd import arguments, readiness, state
 from protectd.cmd.build import Parts, parts
 from protectd.cmd.door import guarded
-from protectd.cmd.logs import start_logging
+from protectd.cmd.logs import begin_logging
+from protectd.cmd.metrics import Exposition
 from protectd.cmd.network import endpoint
 from protectd.cmd.serve import Server, listen
 from protectd.cmd.signals import Ending
+from protectd.cmd.systemd import Notifier, Watchdog
 from protectd.common.errors import ConfigurationError
 from protectd.common.ids import new_id
 from protectd.domain import tokens
@@ -68,19 +70,21 @@ def run(argv: Sequence[str] | None = None) -> int:
     os.umask(0o077)
     ending = Ending(END_S)
     conf = configuration(argv)
-    start_logging(debug=conf.debug, log_file=conf.log_file)
+    notifier = Notifier.taken()
+    begin_logging(conf, BINARY)
     directory = Path(conf.state_dir)
     state.prepare(directory)
     lock = state.Lock(directory)
     lock.take()
     try:
-        with parts(conf, BINARY, in_process=True) as made:
-            return serve(made, directory, ending)
+        with parts(conf, BINARY, in_process=True, exposition=Exposition(conf, BINARY)) as made:
+            made.take_boot()
+            return serve(made, directory, ending, notifier)
     finally:
         lock.release()
 
 
-def serve(made: Parts, directory: Path, ending: Ending) -> int:
+def serve(made: Parts, directory: Path, ending: Ending, notifier: Notifier) -> int:
     """Everything, until the process is asked to end."""
     prepare(made)
     host = made.conf.api.bind_host
@@ -95,13 +99,25 @@ def serve(made: Parts, directory: Path, ending: Ending) -> int:
         readiness.settle()
         write_credentials(made, directory, url)
         LOG.info("serving at %s, state in %s", url, directory)
-        server.run(ending.is_asked)
+        notifier.ready(f"serving at {url}")
+        server.run(turning(Watchdog(notifier, made.pulses), ending))
+        notifier.stopping()
         LOG.info("ending")
         made.stopping.set()
         server.close()
         stop_work(made, ending.left_s() - SPARE_S)
     LOG.info("ended")
     return 0
+
+
+def turning(watchdog: Watchdog, ending: Ending) -> Callable[[], bool]:
+    """Whether to end, asked by the loop at each of its turns."""
+
+    def asked() -> bool:
+        watchdog.look()
+        return ending.is_asked()
+
+    return asked
 
 
 def prepare(made: Parts) -> None:
@@ -114,11 +130,10 @@ def prepare(made: Parts) -> None:
 
 
 def start_work(made: Parts) -> None:
-    """What a former boot was doing is taken from it: the lock on the state directory says it is dead."""
+    """Messages that a former boot has sent are lost with it, so all are sent anew."""
     made.task_server.start()
     made.task_server.wait_until_listening(LISTENING_S)
-    made.reconciler.fence(made.owner_prefix, made.owner)
-    made.reconciler.run_once()
+    made.fence_former_boot()
     made.relay.resend_all()
     made.engine.start()
     made.heartbeat.start()

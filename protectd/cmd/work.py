@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
 from protectd.cmd.foundation import Foundation
 from protectd.cmd.heartbeat import Heartbeat
+from protectd.common.errors import ConfigurationError
 from protectd.common.units import MIB
 from protectd.domain.secrets import Secrets
 from protectd.domain.vaults import Vaults
 from protectd.engine.reconciler import Reconciler
 from protectd.engine.relay import Relay
 from protectd.engine.service import EngineService
-from protectd.plugin.base import SecretStorePlugin
-from protectd.plugin.loader import SECRET_STORES, make
+from protectd.model.models import Service
+from protectd.model.repositories.services import number_of
+from protectd.model.repositories.waiting import Limits
+from protectd.plugin.base import HandlerPlugin, SecretStorePlugin
+from protectd.plugin.loader import HANDLERS, SECRET_STORES, make
 from protectd.queue.client import TaskClient
+from protectd.queue.contract import OLDEST, VERSION
 from protectd.queue.dispatcher import DIRECT, QUEUE, Dispatcher, operation_modes
 from protectd.queue.server import Tasks, TaskServer
 from protectd.queue.transport import make_transport
 from protectd.tasks.base import BaseTask
 from protectd.tasks.env import TaskEnv, TaskOptions
-from protectd.tasks.operations import operations
 from protectd.vault.engine import VaultEngine
 from protectd.vault.errors import WorkerLost
 from protectd.vault.options import EngineOptions
 
 LOG = logging.getLogger(__name__)
+
+TASK_BINARIES = ("protectd", "protectd-worker")
 
 
 class Work(Foundation):
@@ -54,6 +63,7 @@ class Work(Foundation):
             pack_bytes=options.pack_mib * MIB,
             level=options.compression_level,
             lock_wait_s=options.lock_wait_s,
+            held=None if self.boot is None else self.boot.held,
         )
 
     @cached_property
@@ -93,8 +103,22 @@ class Work(Foundation):
         )
 
     @cached_property
-    def env(self) -> TaskEnv:
+    def task_options(self) -> TaskOptions:
         options = self.conf.tasks
+        return TaskOptions(
+            lease_s=options.lease_s,
+            max_attempts=options.max_attempts,
+            retry_base_s=options.retry_base_s,
+            retry_cap_s=options.retry_cap_s,
+            stall_s=options.stall_s,
+            deadline_s=options.deadline_s or None,
+            limits=Limits(options.per_project or None, options.per_provider or None),
+            weights=project_weights(options.project_weights),
+        )
+
+    @cached_property
+    def env(self) -> TaskEnv:
+        """For tasks that come by the queue: a message says that there is something, turns say what."""
         return TaskEnv(
             database=self.database,
             clock=self.clock,
@@ -103,22 +127,32 @@ class Work(Foundation):
             vaults=self.vaults,
             owner=self.owner,
             host=self.host,
-            options=TaskOptions(
-                lease_s=options.lease_s,
-                max_attempts=options.max_attempts,
-                retry_base_s=options.retry_base_s,
-                retry_cap_s=options.retry_cap_s,
-            ),
+            options=self.task_options,
             stopping=self.stopping,
+            in_turn=True,
         )
 
     @cached_property
+    def handler(self) -> HandlerPlugin:
+        name = self.conf.dispatch.handler
+        plugin: type[HandlerPlugin] = self.loader.load(HANDLERS, name)
+        return make(plugin, f"handler {name}")
+
+    @cached_property
     def operations(self) -> Mapping[str, Callable[[], BaseTask[Any]]]:
-        return operations(self.env)
+        self.env.operations = self.handler.operations(self.env)
+        return self.env.operations
 
     @cached_property
     def tasks(self) -> Tasks:
-        return Tasks(self.operations)
+        return Tasks(self.operations, self.host)
+
+    @cached_property
+    def direct_env(self) -> TaskEnv:
+        """For tasks that this process runs for a request: each its own."""
+        env = replace(self.env, in_turn=False)
+        env.operations = self.handler.operations(env)
+        return env
 
     # --- the queue ---
 
@@ -137,20 +171,27 @@ class Work(Foundation):
         return client
 
     @cached_property
+    def _modes(self) -> Mapping[str, str]:
+        return operation_modes(self.conf.dispatch.mode, self.conf.dispatch.modes)
+
+    @property
+    def _ways(self) -> frozenset[str]:
+        return frozenset(self._modes.values())
+
+    @cached_property
     def dispatcher(self) -> Dispatcher:
-        modes = operation_modes(self.conf.dispatch.mode, self.conf.dispatch.modes)
-        ways = set(modes.values())
+        modes, ways = self._modes, self._ways
         dispatcher = Dispatcher(
             modes,
             database=self.database,
             clock=self.clock,
             client=self.client if QUEUE in ways else None,
-            tasks=self.tasks if DIRECT in ways else None,
+            tasks=Tasks(self.direct_env.operations, self.host) if DIRECT in ways else None,
             host=self.host,
             direct_timeout_s=self.conf.dispatch.direct_timeout_s,
         )
         if DIRECT in ways:
-            self.env.announcer = dispatcher
+            self.direct_env.announcer = dispatcher
         self._closers.append(lambda: dispatcher.close(self.conf.tasks.stop_grace_s))
         if DIRECT in ways:
             self._closers.append(self.stopping.set)  # runs before: closing goes from last to first
@@ -178,22 +219,70 @@ class Work(Foundation):
 
     @cached_property
     def reconciler(self) -> Reconciler:
-        return Reconciler(self.database, self.clock, self.operations)
+        return Reconciler(self.database, self.clock, self.operations, self.conf.service_down_time_s)
+
+    def fence_former_boot(self) -> None:
+        """What a former boot was doing in this place is taken from it: that it is dead is certain."""
+        taken = self.reconciler.fence(self.owner_prefix, self.owner)
+        if taken:
+            LOG.warning("%d tasks of a former boot are handed over", taken)
+            self.reconciler.lost()
 
     @cached_property
     def engine(self) -> EngineService:
-        chores = [self.reconciler.run_once, self.relay.run_once, self.database.fold_log]
-        return EngineService(chores, self.conf.engine.poll_interval_s)
+        every_s = self.conf.engine.poll_interval_s
+        pulse = self.pulse("the engine", every_s)
+        chores = [self.reconciler.run_once, self.relay.run_once, self.database.fold_log, pulse.beat]
+        return EngineService(chores, every_s)
 
     @cached_property
     def heartbeat(self) -> Heartbeat:
+        runs_tasks = self.binary in TASK_BINARIES
         beat = Heartbeat(
             self.database,
             self.clock,
             host=self.host,
             binary=self.binary,
-            topic=self.conf.queue.topic if self.binary == "protectd-worker" else None,
+            topic=self.conf.queue.topic if runs_tasks else None,
             interval_s=self.conf.report_interval_s,
+            pulse=self.pulse("the heartbeat", self.conf.report_interval_s),
+            version=VERSION,
+            on_beat=self._heed if runs_tasks else self._hold,
         )
         self._closers.append(beat.stop)
         return beat
+
+    def _heed(self, service: Service) -> None:
+        """An operator has disabled this process: it takes no more tasks. What it runs goes on."""
+        self.env.service_id = service.id
+        if service.disabled and not self.env.disabled.is_set():
+            LOG.warning("disabled: takes no more tasks (%s)", service.disabled_reason or "no reason given")
+            self.env.disabled.set()
+            self.task_server.rest()
+        elif not service.disabled and self.env.disabled.is_set():
+            LOG.info("enabled: takes tasks again")
+            self.env.disabled.clear()
+            self.task_server.start()
+        self._hold(service)
+
+    def _hold(self, service: Service) -> None:
+        """Messages are sent as the oldest worker that lives understands them."""
+        since = self.clock.now() - timedelta(seconds=self.conf.service_down_time_s)
+        with self.database.write() as uow:
+            common = uow.services.common_version(self.conf.queue.topic, since) or OLDEST
+            version = self.conf.queue.rpc_version or min(common, VERSION, key=number_of)
+            if version != service.rpc_current_version:
+                uow.services.hold_at(service.id, version)
+        if QUEUE in self._ways:
+            self.client.hold_at(version)
+
+
+def project_weights(texts: Mapping[str, str]) -> dict[str, float]:
+    """:raises ConfigurationError: a weight is not a number above 0."""
+    try:
+        weights = {project_id: float(text) for project_id, text in texts.items()}
+    except ValueError as error:
+        raise ConfigurationError(where="tasks.project_weights", reason=str(error)) from error
+    if not all(0 < weight < math.inf for weight in weights.values()):
+        raise ConfigurationError(where="tasks.project_weights", reason="weights are numbers above 0")
+    return weights

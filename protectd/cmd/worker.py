@@ -10,13 +10,17 @@ from collections.abc import Sequence
 from protectd.cmd import arguments
 from protectd.cmd.build import Parts, parts
 from protectd.cmd.door import guarded
-from protectd.cmd.logs import start_logging
+from protectd.cmd.logs import begin_logging
+from protectd.cmd.metrics import Exposition
 from protectd.cmd.signals import Ending
+from protectd.cmd.systemd import Notifier, Watchdog
 
 LOG = logging.getLogger("protectd.cmd.worker")
 
 BINARY = "protectd-worker"
 SPARE_S = 1.5
+LISTENING_S = 3.0
+"""A broker that is away longer does not keep the machine from starting."""
 
 
 def run(argv: Sequence[str] | None = None) -> int:
@@ -27,10 +31,12 @@ def run(argv: Sequence[str] | None = None) -> int:
     conf = arguments.settings(parser.parse_args(argv))
     os.umask(0o077)
     ending = Ending(conf.tasks.stop_grace_s + SPARE_S)
-    start_logging(debug=conf.debug, log_file=conf.log_file)
-    with parts(conf, BINARY) as made:
+    notifier = Notifier.taken()
+    begin_logging(conf, BINARY)
+    with parts(conf, BINARY, exposition=Exposition(conf, BINARY)) as made:
+        made.take_boot()
         check(made)
-        work(made, ending)
+        work(made, ending, notifier)
     LOG.info("ended")
     return 0
 
@@ -41,11 +47,15 @@ def check(made: Parts) -> None:
     LOG.info("%d providers, secret store %s", len(made.providers), type(made.store).__name__)
 
 
-def work(made: Parts, ending: Ending) -> None:
+def work(made: Parts, ending: Ending, notifier: Notifier) -> None:
+    made.fence_former_boot()
     made.task_server.start()
     made.heartbeat.start()
     made.warm_up()
-    ending.wait()
+    listening = made.task_server.wait_until_listening(LISTENING_S)
+    notifier.ready("listening" if listening else "waiting for the broker")
+    ending.wait(Watchdog(notifier, made.pulses).look)
+    notifier.stopping()
     LOG.info("ending")
     if not made.task_server.stop(max(0.5, ending.left_s() - SPARE_S)):
         LOG.warning("tasks were still running; other workers take them over when their leases end")

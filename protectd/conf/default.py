@@ -62,7 +62,25 @@ directories that each project may protect and restore to.
         max=3600,
         help="Seconds between two heartbeats of a process in the table of services.",
     ),
+    cfg.FloatOpt(
+        "service_down_time_s",
+        default=60,
+        min=1,
+        max=86400,
+        help="""
+Seconds without a heartbeat after which a service counts as down: several times `report_interval_s`.
+""",
+    ),
     cfg.BoolOpt("debug", default=False, help="Log every step, not only events that an operator acts on."),
+    cfg.StrOpt(
+        "log_format",
+        default="text",
+        choices=["text", "json"],
+        help="""
+`text` for people; `json` is one object a line with time, level, logger, message, service, process, thread,
+request_id, task_id and operation.
+""",
+    ),
     cfg.StrOpt(
         "log_file",
         default="",

@@ -25,6 +25,14 @@ worker. It may be changed with a restart; what waits is done either way.
         default={},
         help="Operations that differ from `mode`, such as `verify:direct,restore:queue`.",
     ),
+    cfg.StrOpt(
+        "handler",
+        default="default",
+        help="""
+What does the operations: an entry point of `protectd.handlers`. `default` protects; `noop` ends each
+operation as simulated and touches nothing, for drills of load and upgrades.
+""",
+    ),
     cfg.FloatOpt(
         "direct_timeout_s",
         default=60,

@@ -24,6 +24,9 @@ OPTS = [
     ),
     cfg.ListOpt("allowed_secret_stores", default=["crypto"], help="Stores that `[secrets] store` may name."),
     cfg.ListOpt(
+        "allowed_handlers", default=["default", "noop"], help="Handlers that `[dispatch] handler` may name."
+    ),
+    cfg.ListOpt(
         "allowed_auth", default=["token", "noauth"], help="Authentication that the paste file may name."
     ),
 ]

@@ -11,6 +11,14 @@ GROUP = cfg.OptGroup("queue", title="Message bus; its address is transport_url i
 OPTS = [
     cfg.StrOpt("topic", default="protectd-worker", help="Topic that workers listen on."),
     cfg.StrOpt(
+        "rpc_version",
+        default="",
+        help="""
+Hold messages at this version; empty: at the newest that every worker that lives understands, which is
+what an upgrade one by one needs.
+""",
+    ),
+    cfg.StrOpt(
         "exchange", default="protectd", help="Exchange that keeps two installations on one broker apart."
     ),
 ]

@@ -32,6 +32,45 @@ workers sooner; too short takes tasks from workers that are only slow.
     cfg.FloatOpt(
         "retry_cap_s", default=600, min=0.1, max=86400, help="Longest wait between two attempts in seconds."
     ),
+    cfg.FloatOpt(
+        "stall_s",
+        default=900,
+        min=1,
+        max=86400,
+        help="""
+Seconds without a sign of life from the work itself after which its lease is not renewed any more, so
+that another worker may try.
+""",
+    ),
+    cfg.FloatOpt(
+        "deadline_s",
+        default=0,
+        min=0,
+        help="Seconds from a request to the end that its operation has to be at by then; 0: no deadline.",
+    ),
+    cfg.IntOpt(
+        "per_project",
+        default=0,
+        min=0,
+        help="""
+Operations of one project that run at the same time, in the whole installation; 0: any number. Set it
+alike for all workers. Who has to wait holds nothing and loses nothing.
+""",
+    ),
+    cfg.IntOpt(
+        "per_provider",
+        default=0,
+        min=0,
+        help="Operations on one provider's bank that run at the same time; 0: any number. As `per_project`.",
+    ),
+    cfg.DictOpt(
+        "project_weights",
+        default={},
+        help="""
+Projects that get more or less than one turn each when several wait, such as `<project id>:2`. A
+project of weight 2 gets two turns where others get one.
+""",
+    ),
     cfg.IntOpt("concurrency", default=2, min=1, max=256, help="Tasks that one worker runs at the same time."),
     cfg.FloatOpt(
         "publish_budget_s",

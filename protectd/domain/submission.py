@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from protectd.common.clock import Clock
@@ -27,6 +30,22 @@ def reference(task: Task) -> TaskRef:
     return TaskRef(task.operation, task.method, task.id, task.host, context)
 
 
+@dataclass(frozen=True, slots=True)
+class SubmitOptions:
+    """
+    :ivar max_attempts: how often a task is begun.
+    :ivar deadline_s: seconds until it has to be at its end; None: it may take what it takes.
+    :ivar weights: of projects in the order of turns; 1 for those that are not named.
+    """
+
+    max_attempts: int = 5
+    deadline_s: float | None = None
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    def deadline(self, now: datetime) -> datetime | None:
+        return None if self.deadline_s is None else now + timedelta(seconds=self.deadline_s)
+
+
 class Submission:
     """Adds a task row beside the entity it is about. One for each unit of work.
 
@@ -34,11 +53,17 @@ class Submission:
     by the relay.
     """
 
-    def __init__(self, uow: UnitOfWork, context: RequestContext, clock: Clock, max_attempts: int = 5) -> None:
+    def __init__(
+        self,
+        uow: UnitOfWork,
+        context: RequestContext,
+        clock: Clock,
+        options: SubmitOptions = SubmitOptions(),  # noqa: B008 - it cannot be changed
+    ) -> None:
         self._uow = uow
         self._context = context
         self._clock = clock
-        self._max_attempts = max_attempts
+        self._options = options
         self.submitted: list[TaskRef] = []
 
     def process_checkpoint(self, checkpoint: Checkpoint) -> Task:
@@ -92,7 +117,9 @@ class Submission:
             roles=list(self._context.roles),
             entity_type=entity_type,
             entity_id=entity_id,
-            max_attempts=self._max_attempts,
+            turn=self._uow.tasks.give_turn(project_id, self._options.weights.get(project_id, 1.0)),
+            max_attempts=self._options.max_attempts,
+            deadline_at=self._options.deadline(now),
             created_at=now,
             updated_at=now,
             **values,

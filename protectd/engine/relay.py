@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from datetime import datetime
 
 from protectd.common.clock import Clock
 from protectd.domain.submission import reference
 from protectd.model.unit_of_work import Database
+from protectd.queue.contract import TaskRef
 from protectd.queue.dispatcher import Dispatcher
 
 LOG = logging.getLogger(__name__)
@@ -38,10 +41,16 @@ class Relay:
         return self._send(0.0, young_s=0.0)
 
     def _send(self, grace_s: float, young_s: float) -> int:
-        with self._database.read() as uow:
-            tasks = uow.tasks.unsent(self._clock.now(), grace_s, BATCH, young_s=young_s)
+        now = self._clock.now()
+        with self._database.write() as uow:
+            tasks = uow.tasks.take_unsent(now, grace_s, BATCH, young_s=young_s)
             refs = [reference(task) for task in tasks]
         if refs:
             LOG.info("%d tasks are announced again", len(refs))
-            self._dispatcher.dispatch(refs, wait_for_direct=False)
+            self._give_back(self._dispatcher.announce(refs), now)
         return len(refs)
+
+    def _give_back(self, missed: Sequence[TaskRef], now: datetime) -> None:
+        if missed:
+            with self._database.write() as uow:
+                uow.tasks.unsend([ref.task_id for ref in missed], now)

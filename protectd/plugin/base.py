@@ -530,3 +530,14 @@ class AuthPlugin(ABC):
         """:param headers: by lower-case name.
         :raises Unauthorized: no, unknown, expired or revoked credentials, indistinguishably.
         """
+
+
+class HandlerPlugin(ABC):
+    """Does the operations of a worker. Made without arguments."""
+
+    @abstractmethod
+    def operations(self, env: Any) -> Mapping[str, Callable[[], Any]]:
+        """:param env: what tasks are given, a `protectd.tasks.env.TaskEnv`.
+        :returns: for each operation (`protectd.queue.contract.METHODS`) what makes an object that does it
+            once, a `protectd.tasks.base.BaseTask`.
+        """

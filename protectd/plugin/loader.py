@@ -12,6 +12,7 @@ from protectd.common.errors import ConfigurationError, ProtectdError
 from protectd.plugin.base import (
     AuthPlugin,
     BankPlugin,
+    HandlerPlugin,
     ProtectablePlugin,
     ProtectionPlugin,
     SecretStorePlugin,
@@ -24,6 +25,7 @@ PROTECTABLES = "protectd.protectables"
 PROTECTIONS = "protectd.protections"
 SECRET_STORES = "protectd.secret_stores"
 AUTH = "protectd.auth"
+HANDLERS = "protectd.handlers"
 
 CONTRACTS: Mapping[str, type] = {
     BANKS: BankPlugin,
@@ -31,6 +33,7 @@ CONTRACTS: Mapping[str, type] = {
     PROTECTIONS: ProtectionPlugin,
     SECRET_STORES: SecretStorePlugin,
     AUTH: AuthPlugin,
+    HANDLERS: HandlerPlugin,
 }
 
 

@@ -7,8 +7,19 @@ from typing import Any
 
 import oslo_messaging
 
-from protectd.queue.contract import EXCHANGE, TOPIC, VERSION
-from protectd.queue.publisher import Inline, Publisher
+from protectd.common.errors import Conflict, Unavailable
+from protectd.queue.contract import EXCHANGE, OLDEST, PING, PING_VERSION, TOPIC, VERSION
+from protectd.queue.publisher import BROKER_ERRORS, Inline, Publisher
+
+
+class WorkerSilent(Unavailable):
+    code = "worker.silent"
+    message = "worker {host} has not answered within {timeout_s} s ({reason})"
+
+
+class WorkerTooOld(Conflict):
+    code = "worker.too_old"
+    message = "messages are held at version {version}, which has no ping"
 
 
 class TaskClient:
@@ -27,10 +38,12 @@ class TaskClient:
         exchange: str = EXCHANGE,
     ) -> None:
         """:param publish_budget_s: None: messages stay in this process, so there is nothing to wait for."""
-        target = oslo_messaging.Target(exchange=exchange, topic=topic, version=VERSION)
+        target = oslo_messaging.Target(exchange=exchange, topic=topic, version=OLDEST)
         # A queue that nobody has made yet is an error here: else the message would vanish and count as sent.
         options = oslo_messaging.TransportOptions(at_least_once=True)
         self._rpc = oslo_messaging.get_rpc_client(transport, target, retry=0, transport_options=options)
+        self._ping = oslo_messaging.get_rpc_client(transport, target, retry=0)
+        self._cap = VERSION
         self._publisher = Inline() if publish_budget_s is None else Publisher(publish_budget_s)
 
     def process_checkpoint(
@@ -54,6 +67,29 @@ class TaskClient:
     def process_prune(self, context: Mapping[str, Any], task_id: str, *, host: str | None = None) -> None:
         """Give back the bytes that no checkpoint uses."""
         self._cast("process_prune", context, task_id, host)
+
+    def ping(self, host: str | None = None, timeout_s: float = 10.0) -> dict[str, str]:
+        """Ask the worker on `host`, or whichever answers first, for a sign of life.
+
+        :returns: its host and the version of messages that it understands.
+        :raises WorkerSilent: nobody has answered within `timeout_s`.
+        :raises WorkerTooOld: the installation is held at a version that has no ping.
+        """
+        where = {} if host is None else {"server": host}
+        rpc = self._ping.prepare(version=PING_VERSION, version_cap=self._cap, timeout=timeout_s, **where)
+        if not rpc.can_send_version():
+            raise WorkerTooOld(version=self._cap)
+        try:
+            answer: dict[str, str] = rpc.call({}, PING)
+        except BROKER_ERRORS as error:
+            raise WorkerSilent(
+                host=host or "any", timeout_s=f"{timeout_s:g}", reason=type(error).__name__
+            ) from error
+        return answer
+
+    def hold_at(self, version: str) -> None:
+        """Send nothing that is newer than `version`, for the sake of workers that know no more."""
+        self._cap = version
 
     def close(self) -> None:
         self._publisher.close()

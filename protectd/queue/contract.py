@@ -21,8 +21,14 @@ METHODS: Mapping[str, str] = {
 
 TOPIC = "protectd-worker"
 EXCHANGE = "protectd"
-VERSION = "1.0"
-"""Of the messages. A worker refuses a greater one that it does not know."""
+VERSION = "1.1"
+"""Of the messages. A worker refuses a greater one that it does not know. 1.1 has brought `ping`."""
+
+OLDEST = "1.0"
+"""Each message is sent with the version that brought it, so that older workers understand what they can."""
+
+PING = "ping"
+PING_VERSION = "1.1"
 
 
 class ContractMismatch(ConfigurationError):

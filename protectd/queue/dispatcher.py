@@ -74,10 +74,23 @@ class Dispatcher:
         """
         direct = [ref for ref in submitted if self._is_direct(ref)]
         futures = [future for ref in direct if (future := self._run(ref)) is not None]
-        self._send([ref for ref in submitted if ref not in direct])
+        queued, sent_at = [ref for ref in submitted if ref not in direct], self._clock.now()
+        missed = self._send(queued)
+        for ref in queued:
+            if ref not in missed:
+                self._marks.add(ref.task_id, sent_at)
         if not wait_for_direct or len(futures) < len(submitted):
             return False
         return not wait(futures, timeout=self._direct_timeout_s).not_done
+
+    def announce(self, refs: Sequence[TaskRef]) -> list[TaskRef]:
+        """Send or run tasks that are marked as sent already, and wait for none.
+
+        :returns: those that could not be: their marks are wrong.
+        """
+        direct = [ref for ref in refs if self._is_direct(ref)]
+        missed = [ref for ref in direct if self._run(ref) is None]
+        return missed + self._send([ref for ref in refs if ref not in direct])
 
     def close(self, grace_s: float) -> None:
         """Wait for what runs here, at most `grace_s`; what has not begun is left to the relay."""
@@ -114,24 +127,32 @@ class Dispatcher:
     def _forget(self, task_id: str) -> None:
         self._running.pop(task_id, None)
 
-    def _send(self, refs: Sequence[TaskRef]) -> None:
+    def _send(self, refs: Sequence[TaskRef]) -> list[TaskRef]:
         """A broker that fails once ends it for all: the next message would only wait as long again. A host
-        without a worker ends it for the tasks of that host."""
+        without a worker ends it for the tasks of that host.
+
+        :returns: those that were not sent.
+        """
+        missed: list[TaskRef] = []
         deaf: set[str | None] = set()
-        for ref in refs:
+        for number, ref in enumerate(refs):
             if ref.host in deaf:
+                missed.append(ref)
                 continue
             try:
                 self._cast(ref)
             except NobodyListens as error:
                 deaf.add(ref.host)
+                missed.append(ref)
                 LOG.warning("task %s waits: %s", ref.task_id, error)
             except QueueUnavailable as error:
                 LOG.warning("task %s and later ones wait: %s", ref.task_id, error)
-                return
+                return missed + list(refs[number:])
+        return missed
 
     def _cast(self, ref: TaskRef) -> None:
-        if self._client is not None:
-            method, sent_at = getattr(self._client, ref.method), self._clock.now()
-            method(context_to_message(ref.context), ref.task_id, host=ref.host)
-            self._marks.add(ref.task_id, sent_at)
+        """:raises QueueUnavailable: there is no queue, or it does not answer."""
+        if self._client is None:
+            raise QueueUnavailable(reason="this process has none")
+        method = getattr(self._client, ref.method)
+        method(context_to_message(ref.context), ref.task_id, host=ref.host)

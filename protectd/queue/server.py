@@ -13,7 +13,9 @@ from protectd.common.context import RequestContext
 from protectd.queue.contract import (
     EXCHANGE,
     METHODS,
+    PING,
     TOPIC,
+    VERSION,
     ContractMismatch,
     check_contract,
     context_from_message,
@@ -32,19 +34,18 @@ class Processor(Protocol):
 
 
 class Tasks:
-    """One method for each operation; messages and direct dispatch both end here.
+    """One method for each operation; messages and direct dispatch both end here."""
 
-    A task that this process has already in hand is not taken twice: the second message for it is dropped.
-    """
+    target = oslo_messaging.Target(version=VERSION)
+    """Messages up to this version are understood."""
 
-    def __init__(self, operations: Mapping[str, Callable[[], Processor]]) -> None:
+    def __init__(self, operations: Mapping[str, Callable[[], Processor]], host: str = "") -> None:
         """:raises ContractMismatch: an operation has nobody who does it."""
         missing = sorted(METHODS.keys() - operations.keys())
         if missing:
             raise ContractMismatch(where="tasks", reason=f"nothing does {', '.join(missing)}")
         self._operations = dict(operations)
-        self._lock = threading.Lock()
-        self._in_hand: set[str] = set()
+        self._host = host
 
     def process_checkpoint(self, context: Mapping[str, Any], task_id: str) -> None:
         self._process("protect", context, task_id)
@@ -61,33 +62,20 @@ class Tasks:
     def process_prune(self, context: Mapping[str, Any], task_id: str) -> None:
         self._process("prune", context, task_id)
 
+    def ping(self, context: Mapping[str, Any]) -> dict[str, str]:
+        """A sign of life: who answers, and which messages it understands."""
+        return {"host": self._host, "version": VERSION}
+
     def _process(self, operation: str, context: Mapping[str, Any], task_id: str) -> None:
-        if not self._take(task_id):
-            LOG.debug("task %s is in hand already", task_id)
-            return
-        try:
-            processor = self._operations[operation]()
-            processor.process_and_suppress_exceptions(context_from_message(context), task_id)
-        finally:
-            self._release(task_id)
-
-    def _take(self, task_id: str) -> bool:
-        with self._lock:
-            if task_id in self._in_hand:
-                return False
-            self._in_hand.add(task_id)
-            return True
-
-    def _release(self, task_id: str) -> None:
-        with self._lock:
-            self._in_hand.discard(task_id)
+        processor = self._operations[operation]()
+        processor.process_and_suppress_exceptions(context_from_message(context), task_id)
 
 
 class TaskAccessPolicy(oslo_messaging.RPCAccessPolicyBase):  # type: ignore[misc]
-    """A message may name the operations and nothing else of the endpoint."""
+    """A message may name the operations and the ping, and nothing else of the endpoint."""
 
     def is_allowed(self, endpoint: object, method: str) -> bool:
-        return method in METHODS.values()
+        return method == PING or method in METHODS.values()
 
 
 class TaskServer:
@@ -146,6 +134,13 @@ class TaskServer:
         """Return when `stop` has been called."""
         self._stopping.wait()
 
+    def rest(self) -> None:
+        """Take no more messages until `start` is called again; what runs goes on. Safe to repeat."""
+        server, self._server = self._server, None
+        if server is not None:
+            self._listening.clear()
+            threading.Thread(target=_close, args=(server,), name="task-server-rest", daemon=True).start()
+
     def _listen(self) -> None:
         while not self._stopping.is_set():
             server = oslo_messaging.get_rpc_server(
@@ -164,6 +159,10 @@ class TaskServer:
 
     def _end(self, server: oslo_messaging.RPCServer) -> None:
         """A driver that has lost its broker may hang in here, so nobody waits for it without a limit."""
-        server.stop()
-        server.wait()
+        _close(server)
         self._ended.set()
+
+
+def _close(server: oslo_messaging.RPCServer) -> None:
+    server.stop()
+    server.wait()

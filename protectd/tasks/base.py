@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from protectd.common.context import RequestContext
-from protectd.common.errors import Unavailable
+from protectd.common.errors import ProtectdError, Unavailable
+from protectd.domain.submission import reference
 from protectd.model.models import Task
-from protectd.tasks.ending import Ending
-from protectd.tasks.errors import LeaseLost, TaskLost
-from protectd.tasks.hold import claim, give_back_unclaimed
+from protectd.tasks.ending import Ending, end_state
+from protectd.tasks.errors import LeaseLost
+from protectd.tasks.hold import claim, claim_next, give_back_unclaimed
 from protectd.tasks.hooks import E
 from protectd.tasks.run import Run
 
@@ -17,7 +19,7 @@ LOG = logging.getLogger(__name__)
 
 
 class BaseTask(Ending[E]):
-    """One operation. An instance serves one message.
+    """One operation. An instance serves one message, and one attempt at a time.
 
     However often and wherever a task is announced, one attempt runs at a time, and one end is written.
     """
@@ -30,15 +32,15 @@ class BaseTask(Ending[E]):
             # The door of tasks. The lease runs out, and the reconciler finds what is left.
             LOG.exception("task %s (request %s) broke off", task_id, context.request_id)
 
-    def give_up_and_suppress_exceptions(self, task: Task) -> bool:
-        """End a task, and its entity, whose workers were lost as often as it may be begun.
+    def give_up_and_suppress_exceptions(self, task: Task, error: ProtectdError) -> bool:
+        """End a task that nobody runs, and its entity: one that waits, or whose lease has run out.
 
-        :param task: as it was read with its expired lease; if that has changed since, nothing happens.
+        :param task: as it was read; if that has changed since, nothing happens.
         :returns: whether this call ended it.
         :raises Unavailable: the database is away; the same call may succeed later.
         """
         try:
-            return self._give_up_expired(task)
+            return self._give_up_unheld(task, error)
         except Unavailable:
             raise
         except Exception:
@@ -46,11 +48,12 @@ class BaseTask(Ending[E]):
             LOG.exception("task %s cannot be given up", task.id)
             return False
 
-    def _give_up_expired(self, task: Task) -> bool:
-        error, run = TaskLost(attempts=task.attempts), Run.of(task, self.env)
+    def _give_up_unheld(self, task: Task, error: ProtectdError) -> bool:
+        run = Run.of(task, self.env)
         with self.env.database.write() as uow:
-            ended = uow.tasks.fail_expired(
+            ended = uow.tasks.end_unheld(
                 task,
+                end_state(error),
                 self.env.clock.now(),
                 outcome=self.failure_word,
                 error_code=error.code,
@@ -63,15 +66,43 @@ class BaseTask(Ending[E]):
         return ended
 
     def _process(self, context: RequestContext, task_id: str) -> None:
-        if self.env.stopping.is_set():
-            give_back_unclaimed(self.env, task_id)
+        if self.env.stopping.is_set() or self.env.disabled.is_set():
+            give_back_unclaimed(self.env)
             return
         run = claim(self.env, self.operation, context, task_id)
-        if run is None:
+        while run is not None:
+            self._doer(run.operation).do(run)
+            run = self._next()
+
+    def _next(self) -> Run | None:
+        """The next one at once: it may have waited for the room that has become free, and its own message may
+        be used up by now."""
+        if not self.env.in_turn or self.env.stopping.is_set():
+            return None
+        self._tell_others()
+        return claim_next(self.env)
+
+    def _tell_others(self) -> None:
+        """Room that has become free here may be what a task for another host waits for."""
+        if not self.env.options.limits or self.env.announcer is None:
             return
-        self._log(run, logging.INFO, f"attempt {run.attempt} begins")
-        with run.keeper:
-            self._run(run)
+        with self.env.database.read() as uow:
+            waiting = uow.tasks.held_back(self.env.host, self.env.clock.now())
+        if waiting is not None:
+            self.env.announcer.dispatch([reference(waiting)], wait_for_direct=False)
+
+    def _doer(self, operation: str) -> BaseTask[Any]:
+        if operation == self.operation:
+            return self
+        doer: BaseTask[Any] = self.env.operations[operation]()
+        return doer
+
+    def do(self, run: Run) -> None:
+        """One attempt at a task that this process has claimed, to its end."""
+        with self.env.hands.holding(run.task_id):
+            self._log(run, logging.INFO, f"attempt {run.attempt} begins")
+            with run.keeper:
+                self._run(run)
         if run.follow_ons and self.env.announcer is not None:
             self.env.announcer.dispatch(run.follow_ons, wait_for_direct=False)
 

@@ -7,10 +7,11 @@ import random
 from collections.abc import Callable
 
 from protectd.common.errors import Cancelled, NotFound, ProtectdError, Unavailable
-from protectd.domain.submission import Submission
+from protectd.domain.submission import Submission, SubmitOptions
 from protectd.model.states import TaskState
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.tasks.backoff import retry_delay_s
+from protectd.tasks.env import TaskOptions
 from protectd.tasks.errors import EntityGone, LeaseLost, Stopping, visible
 from protectd.tasks.hold import end, give_back
 from protectd.tasks.hooks import E, TaskHooks
@@ -53,18 +54,17 @@ class Ending(TaskHooks[E]):
 
     def _succeed(self, run: Run) -> None:
         with self.env.database.write() as uow:
-            end(self.env, uow, run, TaskState.DONE, self.success_word)
+            end(self.env, uow, run, TaskState.DONE, self.success_word, simulated=self.simulated)
             self.handle_success(uow, self._entity(uow, run), run)
-            submission = Submission(uow, run.context, self.env.clock, self.env.options.max_attempts)
+            submission = Submission(uow, run.context, self.env.clock, submit_options(self.env.options))
             self.submit_follow_ons(submission, run)
         run.follow_ons = submission.submitted
         self._log(run, logging.INFO, self.success_word)
 
     def _fail(self, run: Run, error: Exception) -> None:
         shown = visible(error, run.context.request_id)
-        state = TaskState.CANCELLED if isinstance(error, Cancelled) else TaskState.FAILED
         with self.env.database.write() as uow:
-            end(self.env, uow, run, state, self.failure_word, shown)
+            end(self.env, uow, run, end_state(error), self.failure_word, shown)
             self._give_up(uow, run, shown)
         self._log(run, logging.ERROR, f"{self.failure_word}: {shown}", None if shown is error else error)
 
@@ -125,3 +125,12 @@ class Ending(TaskHooks[E]):
             return self.retrieve_entity(uow, run.entity_id)
         except NotFound as error:
             raise EntityGone(kind=self.kind, id=run.entity_id) from error
+
+
+def end_state(error: Exception) -> str:
+    """The task's state when this has ended it."""
+    return TaskState.CANCELLED if isinstance(error, Cancelled) else TaskState.FAILED
+
+
+def submit_options(options: TaskOptions) -> SubmitOptions:
+    return SubmitOptions(options.max_attempts, options.deadline_s, options.weights)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from protectd.common.clock import Clock
 from protectd.common.progress import Progress
 from protectd.common.reports import PruneReport
 from protectd.domain.providers import Protectables, Provider, Providers
+from protectd.model.repositories.waiting import Claimer, Limits
 from protectd.model.unit_of_work import Database
 from protectd.plugin.base import VaultSession
 from protectd.queue.contract import TaskRef
+from protectd.tasks.hands import Hands
 from protectd.vault.prune import Waits
 from protectd.vault.snapshot import Snapshot
 
@@ -62,6 +64,16 @@ class TaskOptions:
     wait_limit_s: float = 3600.0
     """Waiting is no failure, but after this long somebody has to know."""
 
+    stall_s: float = 900.0
+    """Work that gives no sign of life for so long does not keep its lease any more."""
+
+    deadline_s: float | None = None
+    """From the request until a task has to be at its end."""
+
+    limits: Limits = Limits()
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Of projects in the order of turns; those that are left out have 1."""
+
 
 @dataclass
 class TaskEnv:
@@ -70,6 +82,10 @@ class TaskEnv:
     :ivar owner: host and boot of this process: the name under which it holds leases.
     :ivar stopping: set when the process has to end; running tasks then hand themselves back.
     :ivar announcer: set once it exists; without it follow-on tasks wait for the relay.
+    :ivar operations: set once they exist: a maker for each operation.
+    :ivar in_turn: a message says only that there is something to do; what is done is whose turn it is.
+    :ivar service_id: this process's row in `services`, once it has one.
+    :ivar disabled: an operator wants this process to take no more tasks.
     """
 
     database: Database
@@ -82,3 +98,13 @@ class TaskEnv:
     options: TaskOptions = field(default_factory=TaskOptions)
     stopping: threading.Event = field(default_factory=threading.Event)
     announcer: Announcer | None = None
+    operations: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+    hands: Hands = field(default_factory=Hands)
+    in_turn: bool = False
+    service_id: int | None = None
+    disabled: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def claimer(self) -> Claimer:
+        options = self.options
+        return Claimer(self.owner, self.host, options.lease_s, options.limits, self.service_id)

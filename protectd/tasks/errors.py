@@ -19,6 +19,13 @@ class Stopping(Cancelled):
     message = "the worker is stopping"
 
 
+class DeadlinePassed(ProtectdError):
+    """It took longer than operations may."""
+
+    code = "task.deadline_passed"
+    message = "the operation was not at its end by its deadline"
+
+
 class TaskLost(ProtectdError):
     """The worker vanished, as often as a task may be begun."""
 

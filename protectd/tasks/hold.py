@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 
 from protectd.common.context import RequestContext
 from protectd.common.errors import ProtectdError
 from protectd.common.ids import new_id
 from protectd.model.models import Task
+from protectd.model.repositories.waiting import NoRoom
+from protectd.model.states import TaskState
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.tasks.env import TaskEnv
 from protectd.tasks.errors import LeaseLost
@@ -16,28 +19,58 @@ from protectd.tasks.run import Run
 
 LOG = logging.getLogger(__name__)
 
+RIVALS = 10
+"""So often others may take the last room before this one ceases to ask; their end gives it away anew."""
+
 
 def claim(env: TaskEnv, operation: str, context: RequestContext, task_id: str) -> Run | None:
-    """Take a task. None: it is another's, over, not due, not for this host, or not what the message says."""
-    with env.database.write() as uow:
+    """Take the task that a message is about or, where tasks go by turns, the one whose turn it is.
+
+    None: there is nothing to do here: it is another's, over, not due, not for this host, has to wait for
+    room, or is not what the message says.
+    """
+    with env.database.read() as uow:
         task = uow.tasks.find(task_id)
-        if task is None or not _is_meant(task, operation, context):
-            return None
-        claimed = _claim(uow, env, task_id)
-        return None if claimed is None else Run.of(claimed, env)
+    if task is None or task.state != TaskState.PENDING or not _is_meant(task, operation, context):
+        return None
+    return claim_next(env) if env.in_turn else _claim_this(env, task_id)
 
 
-def give_back_unclaimed(env: TaskEnv, task_id: str) -> None:
-    """The message is used up, so let the task count as unsent: the relay tells another worker."""
+def claim_next(env: TaskEnv) -> Run | None:
+    """Take the task whose turn it is. None: none waits that may be run here and now."""
+    for _ in range(RIVALS):
+        try:
+            return _claim(
+                env,
+                lambda uow: uow.tasks.claim_next(
+                    env.claimer, new_id(), env.clock.now(), but=env.hands.held()
+                ),
+            )
+        except NoRoom as error:
+            LOG.debug("%s", error)
+    return None
+
+
+def _claim_this(env: TaskEnv, task_id: str) -> Run | None:
+    if task_id in env.hands.held():
+        return None
+    try:
+        return _claim(env, lambda uow: uow.tasks.claim_this(task_id, env.claimer, new_id(), env.clock.now()))
+    except NoRoom as error:
+        LOG.info("task %s waits: %s", task_id, error)
+        return None
+
+
+def _claim(env: TaskEnv, take: Callable[[UnitOfWork], Task | None]) -> Run | None:
     with env.database.write() as uow:
-        now = env.clock.now()
-        if (task := _claim(uow, env, task_id)) is not None:
-            uow.tasks.requeue(task_id, task.lease_token or "", None, now, count_attempt=False)
+        task = take(uow)
+        return None if task is None else Run.of(task, env)
 
 
-def _claim(uow: UnitOfWork, env: TaskEnv, task_id: str) -> Task | None:
-    now, lease_s = env.clock.now(), env.options.lease_s
-    return uow.tasks.claim(task_id, env.owner, new_id(), lease_s, now, env.host)
+def give_back_unclaimed(env: TaskEnv) -> None:
+    """A message is used up, so let a task that waits count as unsent: the relay tells another worker."""
+    with env.database.write() as uow:
+        uow.tasks.unsend_next(env.clock.now())
 
 
 def _is_meant(task: Task, operation: str, context: RequestContext) -> bool:
@@ -81,6 +114,8 @@ def end(
     state: str,
     outcome: str | None,
     error: ProtectdError | None = None,
+    *,
+    simulated: bool = False,
 ) -> None:
     """End the task. First in its transaction: whoever else would end it waits here and finds it ended.
 
@@ -95,6 +130,7 @@ def end(
         error_code=error.code if error else None,
         error_message=str(error) if error else None,
         progress=run.progress.picture(),
+        simulated=simulated,
     )
     if not ended:
         raise LeaseLost(task_id=run.task_id)

@@ -23,6 +23,7 @@ class TaskHooks(ABC, Generic[E]):
     :cvar retry_on: errors after which the task comes back later, until its attempts are used up.
     :cvar wait_on: errors that only mean "not now": they cost no attempt, and the next one follows soon.
     :cvar patient: waiting never becomes a failure, because nobody waits for this operation.
+    :cvar simulated: it moves rows and touches nothing else; its task says so.
     """
 
     operation: ClassVar[str]
@@ -32,6 +33,7 @@ class TaskHooks(ABC, Generic[E]):
     retry_on: ClassVar[tuple[type[ProtectdError], ...]] = (Unavailable,)
     wait_on: ClassVar[tuple[type[ProtectdError], ...]] = (VaultLocked,)
     patient: ClassVar[bool] = False
+    simulated: ClassVar[bool] = False
 
     def __init__(self, env: TaskEnv) -> None:
         self.env = env

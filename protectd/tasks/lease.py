@@ -10,7 +10,8 @@ from typing import Any, Self
 from protectd.common.clock import Clock
 from protectd.common.errors import Cancelled, Unavailable
 from protectd.model.unit_of_work import Database
-from protectd.tasks.errors import LeaseLost
+from protectd.tasks.env import TaskOptions
+from protectd.tasks.errors import DeadlinePassed, LeaseLost
 from protectd.tasks.progress import TaskProgress
 
 LOG = logging.getLogger(__name__)
@@ -25,8 +26,9 @@ ASK_S = 3.0
 class LeaseKeeper:
     """Renews one lease, writes progress, and learns of a cancel request or a lost lease.
 
-    The lease counts as lost also when the database was away for so long that it may have run out: by this
-    process's own clock, from before the last renewal that is known to have worked.
+    Work that gives no sign of life for too long is not spoken for any more: its lease runs out, and another
+    may try. The lease counts as lost also when the database was away for so long that it may have run out: by
+    this process's own clock, from before the last renewal that is known to have worked.
     """
 
     def __init__(
@@ -35,14 +37,15 @@ class LeaseKeeper:
         clock: Clock,
         task_id: str,
         token: str,
-        lease_s: float,
+        options: TaskOptions,
         progress: TaskProgress,
     ) -> None:
         self._database = database
         self._clock = clock
         self._task_id = task_id
         self._token = token
-        self._lease_s = lease_s
+        self._lease_s = options.lease_s
+        self._stall_s = options.stall_s
         self._progress = progress
         self._written: dict[str, Any] | None = None
         self._renewed_s = clock.monotonic()
@@ -62,6 +65,9 @@ class LeaseKeeper:
 
     def beat(self) -> None:
         """One look: write what is new, renew when it is time, take note of the answer."""
+        if self._progress.silent_s() >= self._stall_s:
+            self._lose_if_over()
+            return
         picture = self._progress.picture()
         if picture == self._written and not self._is_due():
             return
@@ -88,6 +94,8 @@ class LeaseKeeper:
             self._lose()
         elif answer == "cancel":
             self._progress.end_with(Cancelled())
+        elif answer == "late":
+            self._progress.end_with(DeadlinePassed())
 
     def _lose_if_over(self) -> None:
         if self._clock.monotonic() - self._renewed_s >= self._lease_s:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from protectd.plugin.base import HandlerPlugin
 from protectd.tasks.base import BaseTask
 from protectd.tasks.delete import DeleteCheckpoint
 from protectd.tasks.env import TaskEnv
@@ -23,6 +24,16 @@ TASKS: tuple[type[BaseTask[Any]], ...] = (
 )
 
 
-def operations(env: TaskEnv) -> Mapping[str, Callable[[], BaseTask[Any]]]:
-    """For `Tasks` and `Reconciler`: a maker for each operation. A task object serves one message."""
-    return {task.operation: partial(task, env) for task in TASKS}
+def makers(
+    env: TaskEnv, tasks: Sequence[type[BaseTask[Any]]] = TASKS
+) -> Mapping[str, Callable[[], BaseTask[Any]]]:
+    """For `Tasks`, `TaskEnv` and the reconciler: a maker for each operation. A task object serves one
+    message."""
+    return {task.operation: partial(task, env) for task in tasks}
+
+
+class DefaultHandler(HandlerPlugin):
+    """Protects, restores, verifies, deletes and prunes."""
+
+    def operations(self, env: Any) -> Mapping[str, Callable[[], BaseTask[Any]]]:
+        return makers(env)

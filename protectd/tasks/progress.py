@@ -25,8 +25,14 @@ class TaskProgress(Progress):
         self._counts: Counts | None = None
         self._end: ProtectdError | None = None
         self._samples: deque[tuple[float, int]] = deque()
+        self._alive_s = clock.monotonic()
+
+    def silent_s(self) -> float:
+        """How long ago the work has last reported, or asked whether it may go on."""
+        return self._clock.monotonic() - self._alive_s
 
     def report(self, counts: Counts) -> None:
+        self._alive_s = self._clock.monotonic()
         with self._lock:
             if self._counts is None or counts.phase != self._counts.phase:
                 self._samples.clear()
@@ -39,6 +45,7 @@ class TaskProgress(Progress):
         :raises LeaseLost: it is another's.
         :raises Cancelled: it is to end, or (`Stopping`) to go on elsewhere.
         """
+        self._alive_s = self._clock.monotonic()
         if self._end is not None:
             raise self._end
         if self._stopping.is_set():

@@ -25,6 +25,7 @@ class Run:
     """
 
     task_id: str
+    operation: str
     token: str
     entity_id: str
     provider_id: str
@@ -47,6 +48,7 @@ class Run:
         token = task.lease_token or ""
         return cls(
             task_id=task.id,
+            operation=task.operation,
             token=token,
             entity_id=task.entity_id,
             provider_id=task.provider_id or "",
@@ -56,5 +58,5 @@ class Run:
             context=reference(task).context,
             progress=progress,
             marks=TaskMarks(env.database, env.clock, task),
-            keeper=LeaseKeeper(env.database, env.clock, task.id, token, env.options.lease_s, progress),
+            keeper=LeaseKeeper(env.database, env.clock, task.id, token, env.options, progress),
         )

@@ -68,6 +68,10 @@ class SavedDataTask(BaseTask[R]):
         """What came of the run, when a report can tell of a failure that nobody raised."""
         return list(outcomes)
 
+    def saved_of(self, checkpoint: Checkpoint) -> dict[str, Saved]:
+        """By `type#id`. :raises NotSaved: there is no data of one of its resources."""
+        return {row.key: _saved(row) for row in checkpoint.resources}
+
     def handle_begin(self, uow: UnitOfWork, entity: R, run: Run) -> None:
         if entity.status not in (RunStatus.PENDING, RunStatus.IN_PROGRESS):
             raise EntityNotReady(
@@ -77,7 +81,7 @@ class SavedDataTask(BaseTask[R]):
         run.facts = SavedFacts(
             checkpoint_id=checkpoint.id,
             parameters=entity.parameters,
-            saved={row.key: _saved(row) for row in checkpoint.resources},
+            saved=self.saved_of(checkpoint),
             read_data=getattr(entity, "depth", "") == "data",
         )
         self._start(uow, entity, run.facts)

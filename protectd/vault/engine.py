@@ -57,7 +57,7 @@ class VaultEngine:
 
     def __init__(self, options: EngineOptions | None = None) -> None:
         self.options = options or EngineOptions()
-        self._processes = ProcessPool(max_idle=_MAX_IDLE_PLANNERS)
+        self._processes = ProcessPool(max_idle=_MAX_IDLE_PLANNERS, held=self.options.held)
         self._threads = ThreadPool()
 
     @contextmanager

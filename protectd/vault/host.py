@@ -1,7 +1,7 @@
 """A child process of the engine: runs one role after the other, started by exec, kept warm.
 
-`python -m protectd.vault.host <descriptor> <parent>`: roles come pickled over the socket; secrets are part of
-them, so they are in no argument, file or environment.
+`python -m protectd.vault.host <parent> <descriptor> [<held>]`: roles come pickled over the socket; secrets are
+part of them, so they are in no argument, file or environment.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ NICENESS = 10
 """Whoever answers requests goes before whoever moves data; alone on the machine, it changes nothing."""
 
 
-def main(descriptor: int, parent: int) -> None:
-    """Serve until the other end of the socket is gone, which it is when the parent dies."""
+def main(parent: int, descriptor: int, held: int | None = None) -> None:
+    """Serve until the other end of the socket is gone, which it is when the parent dies.
+
+    :param held: a descriptor to be held open, here and in children.
+    """
     _die_with(parent)
     if os.getpriority(os.PRIO_PROCESS, 0) < NICENESS:
         os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
@@ -31,7 +34,7 @@ def main(descriptor: int, parent: int) -> None:
     os.umask(0)
     os.chdir("/")
     channel: Connection[Any, Any] = Connection(descriptor)
-    with ProcessPool() as pool:
+    with ProcessPool(held=held) as pool:
         while True:
             try:
                 message = channel.recv()
@@ -49,4 +52,4 @@ def _die_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(*map(int, sys.argv[1:]))

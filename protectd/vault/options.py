@@ -18,6 +18,7 @@ class EngineOptions:
     :ivar level: zstd's.
     :ivar lock_wait_s: how long an operation waits for others to leave the vault.
     :ivar in_process: threads of this process in place of children.
+    :ivar held: a descriptor that children hold open as long as they live, so that a lock on it tells of them.
     """
 
     node: str = field(default_factory=lambda: os.uname().nodename)
@@ -27,6 +28,7 @@ class EngineOptions:
     level: int = 1
     lock_wait_s: float = 60.0
     in_process: bool = False
+    held: int | None = None
 
     @property
     def worker_count(self) -> int:

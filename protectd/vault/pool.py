@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any, Protocol, Self, TypeAlias
@@ -116,7 +117,9 @@ class ProcessPool:
     as long as the pool.
     """
 
-    def __init__(self, max_idle: int | None = None) -> None:
+    def __init__(self, max_idle: int | None = None, *, held: int | None = None) -> None:
+        """:param held: a descriptor that every child, and theirs, holds open for as long as it lives."""
+        self._held = held
         self._max_idle = max(_MAX_IDLE, os.cpu_count() or 1) if max_idle is None else max_idle
         self._idle: list[_Child] = []
         self._all: set[int] = set()
@@ -131,7 +134,7 @@ class ProcessPool:
 
     def start(self, role: Role) -> Place:
         for _ in range(self._max_idle + 1):
-            child = self._take() or self._submit(_start_child)
+            child = self._take() or self._submit(partial(_start_child, self._held))
             with suppress(*_GONE):
                 child.channel.send(Start(role))
                 return child
@@ -170,12 +173,13 @@ class ProcessPool:
             starter.shutdown()
 
 
-def _start_child() -> _Child:
+def _start_child(held: int | None) -> _Child:
     ours, theirs = socket.socketpair()
     with theirs:
+        descriptors = [theirs.fileno()] if held is None else [theirs.fileno(), held]
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", __package__ + ".host", str(theirs.fileno()), str(os.getpid())],
-            pass_fds=[theirs.fileno()],
+            [sys.executable, "-P", "-m", __package__ + ".host", str(os.getpid()), *map(str, descriptors)],
+            pass_fds=descriptors,
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr.fileno() if _has_stderr() else subprocess.DEVNULL,
             env=_environment(),

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from protectd.common.clock import Clock
 from protectd.common.context import RequestContext
 from protectd.domain.providers import Protectables, Provider, Providers
-from protectd.domain.submission import Submission, reference
+from protectd.domain.submission import Submission, SubmitOptions, reference
 from protectd.model.models import Checkpoint, Task
 from protectd.model.unit_of_work import Database
 from protectd.queue.contract import METHODS, TaskRef
@@ -60,7 +60,7 @@ def new_checkpoint(database: Database, clock: Clock, **values: object) -> tuple[
     with database.write() as uow:
         plan = uow.plans.add(rows.plan(resources=[rows.resource()]))
         checkpoint = uow.checkpoints.add(rows.checkpoint(plan, **values))
-        submission = Submission(uow, CONTEXT, clock, max_attempts=3)
+        submission = Submission(uow, CONTEXT, clock, SubmitOptions(max_attempts=3))
         submission.process_checkpoint(checkpoint)
     return checkpoint, submission.submitted[0]
 

@@ -10,7 +10,7 @@ from protectd.common.context import RequestContext
 from protectd.common.ids import new_id
 from protectd.domain.providers import Protectables, Provider, Providers
 from protectd.domain.secrets import Secrets
-from protectd.domain.submission import Submission
+from protectd.domain.submission import Submission, SubmitOptions
 from protectd.domain.vaults import Vaults
 from protectd.model.models import Checkpoint, Plan, Restore, Task, Verification
 from protectd.model.unit_of_work import Database, UnitOfWork
@@ -21,7 +21,7 @@ from protectd.plugin.protections.directory import DirectoryProtection
 from protectd.plugin.secret_stores.crypto import CryptoStore
 from protectd.queue.contract import TaskRef
 from protectd.tasks.env import OpenVault, TaskEnv, TaskOptions
-from protectd.tasks.operations import operations
+from protectd.tasks.operations import makers
 from protectd.vault.engine import VaultEngine
 from protectd.vault.options import EngineOptions
 from tests.fakes import rows
@@ -49,7 +49,7 @@ class Protected:
         self.engine = VaultEngine(EngineOptions(workers=1, in_process=True, lock_wait_s=0.2))
         self.context = RequestContext("req-1", rows.PROJECT, "someone", ("member",))
         self.env = self._env(self._vaults())
-        self.operations = operations(self.env)
+        self.operations = makers(self.env)
 
     def _vaults(self) -> Vaults:
         store = Secrets({"crypto": CryptoStore(os.urandom(32))}, "crypto")
@@ -116,7 +116,7 @@ class Protected:
             self.submission(uow).process_delete(found)
 
     def submission(self, uow: UnitOfWork) -> Submission:
-        return Submission(uow, self.context, self.clock, max_attempts=2)
+        return Submission(uow, self.context, self.clock, SubmitOptions(max_attempts=2))
 
     # --- work ---
 

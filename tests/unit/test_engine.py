@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 
-from protectd.common.errors import Unavailable
+from protectd.common.errors import Cancelled, Unavailable
 from protectd.engine.reconciler import Reconciler
 from protectd.engine.relay import Relay
 from protectd.engine.service import EngineService
@@ -28,18 +29,21 @@ PATIENCE_S = 20.0
 
 
 class Announcements:
-    """Takes down what is announced, and marks it sent as the dispatcher does."""
+    """Takes down what is announced; the relay has marked it as sent before.
+
+    :ivar is_away: the broker takes nothing.
+    """
 
     def __init__(self, env) -> None:
         self._env = env
         self.heard: list[str] = []
+        self.is_away = False
 
-    def dispatch(self, submitted: Sequence[TaskRef], *, wait_for_direct: bool = True) -> bool:
-        with self._env.database.write() as uow:
-            for ref in submitted:
-                self.heard.append(ref.task_id)
-                uow.tasks.mark_sent(ref.task_id, self._env.clock.now())
-        return False
+    def announce(self, refs: Sequence[TaskRef]) -> list[TaskRef]:
+        if self.is_away:
+            return list(refs)
+        self.heard += [ref.task_id for ref in refs]
+        return []
 
 
 @pytest.fixture
@@ -115,11 +119,28 @@ def test_tasks_that_run_or_are_over_are_not_announced(env, relay, made, clock):
 
 
 def test_after_a_restart_that_lost_all_messages_everything_is_announced_at_once(
-    env, relay, announcements, made
+    relay, announcements, made, clock
 ):
-    announcements.dispatch([made[1]])
+    clock.advance(2)
+    relay.run_once()
     assert relay.run_once() == 0
     assert relay.resend_all() == 1
+    assert len(announcements.heard) == 2
+
+
+def test_a_broker_that_is_away_is_tried_at_each_look(relay, announcements, made, clock):
+    clock.advance(2)
+    announcements.is_away = True
+    assert [relay.run_once(), relay.run_once()] == [1, 1]
+    announcements.is_away = False
+    assert relay.run_once() == 1
+    assert announcements.heard == [made[1].task_id]
+
+
+def test_two_relays_announce_a_task_once(env, relay, announcements, made, clock):
+    clock.advance(2)
+    other = Relay(env.database, clock, announcements, resend_grace_s=60)
+    assert [relay.run_once(), other.run_once()] == [1, 0]
 
 
 def test_a_lost_worker_is_followed_by_another(env, reconciler, relay, made, clock):
@@ -182,6 +203,51 @@ def test_one_row_that_cannot_be_ended_does_not_keep_the_others(env, made, clock,
         reconciler.run_once()
     assert checkpoint_of(env.database, good[0]).status == "error"
     assert task_of(env.database, bad[1]).state == "running"
+
+
+def test_a_waiting_task_that_was_asked_to_end_does_so_without_a_worker(env, reconciler, made, clock):
+    checkpoint, ref = made
+    with env.database.write() as uow:
+        assert uow.tasks.request_cancel(ref.task_id, clock.now())
+    assert reconciler.run_once() == 1
+    task, ended = task_of(env.database, ref), checkpoint_of(env.database, checkpoint)
+    assert (task.state, task.error_code) == ("cancelled", "cancelled")
+    assert (ended.status, ended.error_code) == ("error", "cancelled")
+
+
+def test_a_task_that_waits_beyond_its_deadline_fails_with_that_reason(env, reconciler, made, clock):
+    checkpoint, ref = made
+    with env.database.write() as uow:
+        uow.tasks.get(ref.task_id).deadline_at = clock.now() + timedelta(seconds=30)
+    assert reconciler.run_once() == 0
+    clock.advance(31)
+    assert reconciler.run_once() == 1
+    assert task_of(env.database, ref).error_code == "task.deadline_passed"
+    assert checkpoint_of(env.database, checkpoint).status == "error"
+
+
+def test_a_claim_that_comes_between_keeps_its_task(env, reconciler, made, clock):
+    checkpoint, ref = made
+    with env.database.write() as uow:
+        uow.tasks.request_cancel(ref.task_id, clock.now())
+    with env.database.read() as uow:
+        (seen,) = uow.tasks.cancelled_waiting(clock.now(), 10)
+    claim_and_vanish(env, ref)
+    assert not Scripted(env, lambda run: None).give_up_and_suppress_exceptions(seen, Cancelled())
+    assert task_of(env.database, ref).state == "running"
+
+
+def test_a_service_that_falls_silent_is_told_once(env, reconciler, clock, caplog):
+    caplog.set_level("INFO", "protectd.engine")
+    with env.database.write() as uow:
+        service = uow.services.register("here", "protectd-worker", "topic")
+        uow.services.heartbeat(service.id, clock.now())
+    reconciler.run_once()
+    assert not caplog.messages
+    clock.advance(61)
+    reconciler.run_once()
+    reconciler.run_once()
+    assert caplog.messages == ["protectd-worker on here has not reported for 60 s"]
 
 
 def test_a_former_boot_of_this_process_is_fenced_off_at_once(env, reconciler, made, clock):

@@ -18,7 +18,7 @@ from protectd.model.models import Task
 from protectd.model.repositories.base import Repository
 from protectd.model.states import TaskState, move, swap
 
-Hold = Literal["held", "lost", "cancel"]
+Hold = Literal["held", "lost", "cancel", "late"]
 
 _FREE = {"lease_owner": None, "lease_token": None, "lease_expires_at": None}
 
@@ -52,7 +52,8 @@ class TaskLeases(Repository[Task]):
     ) -> Hold:
         """Keep a claimed task for another `lease_s`.
 
-        :returns: `lost`: it is another's by now, or over; `cancel`: it is held, and was asked to end.
+        :returns: `lost`: it is another's by now, or over; `cancel`: it is held, and was asked to end; `late`:
+            it is held, and its deadline is over.
         """
         values: dict[str, Any] = {"lease_expires_at": now + timedelta(seconds=lease_s), "updated_at": now}
         if progress is not None:
@@ -60,8 +61,11 @@ class TaskLeases(Repository[Task]):
         statement = update(Task).where(Task.id == task_id, *_held(token)).values(values)
         if not swap(self.session, Task, task_id, statement):
             return "lost"
-        query = select(Task.cancel_requested_at).where(Task.id == task_id)
-        return "held" if self.session.scalar(query) is None else "cancel"
+        query = select(Task.cancel_requested_at, Task.deadline_at).where(Task.id == task_id)
+        cancel_requested_at, deadline_at = self.session.execute(query).one()
+        if cancel_requested_at is not None:
+            return "cancel"
+        return "late" if deadline_at is not None and deadline_at <= now else "held"
 
     def keep_marks(self, task_id: str, token: str, marks: list[str], now: datetime) -> bool:
         """Write what the work of a claimed task has begun. False: the lease is lost, so it must not begin."""
@@ -80,11 +84,14 @@ class TaskLeases(Repository[Task]):
         error_code: str | None = None,
         error_message: str | None = None,
         progress: dict[str, Any] | None = None,
+        simulated: bool = False,
     ) -> bool:
         """End a claimed task as done, failed or cancelled. False: the lease is lost, so roll back."""
         values: dict[str, Any] = {"error_code": error_code, "error_message": error_message, **_FREE}
         if progress is not None:
             values["progress"] = progress
+        if simulated:
+            values["simulated"] = True
         return self._leave(task_id, token, state, now, outcome=outcome, ended_at=now, **values)
 
     def requeue(
@@ -116,21 +123,40 @@ class TaskLeases(Repository[Task]):
             .limit(limit)
         )
 
+    def cancelled_waiting(self, now: datetime, limit: int) -> list[Task]:
+        """Tasks that wait, though they were asked to end."""
+        asked = (Task.state == TaskState.PENDING, Task.cancel_requested_at.is_not(None))
+        return self.all(select(Task).where(*asked).order_by(Task.cancel_requested_at).limit(limit))
+
+    def overdue_waiting(self, now: datetime, limit: int) -> list[Task]:
+        """Tasks that wait, though their deadline is over."""
+        late = (Task.state == TaskState.PENDING, Task.deadline_at <= now)
+        return self.all(select(Task).where(*late).order_by(Task.deadline_at).limit(limit))
+
     def release_expired(self, task: Task, now: datetime, not_before: datetime | None = None) -> bool:
         """Back to pending, if it is still held by the expired lease that `task` was read with."""
         return self._leave_expired(task, TaskState.PENDING, now, **_waiting(not_before or now))
 
-    def fail_expired(
-        self, task: Task, now: datetime, *, outcome: str | None, error_code: str, error_message: str
+    def end_unheld(
+        self,
+        task: Task,
+        state: str,
+        now: datetime,
+        *,
+        outcome: str | None,
+        error_code: str,
+        error_message: str,
     ) -> bool:
-        """To failed, if it is still held by the expired lease that `task` was read with."""
-        ended = {
+        """To failed or cancelled, if it still waits, or is still held by an expired lease, as it was read."""
+        ended: dict[str, Any] = {
             "outcome": outcome,
             "error_code": error_code,
             "error_message": error_message,
             "ended_at": now,
         }
-        return self._leave_expired(task, TaskState.FAILED, now, **ended, **_FREE)
+        if task.state == TaskState.RUNNING:
+            return self._leave_expired(task, state, now, **ended, **_FREE)
+        return move(self.session, Task, task.id, TaskState.PENDING, state, updated_at=now, **ended)
 
     def request_cancel(self, task_id: str, now: datetime) -> bool:
         """Ask a waiting or running task to end. False: it is over. Safe to repeat: the first moment stays."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -48,7 +48,8 @@ class TaskRepository(TaskTurns):
     }
 
     def unsent(self, now: datetime, grace_s: float, limit: int, *, young_s: float = 1.0) -> list[Task]:
-        """Due tasks that no message is known to be on its way for: never sent, or sent and not claimed.
+        """Due tasks that no message is known to be on its way for: never sent, or sent and not claimed. In
+        the order of their turns. What another engine is just taking is left out.
 
         :param grace_s: how long a message may take; doubled with each sending.
         :param young_s: tasks younger than this are left to the request that made them.
@@ -58,9 +59,28 @@ class TaskRepository(TaskTurns):
             select(Task)
             .where(Task.state == TaskState.PENDING, is_due(now))
             .where(or_(and_(Task.sent_at.is_(None), fresh), _overdue(now, grace_s)))
-            .order_by(Task.created_at, Task.id)
+            .order_by(Task.turn, Task.created_at)
             .limit(limit)
+            .with_for_update(skip_locked=True)
         )
+
+    def take_unsent(self, now: datetime, grace_s: float, limit: int, *, young_s: float = 1.0) -> list[Task]:
+        """As `unsent`, and marked as sent: no other engine sends them too."""
+        found = self.unsent(now, grace_s, limit, young_s=young_s)
+        if found:
+            statement = (
+                update(Task)
+                .where(Task.id.in_([task.id for task in found]))
+                .values(sent_at=now, sent_count=Task.sent_count + 1, updated_at=now)
+            )
+            self.session.execute(statement, execution_options={"synchronize_session": False})
+        return found
+
+    def unsend(self, task_ids: Collection[str], now: datetime) -> None:
+        """Take the mark back that `take_unsent` made at `now`: they were not sent after all."""
+        marked = (Task.id.in_(list(task_ids)), Task.state == TaskState.PENDING, Task.sent_at == now)
+        statement = update(Task).where(*marked).values(sent_at=None, sent_count=Task.sent_count - 1)
+        self.session.execute(statement, execution_options={"synchronize_session": False})
 
     def mark_sent(self, task_id: str, sent_at: datetime) -> bool:
         """False: it is not pending any more, or something has come of it since, such as a worker that gave
@@ -89,6 +109,13 @@ class TaskRepository(TaskTurns):
             .order_by(Task.created_at, Task.id)
         )
         return {task.entity_id: task for task in found}
+
+    def newest(self, entity_type: str, entity_id: str) -> Task:
+        """:raises TaskNotFound: the entity has none."""
+        found = self.of_entities(entity_type, [entity_id]).get(entity_id)
+        if found is None:
+            raise TaskNotFound(id=entity_id)
+        return found
 
     def history(
         self, page: Page, project_id: str | None = None, filters: Mapping[str, Any] | None = None

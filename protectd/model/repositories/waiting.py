@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, update
+from sqlalchemy import ColumnElement, Executable, func, or_, select, update
 
 from protectd.common.errors import Unavailable
 from protectd.model.models import Service, Task
@@ -77,9 +77,7 @@ class TaskTurns(TaskLeases):
         query = select(Task.id, Task.project_id, Task.provider_id).where(Task.id == task_id, *_enabled(by))
         return self._claim(query, by, token, now)
 
-    def _claim(
-        self, query: Select[tuple[str, str, str | None]], by: Claimer, token: str, now: datetime
-    ) -> Task | None:
+    def _claim(self, query: Executable, by: Claimer, token: str, now: datetime) -> Task | None:
         found = self.session.execute(query).one_or_none()
         if found is None:
             return None
@@ -107,7 +105,7 @@ class TaskTurns(TaskLeases):
                 execution_options={"synchronize_session": False},
             )
 
-    def _next(self, by: Claimer, now: datetime, but: Collection[str]) -> Select[tuple[str, str, str | None]]:
+    def _next(self, by: Claimer, now: datetime, but: Collection[str]) -> Executable:
         query = (
             select(Task.id, Task.project_id, Task.provider_id)
             .where(Task.state == TaskState.PENDING, is_due(now), _here(by))

@@ -1,0 +1,71 @@
+"""The operations without their work: each is claimed and ended as simulated, and nothing is touched.
+
+For drills of load and upgrades: all rows move as they would, while no bank and no host is asked for anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from protectd.model.models import Checkpoint
+from protectd.model.states import CheckpointStatus, ResourceStatus, move
+from protectd.model.unit_of_work import UnitOfWork
+from protectd.plugin.base import HandlerPlugin
+from protectd.tasks.base import BaseTask
+from protectd.tasks.delete import DeleteCheckpoint
+from protectd.tasks.entities import move_resources
+from protectd.tasks.operations import makers
+from protectd.tasks.protect import ProtectCheckpoint
+from protectd.tasks.prune import PruneVault
+from protectd.tasks.restore import RestoreCheckpoint
+from protectd.tasks.run import Run
+from protectd.tasks.saved import Saved
+from protectd.tasks.verify import VerifyCheckpoint
+
+
+class Simulation:
+    """Comes before an operation in the bases of a class, and takes its work away."""
+
+    simulated = True
+
+    def handle_processing(self, run: Run) -> None:
+        run.progress.check()
+
+
+class SimulatedProtect(Simulation, ProtectCheckpoint):
+    def handle_success(self, uow: UnitOfWork, checkpoint: Checkpoint, run: Run) -> None:
+        move_resources(uow, checkpoint.resources, (ResourceStatus.PROTECTING,), ResourceStatus.AVAILABLE)
+        move(
+            uow.session,
+            Checkpoint,
+            checkpoint.id,
+            CheckpointStatus.PROTECTING,
+            CheckpointStatus.AVAILABLE,
+            ended_at=self.env.clock.now(),
+        )
+
+
+class SimulatedRestore(Simulation, RestoreCheckpoint):
+    def saved_of(self, checkpoint: Checkpoint) -> dict[str, Saved]:
+        return {}
+
+
+class SimulatedVerify(Simulation, VerifyCheckpoint):
+    def saved_of(self, checkpoint: Checkpoint) -> dict[str, Saved]:
+        return {}
+
+
+class SimulatedDelete(Simulation, DeleteCheckpoint):
+    pass
+
+
+class SimulatedPrune(Simulation, PruneVault):
+    pass
+
+
+class NoopHandler(HandlerPlugin):
+    def operations(self, env: Any) -> Mapping[str, Callable[[], BaseTask[Any]]]:
+        return makers(
+            env, (SimulatedProtect, SimulatedRestore, SimulatedVerify, SimulatedDelete, SimulatedPrune)
+        )
