@@ -14,6 +14,7 @@ Filter = Callable[[Application], Application]
 
 CONTEXT = "protectd.context"
 REQUEST_ID = "protectd.request_id"
+ROUTE = "protectd.route"
 
 
 def request_id(environ: Environ) -> str:
@@ -25,6 +26,11 @@ def context(environ: Environ) -> RequestContext | None:
     """Who asks, or None on a path that needs no token."""
     found = environ.get(CONTEXT)
     return found if isinstance(found, RequestContext) else None
+
+
+def route(environ: Environ) -> str:
+    """The template of the path that was routed to; empty where there is none, or it did not come so far."""
+    return str(environ.get(ROUTE, ""))
 
 
 def path(environ: Environ) -> str:

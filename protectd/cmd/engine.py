@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from protectd.cmd import arguments
 from protectd.cmd.build import parts
 from protectd.cmd.door import guarded
-from protectd.cmd.logs import start_logging
+from protectd.cmd.logs import begin_logging
+from protectd.cmd.metrics import Exposition
 from protectd.cmd.signals import Ending
+from protectd.cmd.systemd import Notifier, Watchdog
 
 LOG = logging.getLogger("protectd.cmd.engine")
 
@@ -26,13 +28,16 @@ def run(argv: Sequence[str] | None = None) -> int:
     arguments.add_state_dir(parser)
     conf = arguments.settings(parser.parse_args(argv))
     ending = Ending(END_S)
-    start_logging(debug=conf.debug, log_file=conf.log_file)
-    with parts(conf, BINARY) as made:
+    notifier = Notifier.taken()
+    begin_logging(conf, BINARY)
+    with parts(conf, BINARY, exposition=Exposition(conf, BINARY)) as made:
         made.check_schema()
         made.engine.start()
         made.heartbeat.start()
         LOG.info("looking every %g s", conf.engine.poll_interval_s)
-        ending.wait()
+        notifier.ready("looking")
+        ending.wait(Watchdog(notifier, made.pulses).look)
+        notifier.stopping()
         LOG.info("ending")
         made.engine.stop(ending.left_s() / 2)
     LOG.info("ended")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from types import FrameType
 
 LOOK_S = 0.2
@@ -26,9 +27,10 @@ class Ending:
     def is_asked(self) -> bool:
         return self._asked_at is not None
 
-    def wait(self) -> None:
-        """Return when it was asked."""
+    def wait(self, look: Callable[[], object] = lambda: None) -> None:
+        """Return when it was asked. :param look: called several times a second meanwhile."""
         while self._asked_at is None:
+            look()
             time.sleep(LOOK_S)
 
     def left_s(self) -> float:

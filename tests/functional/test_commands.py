@@ -139,7 +139,7 @@ def test_a_filter_is_added_in_the_paste_file_alone(tmp_path: Path) -> None:
     text = (
         shipped("protectd-api-paste.ini")
         .read_text()
-        .replace("= request_id fault", "= marker request_id fault")
+        .replace("= request_id observe", "= marker request_id observe")
     )
     paste.write_text(
         f"{text}\n[filter:marker]\npaste.filter_factory = tests.fakes.marker:filter_factory\nvalue = seen\n"

@@ -11,7 +11,7 @@ import pytest
 from protectd.common.errors import ConfigurationError
 from tests.fakes.service import PASTE_FILE, running
 
-SHIPPED = "pipeline = request_id fault healthcheck ratelimit_address body_limit auth ratelimit main"
+SHIPPED = "pipeline = request_id observe fault healthcheck ratelimit_address body_limit auth ratelimit main"
 EXTRA = """
 [filter:extra]
 paste.filter_factory = tests.functional.test_pipeline:filter_factory

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import pecan
 
+from protectd.api import environ as env
 from protectd.api.answers import Answer
 from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
@@ -87,6 +88,7 @@ class RootController(Controller):
         node: Controller = self
         for segment in segments:
             node = _known(node.child(segment, call))
+        call.environ[env.ROUTE] = node.path or ""
         return node.index, []
 
     _route = pecan.expose()(_walk)

@@ -1,4 +1,4 @@
-"""A name for each request: in the log, in the fault body and on the answer."""
+"""A name for each request: on every line of the log, in the fault body and on the answer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from protectd.api import environ as env
+from protectd.common.trail import trail
 
 HEADERS = ("x-openstack-request-id", "x-compute-request-id")
 
@@ -29,7 +30,8 @@ class RequestId:
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             return start_response(status, headers + added, *rest)
 
-        return self._app(environ, start)
+        with trail(request_id=request_id):
+            return self._app(environ, start)
 
 
 def filter_factory(global_conf: dict[str, str], **local_conf: str) -> env.Filter:
