@@ -1,13 +1,23 @@
-"""Logging of a process: one line an event, on standard error or in a file."""
+"""Logging of a process: one line an event, on standard error or in a file, as text or as JSON."""
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
 from logging.handlers import WatchedFileHandler
+from typing import Any
+
+from oslo_config import cfg
+
+from protectd.common import trail
 
 LINE = "%(asctime)s.%(msecs)03dZ %(levelname)s %(process)d %(name)s: %(message)s"
+TIME = "%Y-%m-%dT%H:%M:%S"
+TRAIL = ("request_id", "task_id", "operation")
+"""What a line may be about; in JSON each is there, null where it is about none."""
+
 QUIET = (
     "alembic",
     "amqp",
@@ -21,14 +31,69 @@ QUIET = (
 """Libraries whose ordinary days are nobody's news; the pool logs under the name of our class."""
 
 
-def start_logging(*, debug: bool, log_file: str = "") -> None:
-    """Send the log of this process to `log_file`, or to standard error when it is empty. Times are UTC."""
+class TrailFilter(logging.Filter):
+    """Puts what the thread is about just now on each record, whichever library it is from."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.trail = dict(trail.names())
+        return True
+
+
+class TextLines(logging.Formatter):
+    """For people. What the line is about stands in brackets, unless the message says it itself."""
+
+    def __init__(self) -> None:
+        super().__init__(LINE, datefmt=TIME)
+        self.converter = time.gmtime
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        said, about = record.message, getattr(record, "trail", {})
+        missing = [about[name] for name in TRAIL if name in about and about[name] not in said]
+        line = super().formatMessage(record)
+        return f"{line} [{' '.join(missing)}]" if missing else line
+
+
+class JsonLines(logging.Formatter):
+    """For programs: an object a line, in ASCII, whatever is in the message."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__(datefmt=TIME)
+        self.converter = time.gmtime
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": f"{self.formatTime(record, TIME)}.{int(record.msecs):03d}Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            "service": self._service,
+            "process": record.process,
+            "thread": record.threadName,
+            **dict.fromkeys(TRAIL),
+            **getattr(record, "trail", {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def start_logging(*, debug: bool, log_file: str = "", log_format: str = "text", service: str = "") -> None:
+    """Send the log of this process to `log_file`, or to standard error when it is empty. Times are UTC.
+
+    :param log_format: `text` or `json`. :param service: the name of the command, for JSON.
+    """
     handler: logging.Handler = WatchedFileHandler(log_file) if log_file else logging.StreamHandler(sys.stderr)
-    formatter = logging.Formatter(LINE, datefmt="%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
+    handler.setFormatter(JsonLines(service) if log_format == "json" else TextLines())
+    handler.addFilter(TrailFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if debug else logging.INFO)
+    logging.captureWarnings(True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.INFO if debug else logging.WARNING)
+
+
+def begin_logging(conf: cfg.ConfigOpts, binary: str) -> None:
+    """As the configuration of a daemon says."""
+    start_logging(debug=conf.debug, log_file=conf.log_file, log_format=conf.log_format, service=binary)
