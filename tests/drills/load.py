@@ -77,13 +77,15 @@ class Load:
         self.accepted = 0
         self.provider = self._provider()
         self.plans = [self._new_plan(f"small {number}") for number in range(PLANS)]
-        self.big = self._new_plan("big")
+        self._bigs: list[Path] = []
 
     # --- a round ---
 
     def begin_round(self) -> None:
         """Everything has ended: sources may change now."""
         self.operations = []
+        while self._bigs:
+            shutil.rmtree(self._bigs.pop())
         for plan in self.plans:
             self._change(plan)
 
@@ -117,10 +119,11 @@ class Load:
 
     def protect_big(self) -> Operation:
         """One that takes long enough to be met in the middle."""
-        data = self.big.source / "data"
-        data.write_bytes(self._chance.randbytes(BIG_BYTES))
-        self.big.tree = tree(self.big.source)
-        made = self.protect(self.big)
+        plan = self._new_plan(f"big {next(self._numbers)}")
+        (plan.source / "data").write_bytes(self._chance.randbytes(BIG_BYTES))
+        plan.tree = tree(plan.source)
+        self._bigs.append(plan.source)
+        made = self.protect(plan)
         assert made is not None, "a checkpoint was refused"
         return made
 

@@ -52,15 +52,23 @@ class Drill:
     def round(self, fault: Fault) -> tuple[int, Report]:
         """:returns: how many operations were accepted, and what the audit found."""
         self.load.begin_round()
-        before, site = self.load.accepted, self._scene.site
+        before = self.load.accepted
+        missed = self._inject(fault)
+        over_s = time.monotonic()
+        self._scene.site.heal()
+        accepted = self.load.accepted - before
+        report = self._auditor.audit(over_s=over_s)
+        report.say(*missed)
+        return accepted, report
+
+    def _inject(self, fault: Fault) -> list[str]:
+        """:returns: what did not happen that should have, while the fault was there."""
         try:
             with self.load.running(fault.load):
                 fault.inject(self._scene)
-        finally:
-            over_s = time.monotonic()
-            site.heal()
-        accepted = self.load.accepted - before
-        return accepted, self._auditor.audit(over_s=over_s)
+        except AssertionError as error:
+            return [str(error)]
+        return []
 
     def check_vault(self) -> list[str]:
         return self._auditor.check_vault()
