@@ -15,11 +15,13 @@ from protectd.cmd.foundation import Foundation
 from protectd.cmd.heartbeat import Heartbeat
 from protectd.common.errors import ConfigurationError
 from protectd.common.units import MIB
+from protectd.conf.metrics import port_of
 from protectd.domain.secrets import Secrets
 from protectd.domain.vaults import Vaults
+from protectd.engine.census import Census
 from protectd.engine.reconciler import Reconciler
 from protectd.engine.relay import Relay
-from protectd.engine.service import EngineService
+from protectd.engine.service import Chore, EngineService
 from protectd.model.models import Service
 from protectd.model.repositories.services import number_of
 from protectd.model.repositories.waiting import Limits
@@ -129,6 +131,7 @@ class Work(Foundation):
             host=self.host,
             options=self.task_options,
             stopping=self.stopping,
+            metrics=self.metrics,
             in_turn=True,
         )
 
@@ -215,11 +218,13 @@ class Work(Foundation):
 
     @cached_property
     def relay(self) -> Relay:
-        return Relay(self.database, self.clock, self.dispatcher, self.conf.engine.resend_grace_s)
+        grace_s = self.conf.engine.resend_grace_s
+        return Relay(self.database, self.clock, self.dispatcher, grace_s, self.metrics)
 
     @cached_property
     def reconciler(self) -> Reconciler:
-        return Reconciler(self.database, self.clock, self.operations, self.conf.service_down_time_s)
+        down_s = self.conf.service_down_time_s
+        return Reconciler(self.database, self.clock, self.operations, down_s, self.metrics)
 
     def fence_former_boot(self) -> None:
         """What a former boot was doing in this place is taken from it: that it is dead is certain."""
@@ -232,7 +237,10 @@ class Work(Foundation):
     def engine(self) -> EngineService:
         every_s = self.conf.engine.poll_interval_s
         pulse = self.pulse("the engine", every_s)
-        chores = [self.reconciler.run_once, self.relay.run_once, self.database.fold_log, pulse.beat]
+        chores: list[Chore] = [self.reconciler.run_once, self.relay.run_once, self.database.fold_log]
+        if port_of(self.conf, self.binary):
+            chores.append(Census(self.database, self.clock, self.metrics).run_once)
+        chores.append(pulse.beat)
         return EngineService(chores, every_s)
 
     @cached_property

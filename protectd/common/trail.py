@@ -29,6 +29,11 @@ def names() -> Mapping[str, str]:
     return _TRAIL.get()
 
 
+def follow(about: Mapping[str, str]) -> None:
+    """Let this thread be about it to its end: for those of a pool that is made for one piece of work."""
+    _TRAIL.set(about)
+
+
 def carried(function: Callable[[], T]) -> Callable[[], T]:
     """`function` with the names of now, for a thread, which begins without any. To be called once."""
     context = copy_context()

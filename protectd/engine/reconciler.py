@@ -9,6 +9,7 @@ from typing import Any
 
 from protectd.common.clock import Clock
 from protectd.common.errors import Cancelled
+from protectd.common.metrics import Metrics
 from protectd.model.models import Service, Task
 from protectd.model.unit_of_work import Database
 from protectd.tasks.base import BaseTask
@@ -34,12 +35,14 @@ class Reconciler:
         clock: Clock,
         operations: Mapping[str, Callable[[], BaseTask[Any]]],
         service_down_s: float = 60.0,
+        metrics: Metrics | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._operations = operations
         self._service_down = timedelta(seconds=service_down_s)
         self._silent: frozenset[str] = frozenset()
+        self._metrics = metrics or Metrics()
 
     @property
     def rules(self) -> Sequence[Rule]:
@@ -95,6 +98,7 @@ class Reconciler:
         with self._database.write() as uow:
             released = uow.tasks.release_expired(task, self._clock.now())
         if released:
+            self._metrics.task_handed_over(task.operation)
             LOG.warning("task %s: its worker %s was lost; it is handed over", task.id, task.lease_owner)
         return released
 

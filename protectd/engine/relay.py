@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from protectd.common.clock import Clock
+from protectd.common.metrics import Metrics
 from protectd.domain.submission import reference
 from protectd.model.unit_of_work import Database
 from protectd.queue.contract import TaskRef
@@ -25,12 +26,18 @@ class Relay:
     """
 
     def __init__(
-        self, database: Database, clock: Clock, dispatcher: Dispatcher, resend_grace_s: float = 60.0
+        self,
+        database: Database,
+        clock: Clock,
+        dispatcher: Dispatcher,
+        resend_grace_s: float = 60.0,
+        metrics: Metrics | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._dispatcher = dispatcher
         self._resend_grace_s = resend_grace_s
+        self._metrics = metrics or Metrics()
 
     def run_once(self) -> int:
         """:returns: how many tasks were announced, or tried to be."""
@@ -47,6 +54,7 @@ class Relay:
             refs = [reference(task) for task in tasks]
         if refs:
             LOG.info("%d tasks are announced again", len(refs))
+            self._metrics.tasks_resent(len(refs))
             self._give_back(self._dispatcher.announce(refs), now)
         return len(refs)
 

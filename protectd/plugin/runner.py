@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from protectd.common.errors import ProtectdError
 from protectd.common.progress import Progress
+from protectd.common.trail import follow, names
 from protectd.plugin.base import Operation, Resource
 from protectd.plugin.graph import Graph
 from protectd.plugin.merging import MergedProgress
@@ -31,7 +32,7 @@ def run(
     :returns: one outcome for each resource, children first. A failure of one is told here, not raised.
     :raises ProtectdError: whatever `progress.check` raised, after running hooks ended and were undone.
     """
-    with ThreadPoolExecutor(threads, thread_name_prefix="resource") as pool:
+    with ThreadPoolExecutor(threads, "resource", initializer=follow, initargs=(names(),)) as pool:
         return _Run(graph, start, MergedProgress(progress, graph.resources.keys()), pool).outcomes()
 
 

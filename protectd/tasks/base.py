@@ -7,6 +7,7 @@ from typing import Any
 
 from protectd.common.context import RequestContext
 from protectd.common.errors import ProtectdError, Unavailable
+from protectd.common.trail import trail
 from protectd.domain.submission import reference
 from protectd.model.models import Task
 from protectd.tasks.ending import Ending, end_state
@@ -62,6 +63,7 @@ class BaseTask(Ending[E]):
             if ended:
                 self._give_up(uow, run, error)
         if ended:
+            self._count_end(run, end_state(error))
             self._log(run, logging.ERROR, f"{self.failure_word}: {error}")
         return ended
 
@@ -99,7 +101,8 @@ class BaseTask(Ending[E]):
 
     def do(self, run: Run) -> None:
         """One attempt at a task that this process has claimed, to its end."""
-        with self.env.hands.holding(run.task_id):
+        about = {"request_id": run.context.request_id, "task_id": run.task_id, "operation": run.operation}
+        with trail(**about), self.env.hands.holding(run.task_id):
             self._log(run, logging.INFO, f"attempt {run.attempt} begins")
             with run.keeper:
                 self._run(run)
@@ -112,6 +115,7 @@ class BaseTask(Ending[E]):
             if error is not None:
                 self._conclude(run, error)
         except LeaseLost:
+            self.env.metrics.lease_lost(run.operation)
             self._log(run, logging.WARNING, "the lease is lost, nothing is written")
 
     def _attempt(self, run: Run) -> Exception | None:

@@ -59,6 +59,7 @@ class Ending(TaskHooks[E]):
             submission = Submission(uow, run.context, self.env.clock, submit_options(self.env.options))
             self.submit_follow_ons(submission, run)
         run.follow_ons = submission.submitted
+        self._count_end(run, TaskState.DONE)
         self._log(run, logging.INFO, self.success_word)
 
     def _fail(self, run: Run, error: Exception) -> None:
@@ -66,6 +67,7 @@ class Ending(TaskHooks[E]):
         with self.env.database.write() as uow:
             end(self.env, uow, run, end_state(error), self.failure_word, shown)
             self._give_up(uow, run, shown)
+        self._count_end(run, end_state(error))
         self._log(run, logging.ERROR, f"{self.failure_word}: {shown}", None if shown is error else error)
 
     def _give_up(self, uow: UnitOfWork, run: Run, error: ProtectdError) -> None:
@@ -78,11 +80,13 @@ class Ending(TaskHooks[E]):
     def _end_quietly(self, run: Run, error: Exception) -> None:
         with self.env.database.write() as uow:
             end(self.env, uow, run, TaskState.CANCELLED, None, visible(error, run.context.request_id))
+        self._count_end(run, TaskState.CANCELLED)
         self._log(run, logging.INFO, str(error))
 
     def _hand_back(self, run: Run, error: Exception) -> None:
         with self.env.database.write() as uow:
             give_back(self.env, uow, run, delay_s=0, count_attempt=False)
+        self.env.metrics.task_put_off(run.operation, "stop")
         self._log(run, logging.INFO, "handed back")
 
     def _wait(self, run: Run, error: Exception) -> None:
@@ -99,6 +103,7 @@ class Ending(TaskHooks[E]):
         shown = visible(error, run.context.request_id)
         with self.env.database.write() as uow:
             give_back(self.env, uow, run, delay_s=delay_s, count_attempt=count_attempt, error=shown)
+        self.env.metrics.task_put_off(run.operation, "retry" if count_attempt else "wait")
         self._log(run, logging.WARNING, f"again in {delay_s:.1f} s: {shown}")
 
     def _may_wait(self, run: Run) -> bool:
@@ -106,6 +111,9 @@ class Ending(TaskHooks[E]):
 
     def _waited_s(self, run: Run) -> float:
         return (self.env.clock.now() - run.first_begun_at).total_seconds()
+
+    def _count_end(self, run: Run, state: str) -> None:
+        self.env.metrics.task_ended(run.operation, state, self._waited_s(run))
 
     def _log(self, run: Run, level: int, event: str, cause: Exception | None = None) -> None:
         request_id, name = run.context.request_id, self.get_name()

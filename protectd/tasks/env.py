@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from protectd.common.clock import Clock
+from protectd.common.metrics import Metrics
 from protectd.common.progress import Progress
 from protectd.common.reports import PruneReport
 from protectd.domain.providers import Protectables, Provider, Providers
@@ -103,6 +104,7 @@ class TaskEnv:
     in_turn: bool = False
     service_id: int | None = None
     disabled: threading.Event = field(default_factory=threading.Event)
+    metrics: Metrics = field(default_factory=Metrics)
 
     @property
     def claimer(self) -> Claimer:

@@ -64,7 +64,11 @@ def _claim_this(env: TaskEnv, task_id: str) -> Run | None:
 def _claim(env: TaskEnv, take: Callable[[UnitOfWork], Task | None]) -> Run | None:
     with env.database.write() as uow:
         task = take(uow)
-        return None if task is None else Run.of(task, env)
+    if task is None:
+        return None
+    waited = env.clock.now() - (task.not_before or task.created_at)
+    env.metrics.task_claimed(task.operation, waited.total_seconds())
+    return Run.of(task, env)
 
 
 def give_back_unclaimed(env: TaskEnv) -> None:

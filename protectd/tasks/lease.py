@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from protectd.common.clock import Clock
 from protectd.common.errors import Cancelled, Unavailable
+from protectd.common.trail import carried
 from protectd.model.unit_of_work import Database
 from protectd.tasks.env import TaskOptions
 from protectd.tasks.errors import DeadlinePassed, LeaseLost
@@ -50,10 +51,12 @@ class LeaseKeeper:
         self._written: dict[str, Any] | None = None
         self._renewed_s = clock.monotonic()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"lease-{task_id[:8]}", daemon=True)
+        self._thread: threading.Thread | None = None
         self.lost = False
 
     def __enter__(self) -> Self:
+        name = f"lease-{self._task_id[:8]}"
+        self._thread = threading.Thread(target=carried(self._run), name=name, daemon=True)
         self._thread.start()
         return self
 
@@ -61,7 +64,8 @@ class LeaseKeeper:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def beat(self) -> None:
         """One look: write what is new, renew when it is time, take note of the answer."""

@@ -65,14 +65,23 @@ class Installation:
 
 @pytest.fixture
 def installation(tmp_path: Path, postgresql: str, bus: Bus) -> Iterator[Installation]:
+    made = make_installation(CONFIG, tmp_path, postgresql, bus)
+    try:
+        yield made
+    finally:
+        close(*made.daemons())
+
+
+def make_installation(text: str, tmp_path: Path, postgresql: str, bus: Bus) -> Installation:
+    """Nothing of it runs yet. :param text: the configuration, whose places are still to be filled in."""
     state, config, port = tmp_path / "state", tmp_path / "protectd.conf", free_port()
     state.mkdir(mode=0o700)
     config.touch(mode=0o600)
-    config.write_text(CONFIG.format(state=state, bus=bus, database=postgresql, port=port))
+    config.write_text(text.format(state=state, bus=bus, database=postgresql, port=port))
     options = ["--config-file", str(config)]
     for command in (["secrets", "create-master-key"], ["db", "upgrade"]):
         run_manage(*options, *command)
-    made = Installation(
+    return Installation(
         config,
         state,
         f"http://127.0.0.1:{port}",
@@ -80,10 +89,6 @@ def installation(tmp_path: Path, postgresql: str, bus: Bus) -> Iterator[Installa
         [Daemon("worker", options, tmp_path / f"worker{number}.log") for number in (1, 2)],
         Daemon("engine", options, tmp_path / "engine.log"),
     )
-    try:
-        yield made
-    finally:
-        close(*made.daemons())
 
 
 def run_manage(*arguments: str) -> str:

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from protectd.client.http import Client, RequestFailed
 from tests.fakes.daemons import Daemon, Standalone, free_port, healthy, manage, running, wait_for
 from tests.functional.test_commands import config, get, refused
+from tests.functional.test_end_to_end_standalone import fill
 
 PLANS = "/v1/{project_id}/plans"
 REQUESTS = "protectd_request_duration_seconds"
@@ -134,3 +135,21 @@ def test_without_a_port_nothing_listens(tmp_path: Path) -> None:
         daemon.wait()
         connections = psutil.Process(daemon.pid).net_connections("inet")
         assert len([each for each in connections if each.status == psutil.CONN_LISTEN]) == 1
+
+
+def test_a_task_is_seen_from_its_claim_to_its_end(tmp_path: Path) -> None:
+    port, file = free_port(), tmp_path / "protectd.conf"
+    file.write_text(f"[metrics]\nport = {port}\n[engine]\npoll_interval_s = 0.5\n")
+    daemon, metrics = Standalone(tmp_path / "state", "--config-file", str(file)), Metrics(port)
+    with running(daemon):
+        user, source = daemon.wait(), tmp_path / "source"
+        fill(source, files=2, size=1000)
+        user.protect(user.plan(source), daemon)
+        labels = {"operation": "protect"}
+        ended = "protectd_task_duration_seconds_count"
+        wait_for("the end", lambda: metrics.value(ended, outcome="done", **labels) == 1, 30, daemon)
+        assert metrics.value("protectd_task_claim_latency_seconds_count", **labels) == 1
+        assert metrics.value("protectd_tasks", state="waiting") == 0
+        assert metrics.value("process_resident_memory_bytes") > 0
+        assert metrics.value("protectd_database_connections_limit") > 0
+        assert user.project_id not in metrics.text()

@@ -6,9 +6,11 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, update
 
 from protectd.common.errors import NotFound
+from protectd.common.metrics import Backlog
+from protectd.model.base import UTCDateTime
 from protectd.model.models import Task
 from protectd.model.repositories.base import Page
 from protectd.model.repositories.filters import exact
@@ -91,6 +93,18 @@ class TaskRepository(TaskTurns):
             .values(sent_at=sent_at, sent_count=Task.sent_count + 1, updated_at=sent_at)
         )
         return swap(self.session, Task, task_id, statement)
+
+    def backlog(self, now: datetime) -> Backlog:
+        """How many tasks wait and run. One statement that reads no ended one."""
+        waits = and_(Task.state == TaskState.PENDING, is_due(now))
+        since = case((waits, func.coalesce(Task.not_before, Task.created_at)))
+        columns = (func.count(), func.count(since), func.min(since, type_=UTCDateTime()))
+        live = Task.state.in_((TaskState.PENDING, TaskState.RUNNING))
+        rows = self.session.execute(select(Task.state, *columns).where(live).group_by(Task.state))
+        found = {state: (total, due, oldest) for state, total, due, oldest in rows}
+        pending, due, oldest = found.get(TaskState.PENDING, (0, 0, None))
+        oldest_s = 0.0 if oldest is None else max(0.0, (now - oldest).total_seconds())
+        return Backlog(due, pending - due, found.get(TaskState.RUNNING, (0,))[0], oldest_s)
 
     def live(self, entity_type: str, entity_id: str) -> list[Task]:
         """Tasks of one entity that wait or run, oldest first."""
