@@ -16,6 +16,9 @@ class Answer:
     """
     :ivar body: JSON; None: nothing.
     :ivar again: makes the body anew, when the work was done before the answer left.
+    :ivar secret: it must not be kept for whoever repeats the request.
+    :ivar kept_as: id of the idempotency key that it is kept under.
+    :ivar replayed: the request was done before, and answered so.
     """
 
     body: Any
@@ -23,3 +26,6 @@ class Answer:
     location: str | None = None
     again: Render | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    secret: bool = False
+    kept_as: str | None = None
+    replayed: bool = False

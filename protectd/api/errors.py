@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protectd.common.errors import InvalidField, NotFound
+from protectd.common.errors import Conflict, InvalidField, NotFound, ProtectdError
 
 
 class NoSuchPath(NotFound):
@@ -23,3 +23,18 @@ class MalformedBody(InvalidField):
 
 class MalformedHeader(InvalidField):
     code = "header.malformed"
+
+
+class KeyReused(ProtectdError):
+    """Two requests that differ came with one key: one of them is a mistake of the sender's."""
+
+    status = 422
+    code = "idempotency_key.reused"
+    place = "Idempotency-Key"
+    message = "this key came with another body or query before"
+
+
+class AnswerNotKept(Conflict):
+    code = "idempotency_key.answer_not_kept"
+    place = "Idempotency-Key"
+    message = "the request with this key was done; its answer carried a secret and was not kept"

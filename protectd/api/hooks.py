@@ -1,4 +1,4 @@
-"""Where a request's transaction ends: commit and announce, or roll back and say why."""
+"""Where a request ends: its tasks are announced, or it is rolled back and told why."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from protectd.common.errors import ProtectdError
 CALL = "call"
 ANSWER = "answer"
 WAY_HEADER = "X-Protectd-Dispatch"
+REPLAYED_HEADER = "Idempotency-Replayed"
 
 
 class CallHook(PecanHook):  # type: ignore[misc]
@@ -62,7 +63,9 @@ def respond(answer: Answer, body: Any, way: str | None = None) -> Response:
         response.content_type = None
     else:
         response.body = orjson.dumps(body)
-    if way is not None:
+    if answer.replayed:
+        response.headers[REPLAYED_HEADER] = "true"
+    elif way is not None:
         response.headers[WAY_HEADER] = way
     if answer.location is not None:
         response.headers["Location"] = answer.location

@@ -75,8 +75,7 @@ class Lookup:
 
     def by_digest(self, digest: str) -> Identity | None:
         """Identity of the live token with this digest; an unknown, expired and revoked one look alike."""
-        with self._database.read() as uow:
-            token = uow.tokens.by_digest(digest)
+        token = self._database.ask(lambda uow: uow.tokens.by_digest(digest))
         if token is None or not hmac.compare_digest(token.digest.encode(), digest.encode()):
             return None
         if not is_live(token, self._clock.now()):

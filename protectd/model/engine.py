@@ -13,7 +13,7 @@ from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from protectd.common.errors import ConfigurationError
 from protectd.model.base import MYSQL_FAMILY
-from protectd.model.errors import DatabaseContended, DatabaseUnavailable
+from protectd.model.errors import ConnectionLost, DatabaseContended, DatabaseUnavailable
 from protectd.model.sqlite import BUSY_TIMEOUT_S, Writers
 
 POOL_RECYCLE_S = 1800
@@ -108,8 +108,14 @@ def _name_error(context: ExceptionContext) -> BaseException | None:
         return None  # the pool connects anew by itself
     if not (context.is_disconnect or _away(context)):
         return None
-    kind = DatabaseContended if _contended(context.original_exception) else DatabaseUnavailable
-    return kind(reason=_reason(context.original_exception))
+    return _kind(context)(reason=_reason(context.original_exception))
+
+
+def _kind(context: ExceptionContext) -> type[DatabaseUnavailable]:
+    if _contended(context.original_exception):
+        return DatabaseContended
+    in_use = context.connection is not None
+    return ConnectionLost if context.is_disconnect and in_use else DatabaseUnavailable
 
 
 def _contended(error: BaseException) -> bool:

@@ -17,3 +17,17 @@ class DatabaseContended(DatabaseUnavailable):
     anew, it may come through."""
 
     code = "database.contended"
+
+
+class ConnectionLost(DatabaseUnavailable):
+    """A connection that was in use is gone. The database itself may be well: a fresh connection tells."""
+
+    code = "database.connection_lost"
+
+
+class OutcomeUnknown(DatabaseUnavailable):
+    """The connection was lost at the commit, and there is none to look by: the change may have been made or
+    not."""
+
+    code = "database.outcome_unknown"
+    message = "the database went away while the change was kept, so it may be there or not: {reason}"

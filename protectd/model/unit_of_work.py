@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import event
 from sqlalchemy.orm import Session, sessionmaker
 
+from protectd.model import witness
 from protectd.model.engine import make_engine
+from protectd.model.errors import ConnectionLost
 from protectd.model.repositories.checkpoints import CheckpointRepository
+from protectd.model.repositories.idempotency_keys import IdempotencyKeyRepository
 from protectd.model.repositories.instances import InstanceRepository
 from protectd.model.repositories.plans import PlanRepository
 from protectd.model.repositories.restores import RestoreRepository
@@ -21,6 +24,9 @@ from protectd.model.repositories.tokens import TokenRepository
 from protectd.model.repositories.vaults import VaultRepository
 from protectd.model.repositories.verifications import VerificationRepository
 from protectd.model.sqlite import WRITES, fold_log
+from protectd.model.witness import WITNESS, Witness
+
+T = TypeVar("T")
 
 
 class UnitOfWork:
@@ -41,6 +47,12 @@ class UnitOfWork:
         self.secrets = SecretRepository(session)
         self.vaults = VaultRepository(session)
         self.services = ServiceRepository(session)
+        self.idempotency_keys = IdempotencyKeyRepository(session)
+
+    @property
+    def witness(self) -> Witness | None:
+        """A row that is there from the commit on, and only then. None: nothing that was flushed is fit."""
+        return self.session.info.get(WITNESS)
 
     def flush(self) -> None:
         """Send pending changes, so that the database checks them now."""
@@ -73,6 +85,7 @@ class Database:
         self._writers = sessionmaker(writing, expire_on_commit=False)
         self._readers = sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
         event.listen(self._readers, "before_flush", _refuse)
+        event.listen(self._writers, "after_flush", witness.note)
 
     def __repr__(self) -> str:
         return f"Database({self.engine.url.render_as_string(hide_password=True)!r})"
@@ -89,6 +102,15 @@ class Database:
             yield uow
         finally:
             uow.close()
+
+    def ask(self, question: Callable[[UnitOfWork], T]) -> T:
+        """Read, and read anew over a fresh connection when the one that was used is lost."""
+        try:
+            with self.read() as uow:
+                return question(uow)
+        except ConnectionLost:
+            with self.read() as uow:
+                return question(uow)
 
     @contextmanager
     def write(self) -> Iterator[UnitOfWork]:

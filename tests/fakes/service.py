@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import webtest
@@ -161,6 +163,19 @@ class Service:
         (path / "below").mkdir()
         (path / "below" / "two.txt").write_text("two\n")
         return path
+
+
+def together(service: Service, client: Client, asks: Sequence[Callable[[Client], Any]]) -> list[Any]:
+    """Each in a thread of its own, all let go at once."""
+    barrier = Barrier(len(asks))
+
+    def run(ask: Callable[[Client], Any]) -> Any:
+        own = Client(webtest.TestApp(service.app.app), client.token, client.project_id)
+        barrier.wait()
+        return ask(own)
+
+    with ThreadPoolExecutor(len(asks)) as pool:
+        return list(pool.map(run, asks))
 
 
 @contextmanager

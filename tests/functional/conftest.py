@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,14 @@ def direct(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Tasks are done when the answer comes."""
     with running(tmp_path_factory.mktemp("direct"), mode="direct") as made:
         yield made
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
+    """Tasks wait. On each kind of database in turn, an own one for each test."""
+    database = None if request.param == "sqlite" else request.getfixturevalue(request.param)
+    with running(tmp_path, database=database) as service:
+        yield service
 
 
 @pytest.fixture

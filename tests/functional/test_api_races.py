@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from threading import Barrier
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import webtest
 from sqlalchemy import event
 
 from protectd.model.errors import DatabaseContended
-from tests.fakes.service import Client, Service, run_body, running
+from tests.fakes.service import Client, Service, run_body, together
 
 ROUNDS = 4
 AT_ONCE = 6
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
-    database = None if request.param == "sqlite" else request.getfixturevalue(request.param)
-    with running(tmp_path, database=database) as service:
-        yield service
-
-
-def together(service: Service, client: Client, asks: Sequence[Callable[[Client], Any]]) -> list[Any]:
-    """Each in a thread of its own, all let go at once."""
-    barrier = Barrier(len(asks))
-
-    def run(ask: Callable[[Client], Any]) -> Any:
-        own = Client(webtest.TestApp(service.app.app), client.token, client.project_id)
-        barrier.wait()
-        return ask(own)
-
-    with ThreadPoolExecutor(len(asks)) as pool:
-        return list(pool.map(run, asks))
 
 
 def test_a_directory_registered_by_many_at_once_is_one_instance(shared: Service) -> None:

@@ -45,7 +45,14 @@ FIELDS = (
 )
 INNER = st.dictionaries(st.sampled_from(FIELDS) | TEXT, JSON, max_size=6)
 BODY = JSON | st.dictionaries(st.sampled_from(KEYS), INNER, max_size=2)
-HEADERS = ("HTTP_HOST", "HTTP_ACCEPT", "HTTP_X_FORWARDED_FOR", "CONTENT_TYPE", "HTTP_X_AUTH_TOKEN")
+HEADERS = (
+    "HTTP_HOST",
+    "HTTP_ACCEPT",
+    "HTTP_X_FORWARDED_FOR",
+    "CONTENT_TYPE",
+    "HTTP_X_AUTH_TOKEN",
+    "HTTP_IDEMPOTENCY_KEY",
+)
 QUERY_NAMES = (
     "limit",
     "offset",

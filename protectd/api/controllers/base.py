@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import pecan
@@ -12,6 +12,7 @@ from protectd.api.bodies import JSON
 from protectd.api.call import Call
 from protectd.api.errors import NoSuchPath
 from protectd.api.hooks import ANSWER, CALL
+from protectd.api.idempotency import once
 from protectd.common.errors import MethodNotAllowed
 
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -40,7 +41,12 @@ class Controller:
         handler = getattr(self, f"on_{call.verb.lower()}", None)
         if call.verb not in VERBS or handler is None:
             return self._options(call)
-        return call.insist(lambda: handler(call))
+        return call.carry_out(lambda: self._once(call, handler))
+
+    def _once(self, call: Call, handler: Callable[[Call], Answer]) -> Answer:
+        if call.verb != "POST":
+            return handler(call)
+        return once(call, lambda: handler(call))
 
     def _options(self, call: Call) -> Answer:
         verbs = [*self.verbs(), "OPTIONS"] + (["HEAD"] if "GET" in self.verbs() else [])

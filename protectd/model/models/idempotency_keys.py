@@ -14,7 +14,8 @@ from protectd.model.base import LENGTH_WORD, TABLE_OPTIONS, Base, FreeText, Json
 class IdempotencyKey(Base):
     """
     :ivar id: SHA-256 over project, user, route and the sender's key, in hex.
-    :ivar body_digest: SHA-256 of the body, in hex: another body under one key is another request.
+    :ivar body_digest: HMAC-SHA-256 of query and body by the sender's key, in hex: another body under one key
+        is another request.
     :ivar status: of the answer; None: it carried a secret and is not kept.
     """
 
