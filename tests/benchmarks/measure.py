@@ -47,14 +47,20 @@ def _sample(cost: Cost, stop: threading.Event, with_self: bool) -> None:
 
 
 def _processes(with_self: bool) -> list[int]:
-    found = [os.getpid()]
+    found = below(os.getpid())
+    return found if with_self else found[1:]
+
+
+def below(pid: int) -> list[int]:
+    """A process and all that came of it and live."""
+    found = [pid]
     for pid in found:
         for children in Path(f"/proc/{pid}/task").glob("*/children"):
             try:
                 found += map(int, children.read_text().split())
             except OSError:
                 continue
-    return found if with_self else found[1:]
+    return found
 
 
 def _pss(pid: int) -> int:
@@ -68,10 +74,10 @@ def _pss(pid: int) -> int:
 def _cpu(with_self: bool) -> float:
     """Of the living, and of children of this process that have ended."""
     ended = os.times()
-    return ended.children_user + ended.children_system + sum(map(_cpu_of, _processes(with_self)))
+    return ended.children_user + ended.children_system + sum(map(cpu_of, _processes(with_self)))
 
 
-def _cpu_of(pid: int) -> float:
+def cpu_of(pid: int) -> float:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

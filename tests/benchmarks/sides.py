@@ -12,6 +12,7 @@ from sqlalchemy import BindParameter, bindparam, create_engine, text
 from sqlalchemy.pool import NullPool
 
 from tests.benchmarks.load import Request
+from tests.benchmarks.measure import below, cpu_of
 from tests.fakes.daemons import Daemon, close
 
 LOOK_S = 0.02
@@ -84,6 +85,11 @@ class Side:
         finally:
             close(*self._front, *self._workers)
             self._front, self._workers = [], []
+
+    def cpu_s(self) -> float:
+        """That all its living processes have used."""
+        daemons = [*self._front, *self._workers]
+        return sum(cpu_of(pid) for daemon in daemons if daemon.alive() for pid in below(daemon.pid))
 
     def start(self) -> None:
         """All but the workers; returns when it answers."""

@@ -7,7 +7,8 @@ side is one API of two processes and one worker (protectd: an engine too), start
 it; sides take turns, and figures are medians over rounds. An operation counts from its POST to the row that
 says it is over. Nobody has to log in on either side.
 
-    throughput  operations from several connections, accepted and finished
+    throughput  operations from several connections, accepted and finished; and the CPU time that a side's own
+                processes, not its servers, take for each
     latency     one operation at a time on an idle system: from the answer to the POST until its row, looked
                 at every 2 ms, says it is over
     drain       operations that wait when the worker starts
@@ -39,7 +40,7 @@ def case_throughput(sides: Sides, arguments: argparse.Namespace) -> None:
         arguments.rounds,
         lambda side: throughput(side, arguments.count, arguments.connections),
     )
-    for name in ("finished/s", "accepted/s", "POST p50 ms", "POST p99 ms"):
+    for name in ("finished/s", "CPU ms each", "accepted/s", "POST p50 ms", "POST p99 ms"):
         table.ratio(name, ours.name, theirs.name)
 
 

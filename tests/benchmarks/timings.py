@@ -17,10 +17,12 @@ Figures = dict[str, float]
 
 
 def throughput(side: Side, count: int, connections: int) -> Figures:
+    before_s = side.cpu_s()
     sent = send(side.endpoint, side.requests(), count, connections)
     over_s = side.watch.until_over()
     return {
         "finished/s": count / (over_s - sent.began_s),
+        "CPU ms each": (side.cpu_s() - before_s) / count * 1000,
         "accepted/s": sent.per_second,
         "POST p50 ms": median(sent.took_ms),
         "POST p99 ms": p99(sent.took_ms),
