@@ -11,7 +11,11 @@ from protectd.api.controllers.lists import listed
 from protectd.api.links import path_id
 from protectd.api.policies import operation_logs as policies
 from protectd.api.views import operation_logs as views
+from protectd.domain import operations
+from protectd.model.models import Task
 from protectd.model.repositories.tasks import TaskRepository
+
+KEY = "operation_log"
 
 FILTERS = (
     "checkpoint_id",
@@ -50,6 +54,21 @@ class OperationLogController(Controller):
         self.operation_log_id = operation_log_id
 
     def on_get(self, call: Call) -> Answer:
-        task = call.uow.tasks.get_logged(path_id(self.operation_log_id, "operation_log_id"), call.scope)
+        task = self._task(call)
         call.can(policies.GET, task)
-        return Answer({"operation_log": views.detail(task)})
+        return Answer({KEY: views.detail(task)})
+
+    def on_delete(self, call: Call) -> Answer:
+        """Ask it to end: 202, or 409 when it has."""
+        task = self._task(call)
+        call.can(policies.CANCEL, task)
+        operations.cancel(call.uow, task, call.runtime.clock.now())
+        return cancelled(call, task)
+
+    def _task(self, call: Call) -> Task:
+        return call.uow.tasks.get_logged(path_id(self.operation_log_id, "operation_log_id"), call.scope)
+
+
+def cancelled(call: Call, task: Task) -> Answer:
+    """It was asked to end; where to see that it has."""
+    return Answer({KEY: views.detail(task)}, status=202, location=call.location("operation_logs", task.id))

@@ -1,4 +1,4 @@
-"""Restores: start, list, show."""
+"""Restores: start, list, show, cancel."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from protectd.api.answers import Answer
 from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
 from protectd.api.controllers.lists import listed
+from protectd.api.controllers.operation_logs import cancelled
 from protectd.api.links import path_id
 from protectd.api.policies import restores as policies
 from protectd.api.schemas import restores as schemas
 from protectd.api.views import restores as views
 from protectd.common.ids import canonical_id
-from protectd.domain import checkpoints, restores
+from protectd.domain import checkpoints, operations, restores
+from protectd.model.models import Restore
 from protectd.model.repositories.restores import RestoreRepository
 from protectd.model.unit_of_work import UnitOfWork
 
@@ -67,10 +69,18 @@ class RestoreController(Controller):
 
     def on_get(self, call: Call) -> Answer:
         """With its progress and what went wrong."""
-        restore_id = path_id(self.restore_id, "restore_id")
-        restore = call.uow.restores.get(restore_id, call.scope)
+        restore = self._restore(call)
         call.can(policies.GET, restore)
         return Answer(shown(call.uow, restore.id))
+
+    def on_delete(self, call: Call) -> Answer:
+        """Ask it to end: 202 and where to see that it has, or 409 when it is too late. It stays listed."""
+        restore = self._restore(call)
+        call.can(policies.CANCEL, restore)
+        return cancelled(call, operations.cancel_run(call.uow, restore, call.runtime.clock.now()))
+
+    def _restore(self, call: Call) -> Restore:
+        return call.uow.restores.get(path_id(self.restore_id, "restore_id"), call.scope)
 
 
 def shown(uow: UnitOfWork, restore_id: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Verifications: start, list, show."""
+"""Verifications: start, list, show, cancel."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from protectd.api.answers import Answer
 from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
 from protectd.api.controllers.lists import listed
+from protectd.api.controllers.operation_logs import cancelled
 from protectd.api.links import path_id
 from protectd.api.policies import verifications as policies
 from protectd.api.schemas import verifications as schemas
 from protectd.api.views import verifications as views
 from protectd.common.ids import canonical_id
-from protectd.domain import checkpoints, parameters, verifications
+from protectd.domain import checkpoints, operations, parameters, verifications
+from protectd.model.models import Verification
 from protectd.model.repositories.verifications import VerificationRepository
 from protectd.model.unit_of_work import UnitOfWork
 
@@ -67,11 +69,18 @@ class VerificationController(Controller):
 
     def on_get(self, call: Call) -> Answer:
         """With its progress and what went wrong."""
-        verification = call.uow.verifications.get(
-            path_id(self.verification_id, "verification_id"), call.scope
-        )
+        verification = self._verification(call)
         call.can(policies.GET, verification)
         return Answer(shown(call.uow, verification.id))
+
+    def on_delete(self, call: Call) -> Answer:
+        """Ask it to end: 202 and where to see that it has, or 409 when it is too late. It stays listed."""
+        verification = self._verification(call)
+        call.can(policies.CANCEL, verification)
+        return cancelled(call, operations.cancel_run(call.uow, verification, call.runtime.clock.now()))
+
+    def _verification(self, call: Call) -> Verification:
+        return call.uow.verifications.get(path_id(self.verification_id, "verification_id"), call.scope)
 
 
 def shown(uow: UnitOfWork, verification_id: str) -> dict[str, Any]:

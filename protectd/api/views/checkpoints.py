@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from protectd.api.views.common import error, moment, progress
+from protectd.api.views.common import error, moment, progress, simulated
 from protectd.model.models import Checkpoint, CheckpointResource, Task
 
 
@@ -45,6 +45,7 @@ def detail(checkpoint: Checkpoint, task: Task | None) -> dict[str, Any]:
             for resource in checkpoint.resources
             for issue in resource.issues
         ],
+        **simulated(task),
     }
 
 

@@ -27,6 +27,11 @@ def error(entity: Failable) -> dict[str, Any] | None:
     return {"code": entity.error_code, "message": entity.error_message}
 
 
+def simulated(task: Any) -> dict[str, Any]:
+    """Said only where it is so: the newest task of an entity ended without touching anything."""
+    return {"simulated": True} if task is not None and task.simulated else {}
+
+
 def progress(task: Any) -> dict[str, Any] | None:
     """Where the newest task of an entity is. None: there is no task."""
     if task is None:

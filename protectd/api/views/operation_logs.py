@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from protectd.api.views.common import moment
+from protectd.api.views.common import moment, progress, simulated
 from protectd.model.models import Task
 from protectd.model.repositories.logged import logged_status
+from protectd.model.states import TaskState
 
 
 def detail(task: Task) -> dict[str, Any]:
@@ -26,7 +27,11 @@ def detail(task: Task) -> dict[str, Any]:
         "error_code": task.error_code,
         "extra_info": None,
         "attempts": task.attempts,
+        "next_attempt_at": moment(task.not_before) if task.state == TaskState.PENDING else None,
+        "cancel_requested_at": moment(task.cancel_requested_at),
+        "progress": progress(task),
         "project_id": task.project_id,
         "created_at": moment(task.created_at),
         "updated_at": moment(task.updated_at),
+        **simulated(task),
     }

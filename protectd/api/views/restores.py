@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from protectd.api.views import runs
-from protectd.api.views.common import progress
+from protectd.api.views.common import progress, simulated
 from protectd.model.models import Restore, Task
 
 
@@ -20,4 +20,4 @@ def brief(restore: Restore) -> dict[str, Any]:
 
 
 def detail(restore: Restore, task: Task | None) -> dict[str, Any]:
-    return brief(restore) | {"progress": progress(task), "warnings": restore.issues}
+    return brief(restore) | {"progress": progress(task), "warnings": restore.issues, **simulated(task)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from protectd.api.views import runs
-from protectd.api.views.common import progress
+from protectd.api.views.common import progress, simulated
 from protectd.model.models import Task, Verification
 
 
@@ -23,4 +23,5 @@ def detail(verification: Verification, task: Task | None) -> dict[str, Any]:
         "progress": progress(task),
         "errors": verification.errors,
         "warnings": verification.issues,
+        **simulated(task),
     }

@@ -124,13 +124,6 @@ class TaskRepository(TaskTurns):
         )
         return {task.entity_id: task for task in found}
 
-    def newest(self, entity_type: str, entity_id: str) -> Task:
-        """:raises TaskNotFound: the entity has none."""
-        found = self.of_entities(entity_type, [entity_id]).get(entity_id)
-        if found is None:
-            raise TaskNotFound(id=entity_id)
-        return found
-
     def history(
         self, page: Page, project_id: str | None = None, filters: Mapping[str, Any] | None = None
     ) -> list[Task]:
