@@ -23,6 +23,7 @@ from protectd.common.metrics import Metrics
 from protectd.conf.places import shipped
 from protectd.domain.providers import Protectables, Providers, load_protectables, load_providers
 from protectd.model import migrate
+from protectd.model.clock import DatabaseClock
 from protectd.model.unit_of_work import Database
 from protectd.plugin.loader import AUTH, BANKS, HANDLERS, PROTECTABLES, PROTECTIONS, SECRET_STORES, Loader
 
@@ -50,7 +51,7 @@ class Foundation:
     ) -> None:
         self.conf = conf
         self.binary = binary
-        self.clock: Clock = clock or SystemClock()
+        self.clock: Clock = clock or DatabaseClock(SystemClock())
         self.stopping = threading.Event()
         self._in_process = in_process
         self._closers: list[Callable[[], object]] = []
@@ -112,6 +113,12 @@ class Foundation:
         watch_pool(database, self.metrics)
         return database
 
+    def learn_time(self) -> None:
+        """From here on, this process goes by the database's clock."""
+        if isinstance(self.clock, DatabaseClock):
+            with self.database.read() as uow:
+                self.clock.learn(uow.session)
+
     def check_schema(self) -> None:
         """:raises ConfigurationError: the tables are not those of this version."""
         scripts = ScriptDirectory(str(migrate.script_directory()))
@@ -119,6 +126,7 @@ class Foundation:
         if found != wanted:
             reason = f"its schema is at {found or 'nothing'}, not {wanted}; run protectd-manage db upgrade"
             raise ConfigurationError(where="database", reason=reason)
+        self.learn_time()
 
     @cached_property
     def loader(self) -> Loader:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from protectd.cmd.systemd import Pulse
 from protectd.common.clock import Clock
 from protectd.common.errors import Unavailable
+from protectd.model.clock import DatabaseClock
 from protectd.model.models import Service
 from protectd.model.unit_of_work import Database
 
@@ -56,6 +57,8 @@ class Heartbeat:
         """One report; makes the row at the first, and again when an operator removed it."""
         host, binary, topic = self._name
         with self._database.write() as uow:
+            if isinstance(self._clock, DatabaseClock):
+                self._clock.learn(uow.session)
             service = uow.services.register(host, binary, topic, version=self._version)
             uow.services.heartbeat(service.id, self._clock.now())
         self._on_beat(service)

@@ -224,7 +224,8 @@ class Work(Foundation):
     @cached_property
     def reconciler(self) -> Reconciler:
         down_s = self.conf.service_down_time_s
-        return Reconciler(self.database, self.clock, self.operations, down_s, self.metrics)
+        lease_s = self.conf.tasks.lease_s
+        return Reconciler(self.database, self.clock, self.operations, lease_s, down_s, self.metrics)
 
     def fence_former_boot(self) -> None:
         """What a former boot was doing in this place is taken from it: that it is dead is certain."""

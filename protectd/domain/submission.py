@@ -58,7 +58,7 @@ class Submission:
         uow: UnitOfWork,
         context: RequestContext,
         clock: Clock,
-        options: SubmitOptions = SubmitOptions(),  # noqa: B008 - it cannot be changed
+        options: SubmitOptions = SubmitOptions(),
     ) -> None:
         self._uow = uow
         self._context = context

@@ -11,6 +11,7 @@ from protectd.common.clock import Clock
 from protectd.common.errors import Cancelled
 from protectd.common.metrics import Metrics
 from protectd.model.models import Service, Task
+from protectd.model.repositories.leases import Lease
 from protectd.model.unit_of_work import Database
 from protectd.tasks.base import BaseTask
 from protectd.tasks.errors import DeadlinePassed, TaskLost
@@ -34,12 +35,15 @@ class Reconciler:
         database: Database,
         clock: Clock,
         operations: Mapping[str, Callable[[], BaseTask[Any]]],
+        lease_s: float = 60.0,
         service_down_s: float = 60.0,
         metrics: Metrics | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._operations = operations
+        self._lease_s = lease_s
+        self._watched: dict[Lease, float] = {}
         self._service_down = timedelta(seconds=service_down_s)
         self._silent: frozenset[str] = frozenset()
         self._metrics = metrics or Metrics()
@@ -60,10 +64,30 @@ class Reconciler:
     # --- the rules ---
 
     def lost(self) -> int:
-        """A lease has run out: its task is handed over, or given up when it was begun as often as may be."""
+        """A lease was not renewed for as long as it lasts: its task is handed over, or given up when it was
+        begun as often as may be.
+
+        How long is told by this process's own monotonic clock, from the first look at a lease as it is: no
+        moment that another has written is compared with the time here.
+        """
         with self._database.read() as uow:
-            expired = uow.tasks.expired(self._clock.now(), BATCH)
-        return sum(self._hand_over(task) for task in expired)
+            leases = uow.tasks.leases()
+        gone = self._unchanged(leases)[:BATCH]
+        if not gone:
+            return 0
+        with self._database.write() as uow:
+            tasks = uow.tasks.held(gone)
+        return sum(self._hand_over(task) for task in tasks)
+
+    def _unchanged(self, leases: Sequence[Lease]) -> list[Lease]:
+        """Those that were seen for a whole lease, and those whose holder is known to be dead."""
+        now_s = self._clock.monotonic()
+        self._watched = {lease: self._watched.get(lease, now_s) for lease in leases}
+        return [
+            lease
+            for lease, since_s in self._watched.items()
+            if lease.expires_at is None or now_s - since_s >= self._lease_s
+        ]
 
     def cancelled(self) -> int:
         """A task waits that was asked to end."""
@@ -96,7 +120,7 @@ class Reconciler:
         if task.attempts >= task.max_attempts:
             return self._end(task, TaskLost(attempts=task.attempts))
         with self._database.write() as uow:
-            released = uow.tasks.release_expired(task, self._clock.now())
+            released = uow.tasks.release_lost(task, self._clock.now())
         if released:
             self._metrics.task_handed_over(task.operation)
             LOG.warning("task %s: its worker %s was lost; it is handed over", task.id, task.lease_owner)

@@ -18,6 +18,11 @@ from protectd.model.sqlite import BUSY_TIMEOUT_S, Writers
 
 POOL_RECYCLE_S = 1800
 CONNECT_TIMEOUT_S = 10
+HOLD_S = 30
+"""A process that is frozen in the middle of a transaction must not hold up all others for as long as it
+sleeps: the server ends the transaction, and no statement waits longer for a row."""
+
+_POSTGRESQL_LIMITS = f"-c idle_in_transaction_session_timeout={HOLD_S}s -c lock_timeout={HOLD_S}s"
 
 _OPTION = "database.connection"
 
@@ -86,7 +91,7 @@ def _connect_args(url: URL) -> dict[str, Any]:
         return {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
     if backend in MYSQL_FAMILY:
         return {"charset": "utf8mb4", "connect_timeout": CONNECT_TIMEOUT_S}
-    return {"connect_timeout": CONNECT_TIMEOUT_S}
+    return {"connect_timeout": CONNECT_TIMEOUT_S, "options": _POSTGRESQL_LIMITS}
 
 
 def _listen(engine: Engine) -> None:
@@ -101,6 +106,9 @@ def _set_up_mysql(connection: Any, record: object) -> None:
     """A value that does not fit is an error, never cut."""
     with connection.cursor() as cursor:
         cursor.execute("SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
+        cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {HOLD_S}")
+        if "mariadb" in str(connection.get_server_info()).lower():  # MySQL knows nothing of the kind
+            cursor.execute(f"SET SESSION idle_transaction_timeout = {HOLD_S}")
 
 
 def _name_error(context: ExceptionContext) -> BaseException | None:

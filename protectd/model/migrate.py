@@ -132,6 +132,7 @@ def _check_keys(connection: Connection) -> None:
 def _wait_for_others(connection: Connection) -> None:
     """SQLite's write transaction is such a lock already. These end with their transaction or connection."""
     if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
     elif connection.dialect.name in MYSQL_FAMILY:
         values = {"name": _LOCK_NAME, "wait_s": _LOCK_WAIT_S}

@@ -355,6 +355,9 @@ class HookContext:
 
 @dataclass
 class ProtectContext(HookContext):
+    attempt: str = ""
+    """Names this run among those for one checkpoint: a tag of what it saves, so that it can be found."""
+
     previous_snapshot_id: str | None = None
     """Snapshot of the same resource in the newest earlier checkpoint of the plan."""
 

@@ -117,6 +117,7 @@ class BaseTask(Ending[E]):
         except LeaseLost:
             self.env.metrics.lease_lost(run.operation)
             self._log(run, logging.WARNING, "the lease is lost, nothing is written")
+            self.handle_lost(run)
 
     def _attempt(self, run: Run) -> Exception | None:
         """Begin, work, write the good end; or the error that came between."""

@@ -63,5 +63,8 @@ class TaskHooks(ABC, Generic[E]):
         """Move the entity to its bad end, with code and reason, in the transaction that ends the task. Also
         called for a task whose worker vanished: `run.facts` may be None."""
 
+    def handle_lost(self, run: Run) -> None:
+        """Take away what only this attempt has made: another has the task. Nothing else may be touched."""
+
     def submit_follow_ons(self, submission: Submission, run: Run) -> None:
         """Add tasks that come after this one, in the transaction that ends it well."""

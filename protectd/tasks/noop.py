@@ -32,6 +32,9 @@ class Simulation:
     def handle_processing(self, run: Run) -> None:
         run.progress.check()
 
+    def handle_lost(self, run: Run) -> None:
+        """There is nothing to take away."""
+
 
 class SimulatedProtect(Simulation, ProtectCheckpoint):
     def handle_success(self, uow: UnitOfWork, checkpoint: Checkpoint, run: Run) -> None:

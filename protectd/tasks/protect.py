@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -29,7 +30,9 @@ from protectd.tasks.env import OpenVault
 from protectd.tasks.errors import EntityNotReady
 from protectd.tasks.run import Run
 from protectd.tasks.saving import add_dependent, is_partial, keep, reports_of, sums
-from protectd.tasks.snapshots import forget_checkpoint
+from protectd.tasks.snapshots import forget_attempt, forget_checkpoint
+
+LOG = logging.getLogger(__name__)
 
 UNFINISHED = (ResourceStatus.PENDING, ResourceStatus.PROTECTING)
 
@@ -129,6 +132,15 @@ class ProtectCheckpoint(BaseTask[Checkpoint]):
                 error_message=str(error),
             )
 
+    def handle_lost(self, run: Run) -> None:
+        """What was stored before it was noticed that another has the task is this run's to take away."""
+        with self.env.database.read() as uow:
+            checkpoint = uow.checkpoints.find(run.entity_id, include_deleted=True)
+            keep = [row.snapshot_id for row in checkpoint.resources if row.snapshot_id] if checkpoint else []
+        with self.env.vaults.session(provider_of(self.env, run), run.context.project_id) as vault:
+            forgotten = forget_attempt(vault, run.attempt_id, keep=keep)
+        LOG.info("task %s: %d snapshots of a lost attempt are taken away", run.task_id, forgotten)
+
     def _start(self, uow: UnitOfWork, checkpoint: Checkpoint) -> bool:
         if checkpoint.status != CheckpointStatus.PENDING:
             return False
@@ -155,6 +167,7 @@ class ProtectCheckpoint(BaseTask[Checkpoint]):
             progress=progress,
             vault=vault,
             checkpoint_id=run.entity_id,
+            attempt=run.attempt_id,
             previous_snapshot_id=facts.previous.get(resource.key),
         )
         return Job(protection_of(provider, resource).protect(context), context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
@@ -15,6 +16,8 @@ from protectd.tasks.env import TaskEnv
 from protectd.tasks.lease import LeaseKeeper
 from protectd.tasks.marks import TaskMarks
 from protectd.tasks.progress import TaskProgress
+
+_ATTEMPTS = uuid.UUID("0d3e5c0f-1d7e-4b57-9a38-5d5b7a4d8c21")
 
 
 @dataclass
@@ -38,6 +41,11 @@ class Run:
     marks: TaskMarks
     facts: Any = None
     follow_ons: list[TaskRef] = field(default_factory=list)
+
+    @property
+    def attempt_id(self) -> str:
+        """Names this attempt without telling the token."""
+        return str(uuid.uuid5(_ATTEMPTS, self.token))
 
     @classmethod
     def of(cls, task: Task, env: TaskEnv) -> Self:

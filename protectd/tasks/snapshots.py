@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from protectd.tasks.env import OpenVault
-from protectd.vault.tags import CHECKPOINT_TAG
+from protectd.vault.tags import ATTEMPT_TAG, CHECKPOINT_TAG
 
 
 def forget_checkpoint(
@@ -19,6 +19,15 @@ def forget_checkpoint(
     tag = CHECKPOINT_TAG + checkpoint_id
     meant = {each.id for each in vault.snapshots() if tag in each.tags} | set(also)
     ids = sorted(meant.difference(keep))
+    if ids:
+        vault.forget(ids)
+    return len(ids)
+
+
+def forget_attempt(vault: OpenVault, attempt: str, *, keep: Collection[str]) -> int:
+    """Forget what one run has saved, save for `keep`. Safe to repeat. :returns: how many snapshots."""
+    tag = ATTEMPT_TAG + attempt
+    ids = sorted({each.id for each in vault.snapshots() if tag in each.tags}.difference(keep))
     if ids:
         vault.forget(ids)
     return len(ids)

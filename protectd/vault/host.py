@@ -1,7 +1,7 @@
 """A child process of the engine: runs one role after the other, started by exec, kept warm.
 
-`python -m protectd.vault.host <parent> <descriptor> [<held>]`: roles come pickled over the socket; secrets are
-part of them, so they are in no argument, file or environment.
+`python -m protectd.vault.host <parent> <descriptor> [<held>]`: roles come pickled over the socket; secrets
+are part of them, so they are in no argument, file or environment.
 """
 
 from __future__ import annotations

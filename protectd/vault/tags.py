@@ -6,6 +6,7 @@ from protectd.vault.snapshot import Snapshot
 
 CHECKPOINT_TAG = "protectd:checkpoint="
 RESOURCE_TAG = "protectd:resource="
+ATTEMPT_TAG = "protectd:attempt="
 
 
 def checkpoint_of(snapshot: Snapshot) -> str | None:

@@ -54,6 +54,9 @@ class Scripted(ProtectCheckpoint):
     def handle_processing(self, run: Run) -> None:
         self._work(run)
 
+    def handle_lost(self, run: Run) -> None:
+        """There is no vault to take anything from."""
+
 
 def new_checkpoint(database: Database, clock: Clock, **values: object) -> tuple[Checkpoint, TaskRef]:
     """A PENDING checkpoint of a new plan, with its task, as a request leaves them."""

@@ -132,6 +132,12 @@ class Protected:
         context = {task.id: RequestContext(task.request_id, task.project_id, "", ()) for task in tasks}
         return [TaskRef(t.operation, t.method, t.id, t.host, context[t.id]) for t in tasks]
 
+    def task_state(self, ref: TaskRef) -> tuple[str, int]:
+        """State and number of attempts."""
+        with self.database.read() as uow:
+            task = uow.tasks.get(ref.task_id)
+        return task.state, task.attempts
+
     def run(self, ref: TaskRef) -> None:
         self.operations[ref.operation]().process_and_suppress_exceptions(ref.context, ref.task_id)
 

@@ -13,7 +13,7 @@ from tests.fakes import rows
 
 pytest_plugins = ["tests.fakes.databases"]
 
-HEAD = "0002_task_marks"
+HEAD = "0003_turns_and_keys"
 
 
 def tables(url: str) -> set[str]:

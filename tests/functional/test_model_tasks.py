@@ -14,6 +14,7 @@ from protectd.common.ids import new_id
 from protectd.model.base import utc_now
 from protectd.model.models import Task
 from protectd.model.repositories.base import Page
+from protectd.model.repositories.leases import Lease
 from protectd.model.repositories.tasks import TaskNotFound
 from protectd.model.unit_of_work import Database, UnitOfWork
 from tests.fakes import rows
@@ -220,14 +221,11 @@ def test_a_task_that_came_back_after_it_was_sent_counts_as_unsent(any_database: 
     assert show(any_database, task_id).sent_at is None
 
 
-def test_an_expired_lease_is_released_once(any_database: Database) -> None:
-    task_id, other = add(any_database), add(any_database)
+def test_a_lost_lease_is_released_once(any_database: Database) -> None:
+    task_id = add(any_database)
     claim(any_database, task_id)
-    claim(any_database, other, now=later(100))
-    with any_database.read() as uow:
-        assert uow.tasks.expired(later(59), 10) == []
-        (seen,) = uow.tasks.expired(later(61), 10)
-    jobs = [lambda uow: uow.tasks.release_expired(seen, later(61))] * THREADS
+    (seen,) = held(any_database, leases(any_database))
+    jobs = [lambda uow: uow.tasks.release_lost(seen, later(61))] * THREADS
     assert sorted(at_once(any_database, jobs)) == [False] * (THREADS - 1) + [True]
     with any_database.write() as uow:
         assert uow.tasks.renew(task_id, "token", later(62), LEASE_S) == "lost"
@@ -235,18 +233,42 @@ def test_an_expired_lease_is_released_once(any_database: Database) -> None:
     again = claim(any_database, task_id, "second", now=later(63))
     assert again is not None and again.attempts == 2
     with any_database.write() as uow:
-        assert not uow.tasks.release_expired(seen, later(500))
+        assert not uow.tasks.release_lost(seen, later(500))
 
 
 def test_a_renewal_that_comes_before_the_reconciler_keeps_the_task(any_database: Database) -> None:
     task_id = add(any_database)
     claim(any_database, task_id)
-    with any_database.read() as uow:
-        (seen,) = uow.tasks.expired(later(61), 10)
+    before = leases(any_database)
+    (seen,) = held(any_database, before)
+    ended = {"outcome": None, "error_code": "x", "error_message": "x"}
     with any_database.write() as uow:
         assert uow.tasks.renew(task_id, "token", later(61), LEASE_S) == "held"
-        assert not uow.tasks.release_expired(seen, later(62))
-        assert not uow.tasks.fail_expired(seen, later(62), outcome=None, error_code="x", error_message="x")
+        assert not uow.tasks.release_lost(seen, later(62))
+        assert not uow.tasks.end_unheld(seen, "failed", later(62), **ended)
+    assert held(any_database, before) == []
+    assert leases(any_database) != before
+
+
+@pytest.mark.parametrize("any_url", ["postgresql", "mariadb"], indirect=True)
+def test_a_row_that_another_is_just_changing_is_left_to_it(any_database: Database) -> None:
+    """SQLite has one writer at a time: there, the reconciler comes after it."""
+    task_id = add(any_database)
+    claim(any_database, task_id)
+    seen = leases(any_database)
+    with any_database.write() as other:
+        assert other.tasks.finish(task_id, "token", "done", NOW)
+        assert held(any_database, seen) == []
+
+
+def leases(database: Database) -> list[Lease]:
+    with database.read() as uow:
+        return uow.tasks.leases()
+
+
+def held(database: Database, seen: list[Lease]) -> list[Task]:
+    with database.write() as uow:
+        return uow.tasks.held(seen)
 
 
 def test_end_hand_over_and_renewal_at_once_have_one_winner(any_database: Database) -> None:
@@ -268,8 +290,8 @@ def _rivals(seen: Task, now: datetime) -> list[Callable[[UnitOfWork], Any]]:
     return [
         lambda uow: uow.tasks.finish(seen.id, "token", "done", now, outcome="available"),
         lambda uow: uow.tasks.requeue(seen.id, "token", now, now),
-        lambda uow: uow.tasks.release_expired(seen, now),
-        lambda uow: uow.tasks.fail_expired(seen, now, **lost),
+        lambda uow: uow.tasks.release_lost(seen, now),
+        lambda uow: uow.tasks.end_unheld(seen, "failed", now, **lost),
         lambda uow: uow.tasks.renew(seen.id, "token", now, LEASE_S),
     ]
 
@@ -282,7 +304,7 @@ def test_a_former_boot_is_fenced_off_at_once(any_database: Database) -> None:
     with any_database.write() as uow:
         assert uow.tasks.fence_owner("host:", later(1), keep="host:2") == 1
     with any_database.write() as uow:
-        assert [task.id for task in uow.tasks.expired(later(1), 10)] == [tasks[0]]
+        assert [each.task_id for each in uow.tasks.leases() if each.expires_at is None] == [tasks[0]]
         assert uow.tasks.renew(tasks[0], "token", later(2), LEASE_S) == "lost"
         assert uow.tasks.renew(tasks[1], "token", later(2), LEASE_S) == "held"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from protectd.model.unit_of_work import Database
 from protectd.plugin.banks.memory import MemoryBank
 from protectd.plugin.base import BankUnavailable
 from protectd.tasks.errors import LeaseLost
+from protectd.tasks.hands import Hands
 from protectd.tasks.marks import TaskMarks
+from protectd.tasks.protect import ProtectCheckpoint
 from protectd.tasks.saving import is_partial
 from protectd.vault.locks import shared_lock
 from protectd.vault.repository import Repository
@@ -178,9 +181,38 @@ def test_a_repeated_run_leaves_one_snapshot(site, source, protected):
         found.resources[0].status = "protecting"
         site.submission(uow).process_checkpoint(found)
     site.work()
-    tags = f"protectd:checkpoint={protected.id}", f"protectd:resource={resource.resource_id}"
-    assert site.snapshots() == [tags]
+    (tags,) = site.snapshots()
+    assert tags[:2] == (f"protectd:checkpoint={protected.id}", f"protectd:resource={resource.resource_id}")
     assert site.found(protected).status == "available"
+
+
+def test_a_run_that_is_late_takes_away_what_it_has_stored(site, source):
+    """As a worker that was frozen after its last byte, while another did the whole task."""
+    checkpoint = site.checkpoint(site.plan(source))
+    (ref,) = site.due()
+
+    class Late(ProtectCheckpoint):
+        def handle_processing(self, run):
+            super().handle_processing(run)
+            with site.database.write() as uow:
+                assert uow.tasks.release_lost(uow.tasks.get(run.task_id), site.clock.now())
+            with replaced_hands(site):
+                site.run(ref)
+            assert len(site.snapshots()) == 2
+
+    Late(site.env).process_and_suppress_exceptions(ref.context, ref.task_id)
+    found = site.found(checkpoint)
+    assert (found.status, site.task_state(ref)) == ("available", ("done", 2))
+    with site.open_vault() as vault:
+        assert [each.id for each in vault.snapshots()] == [found.resources[0].snapshot_id]
+
+
+@contextmanager
+def replaced_hands(site):
+    """Another process: what this one has in hand is unknown to it."""
+    mine, site.env.hands = site.env.hands, Hands()
+    yield
+    site.env.hands = mine
 
 
 # --- restore ---

@@ -98,10 +98,9 @@ def test_a_task_whose_lease_was_lost_is_not_begun_twice_in_one_process(env, cloc
         attempts.append(run.attempt)
         with env.database.write() as uow:
             uow.tasks.fence_owner(env.owner, clock.now())
-        with env.database.read() as uow:
-            (expired,) = uow.tasks.expired(clock.now(), 10)
         with env.database.write() as uow:
-            assert uow.tasks.release_expired(expired, clock.now())
+            (lost,) = uow.tasks.held(uow.tasks.leases())
+            assert uow.tasks.release_lost(lost, clock.now())
         thread = threading.Thread(target=worker.hear, args=[id])
         thread.start()
         thread.join()

@@ -44,6 +44,11 @@ def made(env):
     return new_checkpoint(env.database, env.clock)
 
 
+def leases(env):
+    with env.database.read() as uow:
+        return uow.tasks.leases()
+
+
 def failing(error: Exception):
     def work(run: Run) -> None:
         raise error
@@ -222,7 +227,7 @@ def test_who_lost_the_lease_writes_nothing(env, made, clock, caplog):
         clock.advance(61)
         with env.database.write() as uow:
             task = uow.tasks.get(ref.task_id)
-            assert uow.tasks.release_expired(task, clock.now())
+            assert uow.tasks.release_lost(task, clock.now())
 
     run_task(env, ref, work)
     assert task_of(env.database, ref).state == "pending"
@@ -237,7 +242,7 @@ def test_a_late_worker_does_not_touch_what_the_next_one_made(env, made, clock, e
     def work(run: Run) -> None:
         clock.advance(61)
         with env.database.write() as uow:
-            uow.tasks.release_expired(uow.tasks.get(ref.task_id), clock.now())
+            uow.tasks.release_lost(uow.tasks.get(ref.task_id), clock.now())
         run_task(env_of(env.database, clock, owner="worker:2"), ref)
         if error is not None:
             raise error
@@ -252,7 +257,7 @@ def test_a_beat_tells_a_late_worker_to_stop(env, made, clock):
     def work(run: Run) -> None:
         clock.advance(61)
         with env.database.write() as uow:
-            uow.tasks.release_expired(uow.tasks.get(run.task_id), clock.now())
+            uow.tasks.release_lost(uow.tasks.get(run.task_id), clock.now())
         run.keeper.beat()
         run.progress.check()
 
@@ -261,12 +266,15 @@ def test_a_beat_tells_a_late_worker_to_stop(env, made, clock):
 
 
 def test_beats_keep_the_lease(env, made, clock):
+    seen = []
+
     def work(run: Run) -> None:
         for _ in range(10):
             clock.advance(20)
             run.keeper.beat()
-            with env.database.read() as uow:
-                assert uow.tasks.expired(clock.now(), 10) == []
+            (lease,) = leases(env)
+            assert lease not in seen
+            seen.append(lease)
 
     run_task(env, made[1], work)
     assert task_of(env.database, made[1]).state == "done"
@@ -369,7 +377,7 @@ def test_a_second_attempt_knows_that_there_was_a_first(env, made, clock):
     clock.advance(61)
     with env.database.write() as uow:
         uow.checkpoints.get(checkpoint.id).status = "protecting"
-        uow.tasks.release_expired(uow.tasks.get(ref.task_id), clock.now())
+        uow.tasks.release_lost(uow.tasks.get(ref.task_id), clock.now())
     run_task(env, ref, lambda run: seen.append((run.attempt, run.facts.repeated)))
     assert seen == [(2, True)]
 

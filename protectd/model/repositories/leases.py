@@ -6,10 +6,12 @@ same at once.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast
 
-from sqlalchemy import ColumnElement, CursorResult, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, func, literal, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from protectd.common.ids import new_id
@@ -21,6 +23,18 @@ from protectd.model.states import TaskState, move, swap
 Hold = Literal["held", "lost", "cancel", "late"]
 
 _FREE = {"lease_owner": None, "lease_token": None, "lease_expires_at": None}
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease as it was seen. One that is kept changes with each renewal.
+
+    :ivar expires_at: None: its holder is known to be dead.
+    """
+
+    task_id: str
+    token: str | None
+    expires_at: datetime | None
 
 
 class TaskLeases(Repository[Task]):
@@ -114,14 +128,22 @@ class TaskLeases(Repository[Task]):
             values["attempts"] = Task.attempts - 1
         return self._leave(task_id, token, TaskState.PENDING, now, **_waiting(not_before or now), **values)
 
-    def expired(self, now: datetime, limit: int) -> list[Task]:
-        """Running tasks whose lease has ended, longest first."""
-        return self.all(
-            select(Task)
-            .where(Task.state == TaskState.RUNNING, Task.lease_expires_at <= now)
-            .order_by(Task.lease_expires_at, Task.id)
-            .limit(limit)
-        )
+    def leases(self) -> list[Lease]:
+        """Of all running tasks, as they are now."""
+        query = select(Task.id, Task.lease_token, Task.lease_expires_at)
+        found = self.session.execute(query.where(Task.state == TaskState.RUNNING))
+        return [Lease(*row) for row in found]
+
+    def held(self, leases: Collection[Lease]) -> list[Task]:
+        """The tasks of some leases that have not changed since, save those that another is just changing."""
+        same = [
+            and_(Task.id == lease.task_id, Task.lease_token == lease.token, _expires(lease.expires_at))
+            for lease in leases
+        ]
+        if not same:
+            return []
+        query = select(Task).where(Task.state == TaskState.RUNNING, or_(*same)).order_by(Task.created_at)
+        return self.all(query.with_for_update(skip_locked=True))
 
     def cancelled_waiting(self, now: datetime, limit: int) -> list[Task]:
         """Tasks that wait, though they were asked to end."""
@@ -133,9 +155,9 @@ class TaskLeases(Repository[Task]):
         late = (Task.state == TaskState.PENDING, Task.deadline_at <= now)
         return self.all(select(Task).where(*late).order_by(Task.deadline_at).limit(limit))
 
-    def release_expired(self, task: Task, now: datetime, not_before: datetime | None = None) -> bool:
-        """Back to pending, if it is still held by the expired lease that `task` was read with."""
-        return self._leave_expired(task, TaskState.PENDING, now, **_waiting(not_before or now))
+    def release_lost(self, task: Task, now: datetime) -> bool:
+        """Back to pending, if it is still held by the lease that `task` was read with."""
+        return self._leave_lost(task, TaskState.PENDING, now, **_waiting(now))
 
     def end_unheld(
         self,
@@ -147,7 +169,7 @@ class TaskLeases(Repository[Task]):
         error_code: str,
         error_message: str,
     ) -> bool:
-        """To failed or cancelled, if it still waits, or is still held by an expired lease, as it was read."""
+        """To failed or cancelled, if it still waits, or is still held by a lost lease, as it was read."""
         ended: dict[str, Any] = {
             "outcome": outcome,
             "error_code": error_code,
@@ -155,7 +177,7 @@ class TaskLeases(Repository[Task]):
             "ended_at": now,
         }
         if task.state == TaskState.RUNNING:
-            return self._leave_expired(task, state, now, **ended, **_FREE)
+            return self._leave_lost(task, state, now, **ended, **_FREE)
         return move(self.session, Task, task.id, TaskState.PENDING, state, updated_at=now, **ended)
 
     def request_cancel(self, task_id: str, now: datetime) -> bool:
@@ -170,7 +192,7 @@ class TaskLeases(Repository[Task]):
     def fence_owner(self, owner_prefix: str, now: datetime, *, keep: str | None = None) -> int:
         """End the leases of owners whose name starts so: a former boot of this process, known to be dead.
 
-        Their tokens are void at once and the tasks count as expired. Tasks loaded before do not show it.
+        Their tokens are void at once and their leases are at their end. Tasks loaded before do not show it.
 
         :param keep: the owner of this boot.
         :returns: how many tasks.
@@ -179,7 +201,7 @@ class TaskLeases(Repository[Task]):
         statement = (
             update(Task)
             .where(Task.state == TaskState.RUNNING, *owned)
-            .values(lease_token=new_id(), lease_expires_at=now, updated_at=now)
+            .values(lease_token=new_id(), lease_expires_at=None, updated_at=now)
             .execution_options(synchronize_session=False)
         )
         self.session.flush()
@@ -190,10 +212,14 @@ class TaskLeases(Repository[Task]):
         values["updated_at"] = now
         return move(self.session, Task, task_id, TaskState.RUNNING, target, where=where, **values)
 
-    def _leave_expired(self, task: Task, target: str, now: datetime, **values: Any) -> bool:
-        where = (Task.lease_token == task.lease_token, Task.lease_expires_at <= now)
+    def _leave_lost(self, task: Task, target: str, now: datetime, **values: Any) -> bool:
+        where = (Task.lease_token == task.lease_token, _expires(task.lease_expires_at))
         values["updated_at"] = now
         return move(self.session, Task, task.id, TaskState.RUNNING, target, where=where, **values)
+
+
+def _expires(moment: datetime | None) -> ColumnElement[bool]:
+    return Task.lease_expires_at.is_(None) if moment is None else Task.lease_expires_at == moment
 
 
 def is_due(now: datetime) -> ColumnElement[bool]:

@@ -26,7 +26,7 @@ from protectd.plugin.paths import (
     resolve_target,
     within,
 )
-from protectd.vault.tags import CHECKPOINT_TAG, RESOURCE_TAG
+from protectd.vault.tags import ATTEMPT_TAG, CHECKPOINT_TAG, RESOURCE_TAG
 
 TYPE = "directory"
 
@@ -204,8 +204,12 @@ def home_of(context: HookContext) -> str:
 
 
 def tags_of(context: ProtectContext) -> tuple[str, ...]:
-    """By these a repeated run finds what an interrupted one left."""
-    return (CHECKPOINT_TAG + context.checkpoint_id, RESOURCE_TAG + context.resource.id)
+    """By these a repeated run finds what an interrupted one left, and a late one what itself has."""
+    return (
+        CHECKPOINT_TAG + context.checkpoint_id,
+        RESOURCE_TAG + context.resource.id,
+        ATTEMPT_TAG + context.attempt,
+    )
 
 
 def chosen_excludes(context: ProtectContext, source: Source) -> Iterator[str]:
