@@ -16,6 +16,7 @@ from protectd.api.controllers.plans import PlansController
 from protectd.api.controllers.protectables import ProtectablesController
 from protectd.api.controllers.providers import ProvidersController
 from protectd.api.controllers.restores import RestoresController
+from protectd.api.controllers.services import ServicesController
 from protectd.api.controllers.verifications import VerificationsController
 from protectd.api.errors import NoSuchPath
 from protectd.api.hooks import CALL
@@ -42,6 +43,7 @@ PROJECT_CONTROLLERS: dict[str, Callable[[], Controller]] = {
     "restores": RestoresController,
     "verifications": VerificationsController,
     "operation_logs": OperationLogsController,
+    "os-services": ServicesController,
 }
 
 

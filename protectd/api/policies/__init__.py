@@ -11,6 +11,7 @@ from protectd.api.policies import (
     protectables,
     providers,
     restores,
+    services,
     verifications,
 )
 from protectd.api.policies.base import BASE, Policies
@@ -23,6 +24,7 @@ RULES = (
     *restores.RULES,
     *verifications.RULES,
     *operation_logs.RULES,
+    *services.RULES,
 )
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Boolean, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from protectd.model.base import LENGTH_ID, LENGTH_NAME, TABLE_OPTIONS, Base, Timestamps, UTCDateTime
+from protectd.model.base import LENGTH_ID, LENGTH_NAME, TABLE_OPTIONS, Base, Timestamps, UTCDateTime, utc_now
 
 
 class Service(Timestamps, Base):
@@ -23,6 +23,6 @@ class Service(Timestamps, Base):
     report_count: Mapped[int] = mapped_column(Integer, default=0)
     disabled: Mapped[bool] = mapped_column(Boolean, default=False)
     disabled_reason: Mapped[str | None] = mapped_column(String(LENGTH_NAME))
-    modified_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    modified_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=utc_now)
     rpc_current_version: Mapped[str | None] = mapped_column(String(LENGTH_ID))
     rpc_available_version: Mapped[str | None] = mapped_column(String(LENGTH_ID))

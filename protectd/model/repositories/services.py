@@ -81,8 +81,7 @@ class ServiceRepository:
 
     def set_disabled(self, service: Service, disabled: bool, reason: str | None, now: datetime) -> None:
         """What an operator says of it. It is no sign of life."""
-        values = {"disabled": disabled, "disabled_reason": reason, "modified_at": now}
-        self._set(service, **values)
+        self._set(service, disabled=disabled, disabled_reason=reason, modified_at=now)
 
     def remove(self, service: Service, now: datetime) -> None:
         """Soft: the row stays, and is the same when the daemon comes back."""
