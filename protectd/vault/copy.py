@@ -51,11 +51,14 @@ class CopyVault:
         reporter = Reporter(channel)
         clock, identity, wait_s = ListeningClock(reporter), self.options.identity(), self.options.lock_wait_s
         with (
-            shared_lock(source, identity, clock, wait_s),
+            shared_lock(source, identity, clock, wait_s) as source_lock,
             shared_lock(target, identity, clock, wait_s) as lock,
             ExitStack() as stack,
         ):
-            return _Copy(self, source, target, reporter, pool, stack).run(lock)
+            report = _Copy(self, source, target, reporter, pool, stack).run(lock)
+            if not report.ok:
+                source_lock.confirm()  # without it, what is missing may have been pruned
+            return report
 
 
 class _Copy:

@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from protectd.common.clock import Clock
 from protectd.common.errors import ProtectdError
 from protectd.plugin.base import BankObjectNotFound
-from protectd.vault.errors import LockLost, VaultLocked
+from protectd.vault.errors import LockLost, VaultDamaged, VaultLocked
+from protectd.vault.index import decode_part
 from protectd.vault.lock_files import STALE_AFTER, SWEEP, Lock, is_dead, read_locks, remove_dead_locks
-from protectd.vault.repository import LOCKS, Repository, WriterIdentity
+from protectd.vault.pack import pack_key
+from protectd.vault.repository import INDEX, LOCKS, Repository, WriterIdentity
 
 __all__ = [
     "HeldLock",
@@ -189,16 +191,27 @@ def store_confirmed(
     """Store what others are going to rely on; its name.
 
     :param confirm: looks whether the lock holds, before and after.
-    :raises LockLost: it does not, or did not when this was stored; then it is gone again.
+    :raises LockLost: it does not, or did not when this was stored; then it is gone again, save for an index
+        file that tells the truth: others may rely on it by now.
     """
     confirm()
     name = repository.save_unpacked(kind, json)
     try:
         confirm()
     except LockLost:
-        repository.bank.delete(f"{kind}/{name}")
+        if kind != INDEX or not _has_packs_of(repository, json):
+            repository.bank.delete(f"{kind}/{name}")
         raise
     return name
+
+
+def _has_packs_of(repository: Repository, index_json: bytes) -> bool:
+    try:
+        for pack_id in decode_part(index_json).pack_ids:
+            repository.bank.size(pack_key(pack_id))
+    except BankObjectNotFound:
+        return False
+    return True
 
 
 @contextmanager
@@ -255,9 +268,13 @@ def sweep_lock(
 
 @contextmanager
 def _kept(held: HeldLock) -> Iterator[None]:
+    """:raises LockLost: what looked like damage may be what others have removed since."""
     try:
         held.keep_fresh()
         yield
+    except VaultDamaged:
+        held.confirm()
+        raise
     finally:
         held.release()
 

@@ -154,6 +154,7 @@ class Sweep:
         naming = {name for name, part in self._outdated.items() if part.pack_ids}
         self._delete_files(naming, confirm)
         self._delete_packs(confirm)
+        self._correct_late(confirm)
         self._delete_files(self._outdated.keys() - naming, confirm)
         return frozenset(self._going)
 
@@ -163,6 +164,16 @@ class Sweep:
         back = self._needed - named_packs(lasting)
         for json in encode_index(dict(whole_index(self._files.values()).each_pack(back)) if back else {}):
             store_confirmed(self._repository, INDEX, json, self._confirm)
+
+    def _correct_late(self, confirm: Callable[[], None]) -> None:
+        """Take what is gone out of index files that came since the last look. A backup that was halted until
+        it was taken for dead may store one when it goes on, just before it learns of that."""
+        files = self._repository.index_files(known=self._files)
+        late = {name: part for name, part in files.items() if not self._going.isdisjoint(part.pack_ids)}
+        entries = BlobIndex(late.values()).each_pack() if late else ()
+        for json in encode_index({pack_id: each for pack_id, each in entries if pack_id not in self._going}):
+            store_confirmed(self._repository, INDEX, json, confirm)
+        self._delete_files(late, confirm)
 
     def _delete_files(self, names: Iterable[str], confirm: Callable[[], None]) -> None:
         for name in sorted(names):

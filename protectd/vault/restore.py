@@ -59,7 +59,7 @@ class RestoreTree:
         repository = Repository.with_key(self.bank, self.key)
         reporter = Reporter(channel)
         clock, wait_s = ListeningClock(reporter), self.engine.lock_wait_s
-        with shared_lock(repository, self.engine.identity(), clock, wait_s):
+        with shared_lock(repository, self.engine.identity(), clock, wait_s) as lock:
             damaged = Damage(REBUILD_INDEX)
             reader = BlobReader(repository, repository.load_index_to_read(damaged))
             with _blamed_on(damaged):
@@ -70,7 +70,10 @@ class RestoreTree:
                 stack.enter_context(closing(target))
                 reporter.wait_for_go()
                 restore = _Restore(self, reader, target, chosen, reporter, pool, stack)
-                return restore.run(tree, node, damaged)
+                report = restore.run(tree, node, damaged)
+            if report.issue_count:
+                lock.confirm()  # without it, what is missing may have been pruned
+            return report
 
     def _source(self, repository: Repository, reader: BlobReader) -> tuple[bytes, Node | None]:
         """Tree and node of the directory that was saved."""

@@ -55,10 +55,16 @@ class CheckVault:
         repository = Repository.with_key(self.bank, self.key)
         reporter = Reporter(channel)
         clock, wait_s = ListeningClock(reporter), self.options.lock_wait_s
-        with shared_lock(repository, self.options.identity(), clock, wait_s):
-            if self.read_data:
-                return self._read(repository, reporter, pool)
-            return check_structure(repository, self.snapshot_ids, ReportedProgress(reporter)).report()
+        with shared_lock(repository, self.options.identity(), clock, wait_s) as lock:
+            report = self._check(repository, reporter, pool)
+            if not report.ok:
+                lock.confirm()  # without it, what is missing may have been pruned
+            return report
+
+    def _check(self, repository: Repository, reporter: Reporter, pool: Pool) -> CheckReport:
+        if self.read_data:
+            return self._read(repository, reporter, pool)
+        return check_structure(repository, self.snapshot_ids, ReportedProgress(reporter)).report()
 
     def _read(self, repository: Repository, reporter: Reporter, pool: Pool) -> CheckReport:
         """Packs are read while the trees that need them are still being walked."""
