@@ -8,12 +8,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from protectd.cmd import arguments, manage_vault
+from protectd.cmd import arguments, manage_services, manage_vault
 from protectd.cmd import manage_actions as actions
 from protectd.cmd.build import parts
 from protectd.cmd.door import guarded
 from protectd.cmd.logs import start_logging
-from protectd.cmd.manage_parsers import Action, action, count, group, note, project, seconds, word
+from protectd.cmd.manage_parsers import Action, action, batch, count, group, note, project, seconds, word
+from protectd.domain.purge import BATCH
 
 BINARY = "protectd-manage"
 
@@ -31,12 +32,7 @@ def parser() -> argparse.ArgumentParser:
     action(
         group(groups, "provider", "providers"), "list", actions.provider_list, "print the enabled providers"
     )
-    action(
-        group(groups, "service", "daemons"),
-        "list",
-        actions.service_list,
-        "print daemons and their heartbeats",
-    )
+    manage_services.add(groups)
     action(
         group(groups, "secrets", "the service's own secrets"),
         "create-master-key",
@@ -59,6 +55,24 @@ def _db(db: Any) -> None:
     downgrade.add_argument("revision")
     action(db, "current", actions.db_current, "print the revision of the tables")
     action(db, "check", actions.db_check, "compare the tables with what this version expects")
+    purge = action(
+        db,
+        "purge",
+        actions.db_purge,
+        "remove what was over long ago, for good",
+        "Ended tasks, keys of requests, deleted rows that nothing living refers to. Works beside daemons; "
+        "may be broken off and begun again.",
+    )
+    purge.add_argument(
+        "--older-than", type=count, required=True, metavar="DAYS", help="over for more than so many days"
+    )
+    purge.add_argument(
+        "--batch",
+        type=batch,
+        default=BATCH,
+        metavar="N",
+        help=f"rows that one transaction looks at (default: {BATCH})",
+    )
 
 
 def _token(token: Any) -> None:

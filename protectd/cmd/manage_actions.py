@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from protectd.cmd.build import Parts
 from protectd.common.errors import ConfigurationError, NotFound
 from protectd.conf.sample import sample
 from protectd.domain import tokens
+from protectd.domain.purge import purge
 from protectd.model import migrate
-from protectd.model.models import Service, Token
+from protectd.model.models import Token
 from protectd.model.repositories.base import Page
 from protectd.plugin.secret_stores.crypto import make_master_key
 
@@ -56,6 +58,14 @@ def db_check(made: Parts, args: argparse.Namespace) -> int:
         print(difference)
     print(f"{len(differences)} differences" if differences else "no differences")
     return 1 if differences else 0
+
+
+def db_purge(made: Parts, args: argparse.Namespace) -> int:
+    need_database(made)
+    made.check_schema()
+    before = made.clock.now() - timedelta(days=args.older_than)
+    show(purge(made.database, before, args.batch))
+    return 0
 
 
 def need_database(made: Parts) -> None:
@@ -131,24 +141,6 @@ def provider_list(made: Parts, args: argparse.Namespace) -> int:
         ]
     )
     return 0
-
-
-def service_list(made: Parts, args: argparse.Namespace) -> int:
-    need_database(made)
-    with made.database.read() as uow:
-        show([service_view(service) for service in uow.services.all()])
-    return 0
-
-
-def service_view(service: Service) -> dict[str, Any]:
-    return {
-        "binary": service.binary,
-        "host": service.host,
-        "topic": service.topic,
-        "report_count": service.report_count,
-        "updated_at": moment(service.updated_at),
-        "disabled": service.disabled,
-    }
 
 
 def show_routes(made: Parts, args: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from protectd.cmd.build import Parts
 
 Action = Callable[[Parts, argparse.Namespace], int]
 NAME_CHARACTERS = 255
+MOST_ROWS = 10_000
 
 
 def group(groups: Any, name: str, about: str) -> Any:
@@ -74,6 +75,14 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
         raise argparse.ArgumentTypeError("it must be a number from 1 on")
     return int(text)
+
+
+def batch(text: str) -> int:
+    """What one statement may name, on each database."""
+    value = count(text)
+    if value > MOST_ROWS:
+        raise argparse.ArgumentTypeError(f"it must be at most {MOST_ROWS}")
+    return value
 
 
 def seconds(text: str) -> float:

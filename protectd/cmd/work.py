@@ -19,6 +19,7 @@ from protectd.conf.metrics import port_of
 from protectd.domain.secrets import Secrets
 from protectd.domain.vaults import Vaults
 from protectd.engine.census import Census
+from protectd.engine.purge import Purger
 from protectd.engine.reconciler import Reconciler
 from protectd.engine.relay import Relay
 from protectd.engine.service import Chore, EngineService
@@ -241,6 +242,8 @@ class Work(Foundation):
         chores: list[Chore] = [self.reconciler.run_once, self.relay.run_once, self.database.fold_log]
         if port_of(self.conf, self.binary):
             chores.append(Census(self.database, self.clock, self.metrics).run_once)
+        if days := self.conf.engine.purge_after_days:
+            chores.append(Purger(self.database, self.clock, days).run_once)
         chores.append(pulse.beat)
         return EngineService(chores, every_s)
 

@@ -23,6 +23,17 @@ OPTS = [
         max=86400,
         help="Seconds after which a task that was sent, but that nobody took, is sent again.",
     ),
+    cfg.IntOpt(
+        "purge_after_days",
+        default=0,
+        min=0,
+        max=36500,
+        help="""
+Days after which ended tasks, and deleted plans, checkpoints and the like that nothing living refers to, are
+removed from the database for good, and with the tasks what `operation_logs` shows of them. 0: never, unless
+an operator runs `protectd-manage db purge`.
+""",
+    ),
 ]
 
 

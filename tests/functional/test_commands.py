@@ -21,6 +21,7 @@ MODULES = {
     "worker": "protectd-worker",
     "engine": "protectd-engine",
     "manage": "protectd-manage",
+    "status": "protectd-status",
 }
 
 

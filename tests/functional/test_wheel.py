@@ -18,7 +18,14 @@ from tests.fakes.tree import differences, tree
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("protectd", "alembic", "etc", "setup.cfg", "pyproject.toml", "README.rst")
-COMMANDS = ("protectd", "protectd-api", "protectd-worker", "protectd-engine", "protectd-manage")
+COMMANDS = (
+    "protectd",
+    "protectd-api",
+    "protectd-worker",
+    "protectd-engine",
+    "protectd-manage",
+    "protectd-status",
+)
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -66,6 +73,7 @@ def test_it_ships_configuration_migrations_and_units(environment: Path) -> None:
         "etc/policy.yaml",
         "etc/providers.d/default.conf",
         "etc/systemd/protectd.service",
+        "etc/systemd/protectd.sysusers.conf",
         "alembic/env.py",
         "alembic/script.py.mako",
         "alembic/versions/0001_initial.py",

@@ -1,0 +1,225 @@
+"""What was over long ago goes for good, and nothing that anything living refers to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from protectd.common.ids import new_id
+from protectd.domain.purge import Purge, purge
+from protectd.engine.purge import REST_S, Purger
+from protectd.model.models import (
+    Checkpoint,
+    CheckpointResource,
+    IdempotencyKey,
+    Instance,
+    Plan,
+    PlanResource,
+    Secret,
+    SecretConsumer,
+    Service,
+    Task,
+    Vault,
+)
+from protectd.model.unit_of_work import Database
+from tests.fakes import rows
+from tests.fakes.clock import ManualClock
+
+pytest_plugins = ["tests.fakes.databases"]
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+BEFORE = NOW - timedelta(days=30)
+OLD = NOW - timedelta(days=31)
+YOUNG = NOW - timedelta(days=29)
+
+
+def add(database: Database, *entities: Any) -> None:
+    """In an order that foreign keys allow."""
+    for entity in entities:
+        with database.write() as uow:
+            uow.session.add(entity)
+
+
+def left(database: Database, model: Any) -> set[Any]:
+    with database.read() as uow:
+        return set(uow.session.scalars(select(model.id)))
+
+
+def instance(**values: Any) -> Instance:
+    id = new_id()
+    return Instance(id=id, project_id="p", type="directory", name="n", deleted_marker=id, **values)
+
+
+def secret(**values: Any) -> Secret:
+    return Secret(id=new_id(), project_id="p", store="crypto", key_id="k", cipher_text=b"", **values)
+
+
+def key(**values: Any) -> IdempotencyKey:
+    return IdempotencyKey(id=new_id(), body_digest="d", **values)
+
+
+def deleted(at: datetime) -> dict[str, Any]:
+    return {"deleted": True, "deleted_at": at}
+
+
+def test_ended_tasks_go_and_those_that_live_stay(any_database: Database) -> None:
+    gone = [rows.task(state=state, ended_at=OLD) for state in ("done", "failed", "cancelled")]
+    stay = [rows.task(state="done", ended_at=YOUNG), rows.task(created_at=OLD)]
+    stay += [rows.task(state="running", created_at=OLD, started_at=OLD)]
+    add(any_database, *gone, *stay)
+    expected = {task.id for task in stay}
+    assert purge(any_database, BEFORE) == {"tasks": 3}
+    assert left(any_database, Task) == expected
+    assert purge(any_database, BEFORE) == {}
+
+
+def test_keys_of_requests_and_removed_services_go(any_database: Database) -> None:
+    young = key(created_at=YOUNG)
+    add(any_database, key(created_at=OLD), young)
+    add(
+        any_database,
+        Service(host="a", binary="b", **deleted(OLD)),
+        Service(host="b", binary="b", **deleted(YOUNG)),
+    )
+    add(any_database, Service(host="c", binary="b", created_at=OLD, updated_at=OLD))
+    kept = young.id
+    assert purge(any_database, BEFORE) == {"idempotency_keys": 1, "services": 1}
+    assert left(any_database, IdempotencyKey) == {kept}
+
+
+def test_a_deleted_plan_goes_with_its_resources_and_a_living_one_loses_only_its_former_ones(
+    any_database: Database,
+) -> None:
+    dead = rows.plan(**deleted(OLD))
+    alive = rows.plan()
+    add(any_database, dead, alive)
+    former, present = rows.resource(plan_id=alive.id, **deleted(OLD)), rows.resource(plan_id=alive.id)
+    add(any_database, rows.resource(plan_id=dead.id), former, present)
+    expected = ({alive.id}, {present.id})
+    assert purge(any_database, BEFORE) == {"plans": 1, "resources": 2}
+    assert (left(any_database, Plan), left(any_database, PlanResource)) == expected
+
+
+def test_a_deleted_checkpoint_goes_with_what_it_is_made_of(any_database: Database) -> None:
+    plan = rows.plan(resources=[rows.resource()])
+    add(any_database, plan)
+    gone = rows.checkpoint(plan, status="deleted", deleted_at=OLD)
+    stay = rows.checkpoint(plan, status="deleted", deleted_at=YOUNG)
+    add(any_database, gone, stay)
+    kept = stay.id
+    assert purge(any_database, BEFORE) == {"checkpoint_resources": 1, "checkpoints": 1}
+    assert left(any_database, Checkpoint) == {kept}
+    with any_database.read() as uow:
+        assert uow.session.scalars(select(CheckpointResource.checkpoint_id)).all() == [kept]
+
+
+Needing = Callable[[str], Any]
+
+
+@pytest.mark.parametrize(
+    "living",
+    [
+        lambda id: rows.restore(checkpoint_id=id, status="success"),
+        lambda id: rows.verification(checkpoint_id=id, status="fail"),
+        lambda id: rows.task(checkpoint_id=id, state="running"),
+        lambda id: rows.task(checkpoint_id=id, state="pending"),
+    ],
+    ids=["restore", "verification", "running task", "waiting task"],
+)
+def test_a_deleted_checkpoint_stays_while_something_living_refers_to_it(
+    any_database: Database, living: Needing
+) -> None:
+    plan = rows.plan(resources=[rows.resource()])
+    add(any_database, plan)
+    checkpoint = rows.checkpoint(plan, status="deleted", deleted_at=OLD)
+    add(any_database, checkpoint)
+    needing = living(checkpoint.id)
+    add(any_database, needing)
+    assert purge(any_database, BEFORE) == {}
+    with any_database.write() as uow:
+        uow.session.delete(uow.session.get_one(type(needing), needing.id))
+    assert purge(any_database, BEFORE) == {"checkpoint_resources": 1, "checkpoints": 1}
+
+
+def test_a_deleted_plan_stays_while_it_has_a_checkpoint(any_database: Database) -> None:
+    plan = rows.plan(resources=[rows.resource()], **deleted(OLD))
+    add(any_database, plan)
+    checkpoint = rows.checkpoint(plan, status="available")
+    add(any_database, checkpoint)
+    assert purge(any_database, BEFORE) == {}
+    with any_database.write() as uow:
+        uow.session.get_one(Checkpoint, checkpoint.id).deleted_at = OLD
+    assert purge(any_database, BEFORE).keys() == {
+        "checkpoints",
+        "checkpoint_resources",
+        "plans",
+        "resources",
+    }
+
+
+def test_a_deleted_instance_stays_while_a_plan_or_a_checkpoint_has_it(any_database: Database) -> None:
+    free, planned, saved = (instance(**deleted(OLD)) for _ in range(3))
+    add(any_database, free, planned, saved)
+    add(any_database, rows.plan(resources=[rows.resource(resource_id=planned.id)]))
+    once = rows.plan(resources=[rows.resource(resource_id=saved.id)])
+    add(any_database, once)
+    add(any_database, rows.checkpoint(once, status="available"))
+    with any_database.write() as uow:
+        resource = uow.plans.get(once.id).resources[0]
+        resource.deleted, resource.deleted_at = True, YOUNG
+    expected = {planned.id, saved.id}
+    assert purge(any_database, BEFORE) == {"instances": 1}
+    assert left(any_database, Instance) == expected
+
+
+def test_a_deleted_secret_stays_while_a_vault_or_a_consumer_has_it(any_database: Database) -> None:
+    free, opening, used = (secret(**deleted(OLD)) for _ in range(3))
+    add(any_database, free, opening, used)
+    vault = Vault(id=new_id(), provider_id=new_id(), project_id="p", secret_id=opening.id, **deleted(OLD))
+    add(any_database, vault, SecretConsumer.of(used.id, "protectd", "vault", "v"))
+    expected = {opening.id, used.id}, {vault.id}
+    assert purge(any_database, BEFORE) == {"secrets": 1}
+    assert (left(any_database, Secret), left(any_database, Vault)) == expected
+
+
+@pytest.mark.parametrize("batch", [1, 3, 7, 20, 21, 100])
+def test_every_row_is_looked_at_once_whatever_the_batch(any_database: Database, batch: int) -> None:
+    tasks = [rows.task(state="done", ended_at=OLD if number % 3 else YOUNG) for number in range(21)]
+    add(any_database, *tasks)
+    assert purge(any_database, BEFORE, batch) == {"tasks": 14}
+    with any_database.read() as uow:
+        assert uow.session.scalar(select(func.count()).select_from(Task)) == 7
+
+
+def test_it_is_broken_off_and_begun_anew(any_database: Database) -> None:
+    add(any_database, *(rows.task(state="done", ended_at=OLD) for _ in range(10)))
+    first = Purge(any_database, BEFORE, batch=4)
+    while not first.counts:
+        first.step()
+    assert first.counts == {"tasks": 4}
+    assert purge(any_database, BEFORE, batch=4) == {"tasks": 6}
+
+
+def test_the_engine_removes_a_batch_a_round_and_rests_after_each_walk(sqlite_database: Database) -> None:
+    clock = ManualClock()
+    ended = clock.now() - timedelta(days=8)
+    add(sqlite_database, *(rows.task(state="done", ended_at=ended) for _ in range(5)))
+    purger = Purger(sqlite_database, clock, after_days=7, batch=2)
+    seen = []
+    while not seen or seen[-1]:
+        purger.run_once()
+        seen.append(len(left(sqlite_database, Task)))
+    assert all(before - after <= 2 for before, after in zip(seen, seen[1:], strict=False))
+    for _ in range(20):
+        purger.run_once()
+    add(sqlite_database, rows.task(state="done", ended_at=ended))
+    purger.run_once()
+    assert len(left(sqlite_database, Task)) == 1
+    clock.advance(REST_S)
+    for _ in range(20):
+        purger.run_once()
+    assert left(sqlite_database, Task) == set()

@@ -1,0 +1,150 @@
+"""protectd-status upgrade check: what would keep the daemons of this version from working is told before."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from protectd.model.unit_of_work import Database
+from protectd.queue.contract import VERSION
+from tests.functional.test_commands import config, run
+
+GOOD = {
+    "Configuration": "Success",
+    "Database schema": "Success",
+    "Providers": "Success",
+    "Banks": "Success",
+    "Master key": "Success",
+    "Workers": "Success",
+    "Policies": "Success",
+}
+
+
+class Installation:
+    """One that is ready, until a test changes something."""
+
+    def __init__(self, place: Path, ready: Path) -> None:
+        self.place = place
+        self.file = place / "protectd.conf"
+        self.file.write_text((ready / "protectd.conf").read_text().replace(str(ready), str(place)))
+        self.file.chmod(0o600)
+        self.state = shutil.copytree(ready / "state", place / "state")
+        self.database = Database(f"sqlite:///{self.state}/protectd.db")
+        self.worker(VERSION)
+
+    def worker(self, version: str | None) -> None:
+        with self.database.write() as uow:
+            service = uow.services.register("here", "protectd-worker", "protectd-worker", version=version)
+            uow.services.heartbeat(service.id, datetime.now(UTC))
+
+    def execute(self, statement: str) -> None:
+        with self.database.write() as uow:
+            uow.session.execute(text(statement))
+
+    def add(self, lines: str) -> None:
+        self.file.write_text(f"{self.file.read_text()}\n{lines}\n")
+
+    def check(self) -> tuple[int, dict[str, str], str]:
+        """Exit code, results by check, and the whole table."""
+        done = run("status", "--config-file", self.file, "upgrade", "check")
+        assert "Traceback" not in done.stderr, done.stderr
+        cells = [line.strip("| ") for line in done.stdout.splitlines() if line.startswith("|")]
+        assert cells[0] == "Upgrade Check Results"
+        names = [cell.removeprefix("Check: ") for cell in cells if cell.startswith("Check: ")]
+        codes = [cell.removeprefix("Result: ") for cell in cells if cell.startswith("Result: ")]
+        return done.returncode, dict(zip(names, codes, strict=True)), done.stdout
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where one lies that no test changes."""
+    place = tmp_path_factory.mktemp("ready")
+    config(place, "")
+    (place / "state" / "bank").mkdir()
+    return place
+
+
+@pytest.fixture
+def installation(tmp_path: Path, ready: Path) -> Installation:
+    return Installation(tmp_path, ready)
+
+
+def test_one_that_is_ready(installation: Installation) -> None:
+    code, results, told = installation.check()
+    assert (code, results) == (0, GOOD), told
+    lines = told.splitlines()
+    assert len({len(line) for line in lines}) == 1 and lines[0] == lines[2] == lines[-1]
+
+
+Change = Callable[[Installation], object]
+
+
+@pytest.mark.parametrize(
+    ("change", "check", "result", "told"),
+    [
+        (lambda i: i.file.chmod(0o644), "Configuration", "Warning", "protectd.conf"),
+        (
+            lambda i: i.execute("UPDATE alembic_version SET version_num = '0001_initial'"),
+            "Database schema",
+            "Failure",
+            "protectd-manage db upgrade",
+        ),
+        (
+            lambda i: i.execute("UPDATE alembic_version SET version_num = '9999_later'"),
+            "Database schema",
+            "Failure",
+            "9999_later",
+        ),
+        (lambda i: (i.state / "bank").rmdir(), "Banks", "Warning", "default"),
+        (lambda i: (i.state / "master.key").chmod(0o644), "Master key", "Failure", "master.key"),
+        (lambda i: (i.state / "master.key").unlink(), "Master key", "Warning", "no worker starts"),
+        (lambda i: i.worker("1.0"), "Workers", "Warning", "here (1.0)"),
+        (lambda i: i.worker(None), "Workers", "Warning", "here (unknown)"),
+        (lambda i: i.worker("2.0"), "Workers", "Failure", "here (2.0)"),
+        (lambda i: i.execute("DELETE FROM services"), "Workers", "Warning", "no worker reports"),
+        (lambda i: i.add("[queue]\nrpc_version = 1.0"), "Workers", "Warning", "rpc_version"),
+        (lambda i: i.add("[oslo_policy]\npolicy_file = /nowhere.yaml"), "Policies", "Warning", "nowhere"),
+        (lambda i: i.add("[DEFAULT]\nprovider_config_dir = /nowhere"), "Providers", "Failure", "nowhere"),
+    ],
+)
+def test_what_is_wrong_is_named_and_the_worst_is_the_exit_code(
+    installation: Installation, change: Change, check: str, result: str, told: str
+) -> None:
+    change(installation)
+    code, results, said = installation.check()
+    assert results[check] == result, said
+    assert code == {"Warning": 1, "Failure": 2}["Failure" if "Failure" in results.values() else "Warning"]
+    assert told in " ".join(said.replace("|", "").split())
+
+
+def test_secrets_that_another_key_has_sealed_are_told(installation: Installation) -> None:
+    installation.execute(
+        "INSERT INTO secrets (id, project_id, name, secret_type, store, key_id, cipher_text, created_at,"
+        " updated_at, deleted) VALUES ('s', 'p', '', 'opaque', 'crypto', 'another', x'01', '2026-01-01"
+        " 00:00:00', '2026-01-01 00:00:00', 0)"
+    )
+    code, results, _ = installation.check()
+    assert (code, results["Master key"]) == (2, "Failure")
+
+
+def test_a_broken_policy_file_is_told(installation: Installation) -> None:
+    policy = installation.place / "policy.yaml"
+    policy.write_text("rule: [unfinished")
+    installation.add(f"[oslo_policy]\npolicy_file = {policy}")
+    code, results, told = installation.check()
+    assert (code, results["Policies"]) == (2, "Failure") and "policy.yaml" in told
+
+
+def test_a_configuration_that_cannot_be_read_is_the_only_thing_told(installation: Installation) -> None:
+    installation.add("[api]\nworkers = many")
+    assert installation.check()[:2] == (2, {"Configuration": "Failure"})
+
+
+def test_it_makes_nothing(tmp_path: Path) -> None:
+    assert run("status", "--state-dir", tmp_path, "upgrade", "check").returncode == 2
+    assert list(tmp_path.iterdir()) == []
