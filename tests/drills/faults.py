@@ -21,6 +21,8 @@ HOUR_S = 3600
 TAKEN_S = 60.0
 """A lost task is with another worker by then: a lease, and what a database gives a silent session beyond."""
 SERVERS = frozenset({"postgresql", "mariadb"})
+"""Whoever sleeps with SQLite's one lock keeps all others from writing, so nobody is put to sleep on it."""
+
 SEPARATE = SERVERS | {"sqlite"}
 TOGETHER = frozenset({"together"})
 
@@ -54,13 +56,15 @@ class Scene:
 @dataclass(frozen=True)
 class Fault:
     """:ivar kinds: of sites that it can be done to.
-    :ivar weight: operations that the load asks for meanwhile.
+    :ivar load: operations that are asked for meanwhile.
+    :ivar slow: takes close to a minute, by its nature.
     """
 
     name: str
     inject: Callable[[Scene], None]
     kinds: frozenset[str] = SEPARATE
     load: int = 12
+    slow: bool = False
 
 
 def nothing(scene: Scene) -> None:
@@ -312,11 +316,11 @@ FAULTS: Mapping[str, Fault] = {
         Fault("kill-worker-at-end", kill_at(points.ending), SERVERS),
         Fault("kill-worker-in-restore", kill_at(points.streaming, restore=True)),
         Fault("stop-worker-at-claim", stop_at(points.claimed), SERVERS, load=6),
-        Fault("stop-worker-at-stream", stop_at(points.streaming), load=6),
-        Fault("stop-worker-at-snapshot", stop_at(points.stored), load=6),
-        Fault("stop-worker-at-end", stop_at(points.ending), SERVERS, load=6),
-        Fault("stop-worker-in-restore", stop_at(points.streaming, restore=True), load=6),
-        Fault("stop-engine", stop_engine),
+        Fault("stop-worker-at-stream", stop_at(points.streaming), SERVERS, load=6),
+        Fault("stop-worker-at-snapshot", stop_at(points.stored), SERVERS, load=6),
+        Fault("stop-worker-at-end", stop_at(points.ending), SERVERS, load=6, slow=True),
+        Fault("stop-worker-in-restore", stop_at(points.streaming, restore=True), SERVERS, load=6),
+        Fault("stop-engine", stop_engine, SERVERS),
         Fault("cut-broker", cut_broker),
         Fault("stall-broker", stall_broker),
         Fault("stop-broker", stop_broker),
@@ -331,6 +335,6 @@ FAULTS: Mapping[str, Fault] = {
         Fault("worker-clock-behind", step_worker(-1)),
         Fault("engine-clock-ahead", step_engine(1)),
         Fault("engine-clock-behind", step_engine(-1)),
-        Fault("backlog", back_up, load=0),
+        Fault("backlog", back_up, load=0, slow=True),
     )
 }

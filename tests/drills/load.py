@@ -21,6 +21,9 @@ from tests.fakes.tree import Entry, tree
 
 PLANS = 4
 PAUSE_S = 0.15
+REPLAYED = 0.2
+"""Of the requests; each has to have one effect and one answer."""
+
 BIG_BYTES = 24 * 1024 * 1024
 KINDS = ("checkpoint",) * 4 + ("restore",) * 3 + ("verification",) + ("delete",) * 2
 TABLES = {
@@ -163,6 +166,9 @@ class Load:
         if status in (404, 409):
             return None
         assert status == 202, f"POST {path}: {status} {found}"
+        if self._chance.random() < REPLAYED:
+            again = self.door.persist("POST", path, body, key)
+            assert again == (status, found), f"POST {path} again: {again}, not {found}"
         return self._accept(Operation(kind, str(found[kind]["id"]), key, expected, target))
 
     def _accept(self, operation: Operation) -> Operation:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.drills.load import Load, Operation
+from tests.drills.load import Operation
 from tests.drills.processes import family, signal_all
 from tests.drills.records import Gate
 from tests.drills.site import Site
@@ -39,7 +39,6 @@ class Met:
             self.gate.open()
 
 
-Point = Callable[[Site, Load, Operation | None], Any]
 Ask = Callable[[], Operation]
 
 
@@ -99,8 +98,9 @@ def _standing(site: Site, operation: Operation, gate: Gate) -> Met:
 
 
 def _moving(site: Site, operation: Operation, has_come: Callable[[], object]) -> Met:
+    pid = _wait("its owner", lambda: site.records.worker_of(operation.id))
     _wait("data", has_come)
-    return Met(operation, _wait("its owner", lambda: site.records.worker_of(operation.id)), None, None)
+    return Met(operation, pid, None, None)
 
 
 def _files(place: Path) -> set[Path]:
