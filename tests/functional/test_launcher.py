@@ -14,7 +14,14 @@ import pytest
 from tests.fakes.daemons import free_port, healthy
 
 ROOT = Path(__file__).parents[2]
-LAUNCHERS = ("protectd", "protectd-api", "protectd-worker", "protectd-engine", "protectd-manage")
+LAUNCHERS = (
+    "protectd",
+    "protectd-api",
+    "protectd-worker",
+    "protectd-engine",
+    "protectd-manage",
+    "protectd-status",
+)
 
 
 def program(path: Path, text: str) -> Path:
