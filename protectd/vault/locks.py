@@ -268,11 +268,11 @@ def sweep_lock(
 
 @contextmanager
 def _kept(held: HeldLock) -> Iterator[None]:
-    """:raises LockLost: what looked like damage may be what others have removed since."""
+    """:raises LockLost: what is missing or damaged may be what others have removed since."""
     try:
         held.keep_fresh()
         yield
-    except VaultDamaged:
+    except (VaultDamaged, BankObjectNotFound):
         held.confirm()
         raise
     finally:

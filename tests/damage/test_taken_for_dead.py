@@ -55,16 +55,22 @@ def copy(session: VaultSession, engine: VaultEngine) -> object:
     return session.copy(VaultSession(engine, other.bank, other.key))
 
 
-@pytest.mark.parametrize("does", ["check", "check the structure", "restore", "restore a file", "copy"])
+@pytest.mark.parametrize(
+    "does", ["check", "check the structure", "restore", "restore a file", "copy", "prune"]
+)
 def test_it_tells_of_its_lock_and_not_of_damage(engine: VaultEngine, tmp_path: Path, does: str) -> None:
     bank = FaultyBank()
     rig = Rig(engine, tmp_path, bank)
     rig.file("file", os.urandom(9_000))
-    saved, session = rig.save(), rig.session
+    goes = rig.file("goes", os.urandom(9_000))
+    first, session = rig.save(), rig.session
+    goes.unlink()
+    saved = rig.save()
+    session.forget([first.snapshot_id])
     (pack,) = (pack for pack, blobs in rig.repository.load_index().packs().items() if blobs[0].kind == DATA)
 
-    def prune_before_it_reads(call: str, key: str) -> None:
-        if key == pack_key(pack) or (call, key) == ("list", "data"):
+    def pruned_before_it_reads(call: str, key: str) -> None:
+        if key == pack_key(pack) or ((call, key) == ("list", "data") and does != "prune"):
             lose_all(bank, LOCKS)
             bank.delete(pack_key(pack))
 
@@ -78,8 +84,9 @@ def test_it_tells_of_its_lock_and_not_of_damage(engine: VaultEngine, tmp_path: P
         "restore": lambda: rig.restore(saved),
         "restore a file": restore_file,
         "copy": lambda: copy(session, engine),
+        "prune": session.prune,
     }
-    bank.fault = prune_before_it_reads
+    bank.fault = pruned_before_it_reads
     with pytest.raises(LockLost):
         operations[does]()
 
