@@ -276,7 +276,7 @@ def by_rank(chance: random.Random) -> Chooser:
     needs few, but certain, changes (Burckhardt et al., "A Randomized Scheduler with Probabilistic Guarantees
     of Finding Bugs", ASPLOS 2010)."""
     ranks: dict[Operation, float] = {}
-    falls = {chance.randrange(600) for _ in range(chance.randrange(1, 8))}
+    falls = {chance.randrange(400) for _ in range(chance.randrange(1, 8))}
     moment = 0
 
     def choose(ready: Sequence[Strand]) -> Strand:

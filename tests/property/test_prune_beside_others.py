@@ -93,10 +93,11 @@ class Schedule:
         for name in ("kept", "former"):
             restore = partial(vault.restore, name, snapshots[name], self._room / name)
             readers.append((f"restore {name}", restore))
-        chosen = chance.sample(writers, chance.randint(1, 3)) + chance.sample(readers, chance.randint(0, 2))
+        chosen = chance.sample(writers, chance.choice((1, 1, 2, 3)))
+        chosen += chance.sample(readers, chance.choice((0, 0, 1, 2)))
         if chance.random() < 0.8:
             chosen.append(("forget former", lambda _: vault.forget(snapshots["former"])))
-        for number in range(chance.randint(1, 2)):
+        for number in range(chance.choice((1, 1, 2))):
             waits = self._begin.waits if chance.random() < 0.7 else None
             chosen.append((f"prune {number}", partial(vault.prune, waits=waits, rest=self._turns.rest)))
         chance.shuffle(chosen)
