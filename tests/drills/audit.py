@@ -25,6 +25,9 @@ TERMINAL_S = 60.0
 
 TASK_S = 0.6
 LOOK_S = 0.05
+OUTLIVES_S = 5.0
+"""The children of what was killed end by themselves so soon."""
+
 GOOD = {
     "checkpoint": ("available", "deleted"),
     "restore": ("success",),
@@ -179,7 +182,7 @@ class Auditor:
         return [path for path in self._site.bank.rglob("*") if TEMPORARY.fullmatch(path.name)]
 
     def _no_orphans(self, report: Report) -> None:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + OUTLIVES_S
         while found := orphans(self._site.mark, self._site.daemons):
             if time.monotonic() > deadline:
                 report.say(*(f"process {pid} has outlived its daemon" for pid in found))
