@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 
 from protectd.common.clock import SystemClock
 from protectd.common.progress import Progress
@@ -12,7 +11,6 @@ from protectd.vault.cat import cat
 from protectd.vault.diff import Change, diff
 from protectd.vault.entries import Entry, find_from_home, home_of, list_entries
 from protectd.vault.findings import MAKE_AGAIN, REBUILD_INDEX, Damage
-from protectd.vault.index import BlobIndex
 from protectd.vault.issues import Issues
 from protectd.vault.locks import shared_lock
 from protectd.vault.options import EngineOptions
@@ -33,17 +31,17 @@ class Reading:
         self._repository = repository
         self._progress = progress
         self.issues = Issues()
+        self._loaded: BlobReader | None = None
 
-    @cached_property
-    def _index(self) -> BlobIndex:
-        damaged = Damage(REBUILD_INDEX)
-        index = self._repository.load_index_to_read(damaged)
-        self._note(INDEX, damaged)
-        return index
-
-    @cached_property
+    @property
     def _reader(self) -> BlobReader:
-        return BlobReader(self._repository, self._index)
+        """Loads the index when it is first needed. No `cached_property`: in Python 3.11 all objects of the
+        class share its lock, so whoever reads in one vault would wait for the index of another."""
+        if self._loaded is None:
+            damaged = Damage(REBUILD_INDEX)
+            self._loaded = BlobReader(self._repository, self._repository.load_index_to_read(damaged))
+            self._note(INDEX, damaged)
+        return self._loaded
 
     def snapshots(self) -> list[Snapshot]:
         """All that read, oldest first."""
@@ -74,7 +72,7 @@ class Reading:
     def cat(self, snapshot: Snapshot, path: bytes, write: Callable[[bytes], object]) -> int:
         """Write one file's content; how many bytes. See `cat`."""
         file = self.find(snapshot, path)
-        return cat(self._repository, self._index, file, snapshot.id, write, self._progress)
+        return cat(self._repository, self._reader.index, file, snapshot.id, write, self._progress)
 
     def diff(self, before: Snapshot, after: Snapshot, path: bytes | None = None) -> Iterator[Change]:
         """What changed below a path, or between the directories that were saved. See `diff`."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import stat
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -16,7 +18,7 @@ from protectd.vault.errors import AmbiguousName, PathNotInSnapshot, SnapshotNotF
 from protectd.vault.options import EngineOptions
 from protectd.vault.pack import DATA, TREE, pack_key
 from protectd.vault.reading import Reading, reading
-from protectd.vault.repository import Repository
+from protectd.vault.repository import INDEX, Repository
 from protectd.vault.snapshot import Snapshot
 from protectd.vault.tree import Node
 from tests.fakes.faults import FaultyBank
@@ -59,6 +61,29 @@ def lose(vault: Repository, bank: FaultyBank, kind: str, plain_id: bytes) -> Non
     assert found is not None
     pack_id, entry = found
     bank.change(pack_key(pack_id), lambda raw: raw[: entry.offset] + bytes(32) + raw[entry.offset + 32 :])
+
+
+def test_nobody_waits_for_the_index_of_another_vault(
+    vault: Repository, bank: FaultyBank, saved: Snapshot
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait(call: str, key: str) -> None:
+        if (call, key) == ("list", INDEX):
+            begun.set()
+            assert go_on.wait(60)
+
+    bank.fault = wait
+    other = new_vault()
+    snapshot = save_nested(other, HOME, paths=("/home/me",))
+    with ThreadPoolExecutor(2) as threads:
+        slow = threads.submit(listed, vault, saved)
+        assert begun.wait(60)
+        try:
+            assert threads.submit(listed, other, snapshot).result(30) == TOLD
+        finally:
+            go_on.set()
+        assert slow.result() == TOLD
 
 
 # --- naming ---
