@@ -99,6 +99,8 @@ class Auditor:
 
     def _look(self, report: Report, operation: Operation) -> None:
         status = self._site.records.status(operation.table, operation.id)
+        if operation.cancelled and self._was_cancelled(operation):
+            return
         if status not in GOOD[operation.kind]:
             report.lost += 1
             report.say(f"{operation.kind} {operation.id} is {status}: {self._reason(operation)}")
@@ -106,6 +108,10 @@ class Auditor:
             self._same(report, f"restore {operation.id}", operation.tree, operation.target)
         elif operation.kind == "checkpoint" and status == "available":
             self._load.checkpoints[operation.id] = operation.tree
+
+    def _was_cancelled(self, operation: Operation) -> bool:
+        query = f"SELECT error_code FROM {operation.table} WHERE id = :id"
+        return bool(self._site.records.value(query, id=operation.id) == "cancelled")
 
     def _reason(self, operation: Operation) -> str:
         rows = self._site.records.rows(

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class Operation:
     """One that was accepted.
 
     :ivar tree: what a checkpoint has to hold, or what a restore has to bring back.
+    :ivar cancelled: it was asked to end, and may have done so.
     """
 
     kind: str
@@ -48,6 +49,7 @@ class Operation:
     key: str
     tree: Tree
     target: Path | None = None
+    cancelled: bool = False
 
     @property
     def table(self) -> str:
@@ -151,6 +153,16 @@ class Load:
             return None
         self.checkpoints.pop(checkpoint, None)
         return self._accept(Operation("delete", checkpoint, "", found))
+
+    def cancel(self, operation: Operation) -> bool:
+        """Ask it to end. False: it had ended."""
+        task = self._site.records.task(operation.id)
+        status, found = self.door.persist("DELETE", f"/operation_logs/{task.id}")
+        assert status in (202, 409), f"cancel {operation.id}: {status} {found}"
+        with self._lock:
+            place = self.operations.index(operation)
+            self.operations[place] = replace(operation, cancelled=status == 202)
+        return status == 202
 
     def _post(
         self,

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.drills.audit import Auditor, Report
-from tests.drills.faults import FAULTS, Fault, Scene
+from tests.drills.builders import separate, together
+from tests.drills.faults import FAULTS, Fault
 from tests.drills.load import Load
-from tests.drills.site import Site, separate, together
+from tests.drills.scene import Scene
+from tests.drills.site import Site
 
 
 @dataclass

@@ -14,9 +14,10 @@ from sqlalchemy import create_engine, text
 
 from protectd.vault.tags import CHECKPOINT_TAG
 from tests.drills.audit import Auditor, Report
+from tests.drills.builders import together
 from tests.drills.load import Load, Operation
 from tests.drills.processes import MARK
-from tests.drills.site import Site, together
+from tests.drills.site import Site
 
 
 class Ground:

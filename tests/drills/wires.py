@@ -1,4 +1,4 @@
-"""Wires to real servers: cut, held, down, or cut at the very word that ends a task."""
+"""Wires to real servers: cut, held, down, or cut at the very word that makes a change last."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ from tests.fakes.brokers import Line
 HEARD_S = 0.3
 """After so long a server has done what it was told."""
 
-ENDS_A_TASK = {"postgresql": b"\x00\x00\x00\x04done", "mariadb": b"'done'"}
-"""What goes over the wire of a kind of database when a task is written to be done."""
+SPOKEN = {
+    "end": {"postgresql": b"\x00\x00\x00\x04done", "mariadb": b"'done'"},
+    "claim": {"postgresql": b"\x00\x00\x00\x07running", "mariadb": b"'running'"},
+    "request": {"postgresql": b"process_checkpoint", "mariadb": b"'process_checkpoint'"},
+}
+"""What goes over the wire of a kind of database when a task is ended, claimed or asked for."""
 
 
 @dataclass
 class Scissors:
-    """Cuts one connection at the COMMIT that ends a task: before the server hears it, or after it.
+    """Cuts one connection at a COMMIT: before the server hears it, or after it.
 
-    :ivar word: what a transaction says that ends a task.
+    :ivar word: what the transaction has said before.
     :ivar heard: the server commits, and its client never learns of it.
     """
 
@@ -69,19 +73,19 @@ class Wire(Line):
         threading.Thread(target=self._answer, args=(there, here, muted), daemon=True).start()
 
     def _ask(self, client: socket.socket, server: socket.socket, muted: threading.Event) -> None:
-        ends_task = False
+        spoken = False
         with suppress(OSError):
             while data := client.recv(65536):
                 self._flows.wait()
                 scissors = self._scissors
-                ends_task = ends_task or (scissors is not None and scissors.word in data)
+                spoken = spoken or (scissors is not None and scissors.word in data)
                 if b"COMMIT" in data:
-                    if scissors is not None and ends_task and not scissors.cut.is_set():
+                    if scissors is not None and spoken and not scissors.cut.is_set():
                         self._snip(scissors, server, data, muted)
                         break
-                    ends_task = False
+                    spoken = False
                 if b"ROLLBACK" in data:
-                    ends_task = False
+                    spoken = False
                 server.sendall(data)
         _break(client, server)
 
