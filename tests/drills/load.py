@@ -20,6 +20,9 @@ from tests.drills.site import Site
 from tests.fakes.tree import Entry, tree
 
 PLANS = 4
+KEPT = 8
+"""Checkpoints; of more than these, some are deleted first."""
+
 PAUSE_S = 0.15
 REPLAYED = 0.2
 """Of the requests; each has to have one effect and one answer."""
@@ -104,7 +107,7 @@ class Load:
 
     def _run(self, count: int) -> None:
         for _ in range(count):
-            self.ask(self._chance.choice(KINDS))
+            self.ask("delete" if len(self.checkpoints) > KEPT else self._chance.choice(KINDS))
             time.sleep(self._chance.uniform(0, 2 * PAUSE_S))
 
     # --- requests ---
