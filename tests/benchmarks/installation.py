@@ -32,7 +32,8 @@ topic = {bus.topic}
 exchange = {bus.exchange}
 [plugins]
 allowed_protections = directory,waiting
-{more}
+[dispatch]
+handler = {handler}
 """
 
 PROVIDER_FILE = """\
@@ -57,14 +58,14 @@ class Setting:
     """How one installation differs from another.
 
     :ivar broker: if not that of the bus: a URL.
-    :ivar handler: `noop` simulates what workers do; empty: they do it.
+    :ivar handler: `noop` simulates what workers do; `default` does it.
     :ivar plugin: protects the plans' directories.
     """
 
     database: str
     bus: Bus
     broker: str = ""
-    handler: str = ""
+    handler: str = "default"
     plugin: str = "directory"
     plans: int = 8
     project: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -133,7 +134,7 @@ class Protectd(Side):
                 database=setting.database,
                 port=self._port,
                 bus=setting.bus,
-                more=f"[dispatch]\nhandler = {setting.handler}" if setting.handler else "",
+                handler=setting.handler,
             )
         )
 

@@ -41,7 +41,7 @@ class Sides:
 
     @cached_property
     def waiting(self) -> Protectd:
-        return self._protectd("protectd, waiting tasks", plugin="waiting", handler="")
+        return self._protectd("protectd, waiting tasks", plugin="waiting", handler="default")
 
     @cached_property
     def with_history(self) -> Protectd:

@@ -119,8 +119,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--handler",
         default="noop",
-        choices=["noop", ""],
-        help="of protectd's workers; without one, checkpoints of empty directories are really made",
+        choices=["noop", "default"],
+        help="of protectd's workers; with `default`, checkpoints of empty directories are really made",
     )
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     made.add_argument("--cache", type=Path, default=caches / "protectd-benchmarks", help="for Barbican")
