@@ -65,9 +65,12 @@ def ending(site: Site, ask: Ask) -> Iterator[Met]:
 def streaming(site: Site, ask: Ask) -> Iterator[Met]:
     """Some of the data is in the bank, or at the target of a restore."""
     operation = ask()
-    place = operation.target or site.vault / "data"
-    before = _files(place)
-    yield _moving(site, operation, lambda: _files(place) - before)
+
+    def there() -> set[Path]:
+        return _files(operation.target or site.vault / "data")
+
+    before = there()
+    yield _moving(site, operation, lambda: there() - before)
 
 
 @contextmanager

@@ -11,13 +11,7 @@ from tests.drills.clocks import StepClock
 from tests.drills.processes import MARK, family, kill, signal_all
 from tests.drills.records import Records
 from tests.drills.wires import Wire
-from tests.fakes.daemons import (
-    Daemon,
-    healthy,
-    manage,
-    restic_environment,
-    wait_for,
-)
+from tests.fakes.daemons import Daemon, healthy, manage, restic_environment, wait_for
 from tests.fakes.servers import Bus
 
 LEASE_S = 3
@@ -131,8 +125,3 @@ class Site:
 
     def restic(self) -> dict[str, str]:
         return restic_environment(self.options, self.tenant.project_id)
-
-    def said(self, text: str) -> list[str]:
-        """The lines of all logs that contain `text`."""
-        lines = [line for daemon in self.daemons for line in daemon.text().splitlines()]
-        return [line for line in lines if text in line]
