@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from protectd.common.clock import SystemClock
+from protectd.common.progress import Progress
 from protectd.common.reports import RestoreOptions
 from protectd.plugin.base import BankPlugin
+from protectd.vault.choosing import choose_one
 from protectd.vault.copy import CopyVault
 from protectd.vault.crypto import MasterKey
 from protectd.vault.errors import PacksInUse, VaultLocked
@@ -21,11 +23,13 @@ from protectd.vault.maintenance import PruneVault
 from protectd.vault.options import EngineOptions
 from protectd.vault.pack import DATA, TREE
 from protectd.vault.prune import Waits
+from protectd.vault.reading import reading
 from protectd.vault.repository import BlobReader, Repository, WriterIdentity
 from protectd.vault.restore import RestoreTree
 from protectd.vault.save import SaveTree
 from protectd.vault.save_stream import SaveStream
 from protectd.vault.snapshot import Snapshot
+from protectd.vault.stats import CountVault
 from protectd.vault.tree import decode_tree
 from protectd.vault.verify import CheckVault
 from tests.fakes.interleaving import Owner, SharedBank, Turns, Workers, taking_turns
@@ -136,6 +140,18 @@ class Vault:
         assert report.issues == (), report.issues
         files = (path for path in target.rglob("*") if path.is_file())
         assert {os.fsencode(path.relative_to(target)): path.read_bytes() for path in files} == EXPECTED[name]
+
+    def cat(self, name: str, snapshot: Snapshot, options: EngineOptions) -> None:
+        with reading(self.repository, options, Progress()) as look:
+            snapshot = choose_one(look.snapshots(), snapshot.id)
+            for path, content in EXPECTED[name].items():
+                pieces: list[bytes] = []
+                look.cat(snapshot, path, pieces.append)
+                assert b"".join(pieces) == content
+
+    def stats(self, options: EngineOptions) -> None:
+        report = CountVault(self._bank, self._key, options).run(Owner(), self._workers)
+        assert report.errors == (), report.errors
 
     def check(self, options: EngineOptions) -> None:
         report = CheckVault(self._bank, self._key, options, None, True).run(Owner(), self._workers)

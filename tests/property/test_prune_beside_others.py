@@ -28,7 +28,7 @@ from tests.fakes.interleaving import CHOOSERS, Operation, Turns, taking_turns
 from tests.fakes.sampling import repeat, sample
 from tests.fakes.vault_beside import EXPECTED, OfProcess, Setting, Vault, alone, make_setting, options_of
 
-SCHEDULES = range(20_000)
+SCHEDULES = range(4_000)
 SAMPLE = 120
 LAST_HALT = 90
 """Most operations call the bank as often as this, or less."""
@@ -89,10 +89,11 @@ class Schedule:
             ("save stream", vault.save_stream),
             ("copy in", partial(vault.copy_in, self._other, self._setting.elsewhere[1])),
         ]
-        readers: list[tuple[str, Run]] = [("check", vault.check)]
+        readers: list[tuple[str, Run]] = [("check", vault.check), ("stats", vault.stats)]
         for name in ("kept", "former"):
             restore = partial(vault.restore, name, snapshots[name], self._room / name)
             readers.append((f"restore {name}", restore))
+            readers.append((f"cat {name}", partial(vault.cat, name, snapshots[name])))
         chosen = chance.sample(writers, chance.choice((1, 1, 2, 3)))
         chosen += chance.sample(readers, chance.choice((0, 0, 1, 2)))
         if chance.random() < 0.8:
@@ -140,7 +141,7 @@ class Schedule:
 
     def _judge_error(self, operation: Operation) -> None:
         error = operation.outcome.error
-        if isinstance(error, SnapshotNotFound) and operation.name == "restore former":
+        if isinstance(error, SnapshotNotFound) and operation.name in ("restore former", "cat former"):
             return  # it came too late
         if isinstance(error, Unavailable) and operation.has_slept:
             return  # it was taken for dead
