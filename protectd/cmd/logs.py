@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from logging.handlers import WatchedFileHandler
-from typing import Any
-
-from oslo_config import cfg
+from typing import IO, TYPE_CHECKING, Any
 
 from protectd.common import trail
+
+if TYPE_CHECKING:  # the vault's processes log, too, and need no options
+    from oslo_config import cfg
 
 LINE = "%(asctime)s.%(msecs)03dZ %(levelname)s %(process)d %(name)s: %(message)s"
 TIME = "%Y-%m-%dT%H:%M:%S"
@@ -78,12 +80,24 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
+class LogFile(WatchedFileHandler):
+    """Several processes append to it, and whichever first finds it moved away makes the new one: private to
+    owner and group, also where that process has no umask."""
+
+    def _open(self) -> IO[str]:  # type: ignore[override]
+        return open(self.baseFilename, self.mode, encoding="utf-8", opener=_private)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o640)
+
+
 def start_logging(*, debug: bool, log_file: str = "", log_format: str = "text", service: str = "") -> None:
     """Send the log of this process to `log_file`, or to standard error when it is empty. Times are UTC.
 
     :param log_format: `text` or `json`. :param service: the name of the command, for JSON.
     """
-    handler: logging.Handler = WatchedFileHandler(log_file) if log_file else logging.StreamHandler(sys.stderr)
+    handler: logging.Handler = LogFile(log_file) if log_file else logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(service) if log_format == "json" else TextLines())
     handler.addFilter(TrailFilter())
     root = logging.getLogger()
@@ -94,6 +108,16 @@ def start_logging(*, debug: bool, log_file: str = "", log_format: str = "text", 
         logging.getLogger(name).setLevel(logging.INFO if debug else logging.WARNING)
 
 
+def log_options(conf: cfg.ConfigOpts, binary: str) -> dict[str, Any]:
+    """What `start_logging` is to be told for a daemon, and for the processes it starts."""
+    return {
+        "debug": conf.debug,
+        "log_file": conf.log_file,
+        "log_format": conf.log_format,
+        "service": binary,
+    }
+
+
 def begin_logging(conf: cfg.ConfigOpts, binary: str) -> None:
     """As the configuration of a daemon says."""
-    start_logging(debug=conf.debug, log_file=conf.log_file, log_format=conf.log_format, service=binary)
+    start_logging(**log_options(conf, binary))

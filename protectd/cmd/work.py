@@ -8,11 +8,12 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from protectd.cmd.foundation import Foundation
 from protectd.cmd.heartbeat import Heartbeat
+from protectd.cmd.logs import log_options, start_logging
 from protectd.common.errors import ConfigurationError
 from protectd.common.units import MIB
 from protectd.conf.metrics import port_of
@@ -42,6 +43,7 @@ from protectd.vault.options import EngineOptions
 LOG = logging.getLogger(__name__)
 
 TASK_BINARIES = ("protectd", "protectd-worker")
+DIRECT_BINARIES = (*TASK_BINARIES, "protectd-api")
 
 
 class Work(Foundation):
@@ -67,7 +69,15 @@ class Work(Foundation):
             level=options.compression_level,
             lock_wait_s=options.lock_wait_s,
             held=None if self.boot is None else self.boot.held,
+            prepare=self._begin_child_logging(),
         )
+
+    def _begin_child_logging(self) -> Callable[[], None]:
+        """An operator's tool logs where it was called, whatever daemons do."""
+        options = {"debug": self.conf.debug}
+        if self.binary in DIRECT_BINARIES:
+            options = log_options(self.conf, self.binary)
+        return partial(start_logging, **options)
 
     @cached_property
     def vault_engine(self) -> VaultEngine:

@@ -57,7 +57,8 @@ class VaultEngine:
 
     def __init__(self, options: EngineOptions | None = None) -> None:
         self.options = options or EngineOptions()
-        self._processes = ProcessPool(max_idle=_MAX_IDLE_PLANNERS, held=self.options.held)
+        options = self.options
+        self._processes = ProcessPool(_MAX_IDLE_PLANNERS, held=options.held, prepare=options.prepare)
         self._threads = ThreadPool()
 
     @contextmanager

@@ -13,7 +13,8 @@ import sys
 from multiprocessing.connection import Connection
 from typing import Any
 
-from protectd.vault.pool import ProcessPool, Start, serve
+from protectd.common.trail import trail
+from protectd.vault.pool import Prepare, ProcessPool, Start, serve
 
 _PR_SET_PDEATHSIG = 1
 
@@ -40,8 +41,12 @@ def main(parent: int, descriptor: int, held: int | None = None) -> None:
                 message = channel.recv()
             except (EOFError, ConnectionError):
                 return
-            if isinstance(message, Start):
-                serve(message.role, channel, pool)
+            if isinstance(message, Prepare):
+                pool.prepare = message.call
+                message.call()
+            elif isinstance(message, Start):
+                with trail(**message.about):
+                    serve(message.role, channel, pool)
 
 
 def _die_with(parent: int) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from protectd.common.clock import Clock
 from protectd.common.errors import ProtectdError
+from protectd.common.trail import carried
 from protectd.plugin.base import BankObjectNotFound
 from protectd.vault.errors import LockLost, VaultDamaged, VaultLocked
 from protectd.vault.index import decode_part
@@ -157,7 +158,7 @@ class HeldLock:
             self._stored.pop(0)
 
     def keep_fresh(self) -> None:
-        self._thread = threading.Thread(target=self._refresh, name="vault-lock", daemon=True)
+        self._thread = threading.Thread(target=carried(self._refresh), name="vault-lock", daemon=True)
         self._thread.start()
 
     def _refresh(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from protectd.common.units import MIB
@@ -19,6 +20,7 @@ class EngineOptions:
     :ivar lock_wait_s: how long an operation waits for others to leave the vault.
     :ivar in_process: threads of this process in place of children.
     :ivar held: a descriptor that children hold open as long as they live, so that a lock on it tells of them.
+    :ivar prepare: picklable; what each child does first, such as beginning to log.
     """
 
     node: str = field(default_factory=lambda: os.uname().nodename)
@@ -29,6 +31,7 @@ class EngineOptions:
     lock_wait_s: float = 60.0
     in_process: bool = False
     held: int | None = None
+    prepare: Callable[[], None] | None = None
 
     @property
     def worker_count(self) -> int:

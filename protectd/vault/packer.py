@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import zstandard
 
+from protectd.common.trail import follow, names
 from protectd.common.units import KIB, MIB
 from protectd.plugin.base import BankPlugin
 from protectd.vault.crypto import OVERHEAD_BYTES, Buffer, Sealer
@@ -75,7 +76,7 @@ class Packer:
         self._storing: tuple[_PackMemory, Future[StoredPack]] | None = None
         self._free: list[_PackMemory] = []
         self._pack = _PackMemory(self._size)
-        self._putter = ThreadPoolExecutor(1, thread_name_prefix="vault-put")
+        self._putter = ThreadPoolExecutor(1, "vault-put", initializer=follow, initargs=(names(),))
         self._stored: list[StoredPack] = []
         self.plain_bytes = 0
         self.sealed_bytes = 0

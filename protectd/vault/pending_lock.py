@@ -11,6 +11,7 @@ from typing import Self
 
 from protectd.common.clock import SystemClock
 from protectd.common.errors import Cancelled, ProtectdError
+from protectd.common.trail import follow, names
 from protectd.vault.locks import HeldLock, shared_lock
 from protectd.vault.repository import Repository, WriterIdentity
 
@@ -33,7 +34,7 @@ class PendingLock:
     def __init__(self, repository: Repository, identity: WriterIdentity, wait_s: float) -> None:
         self._stop = threading.Event()
         self._context = shared_lock(repository, identity, _StoppableClock(self._stop), wait_s)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="vault-lock")
+        self._thread = ThreadPoolExecutor(1, "vault-lock", initializer=follow, initargs=(names(),))
         self._taken: Future[HeldLock] = self._thread.submit(self._context.__enter__)
 
     def __enter__(self) -> Self:

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Protocol, Self, TypeAlias
 
 from protectd.common.errors import ProtectdError
+from protectd.common.trail import carried, names
 from protectd.vault.errors import VaultError, WorkerLost
 
 DONE = "done"
@@ -60,9 +61,20 @@ class Pool(Protocol):
 
 @dataclass(frozen=True)
 class Start:
-    """What begins a role. A child without one skips whatever else comes: jobs that a failed role has left."""
+    """What begins a role. A child without one skips whatever else comes: jobs that a failed role has left.
+
+    :ivar about: what log lines are to name meanwhile.
+    """
 
     role: Role
+    about: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """What a child, and each of its own, does before its first role."""
+
+    call: Callable[[], None]
 
 
 def serve(role: Role, channel: Channel, pool: Pool) -> None:
@@ -117,9 +129,18 @@ class ProcessPool:
     as long as the pool.
     """
 
-    def __init__(self, max_idle: int | None = None, *, held: int | None = None) -> None:
-        """:param held: a descriptor that every child, and theirs, holds open for as long as it lives."""
+    def __init__(
+        self,
+        max_idle: int | None = None,
+        *,
+        held: int | None = None,
+        prepare: Callable[[], None] | None = None,
+    ) -> None:
+        """:param held: a descriptor that every child, and theirs, holds open for as long as it lives.
+        :param prepare: picklable; every child, and theirs, calls it once.
+        """
         self._held = held
+        self.prepare = prepare
         self._max_idle = max(_MAX_IDLE, os.cpu_count() or 1) if max_idle is None else max_idle
         self._idle: list[_Child] = []
         self._all: set[int] = set()
@@ -134,9 +155,9 @@ class ProcessPool:
 
     def start(self, role: Role) -> Place:
         for _ in range(self._max_idle + 1):
-            child = self._take() or self._submit(partial(_start_child, self._held))
+            child = self._take() or self._new()
             with suppress(*_GONE):
-                child.channel.send(Start(role))
+                child.channel.send(Start(role, dict(names())))
                 return child
             self.discard(child)  # an idle one that died; the next is fresh at the latest
         raise WorkerLost(reason="it does not start")
@@ -144,6 +165,13 @@ class ProcessPool:
     def _take(self) -> _Child | None:
         with self._lock:
             return self._idle.pop() if self._idle else None
+
+    def _new(self) -> _Child:
+        child = self._submit(partial(_start_child, self._held))
+        if self.prepare is not None:
+            with suppress(*_GONE):
+                child.channel.send(Prepare(self.prepare))
+        return child
 
     def _submit(self, start: Callable[[], _Child]) -> _Child:
         with self._lock:
@@ -227,7 +255,8 @@ class ThreadPool:
 
     def start(self, role: Role) -> Place:
         ours, theirs = Pipe()
-        thread = threading.Thread(target=self._run, args=(role, theirs), daemon=True, name="vault-role")
+        run = carried(partial(self._run, role, theirs))
+        thread = threading.Thread(target=run, daemon=True, name="vault-role")
         thread.start()
         return _Strand(ours, thread)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from protectd.conf.places import shipped
 from tests.fakes.daemons import Daemon, close, manage, restic_environment
 from tests.fakes.servers import Bus
 from tests.functional.test_end_to_end_daemons import CONFIG, Installation, make_installation, start
@@ -22,7 +23,13 @@ def lines(daemon: Daemon) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def installation(tmp_path: Path, postgresql: str, bus: Bus) -> Iterator[Installation]:
-    text = CONFIG.replace("[DEFAULT]", "[DEFAULT]\nlog_format = json\ndebug = true")
+    providers = tmp_path / "providers.d"
+    providers.mkdir()
+    text = shipped("providers.d/default.conf").read_text()
+    traced = text.replace("\n[filesystem]\n", "\n[filesystem]\ntrace = true\n")
+    (providers / "default.conf").write_text(traced)
+    more = f"log_format = json\ndebug = true\nprovider_config_dir = {providers}"
+    text = CONFIG.replace("[DEFAULT]", f"[DEFAULT]\n{more}")
     made = make_installation(text, tmp_path, postgresql, bus)
     try:
         yield made
@@ -49,8 +56,14 @@ def test_a_request_is_followed_through_every_daemon_and_no_line_holds_a_secret(
     assert {line["operation"] for line in about} == {"protect"}
     assert {line["service"] for line in about} == {"protectd-worker"}
     said = [line["message"] for line in about]
-    assert "attempt 1 begins" in said[0] and task_id in said[0] and said[-1].endswith("available")
+    assert "attempt 1 begins" in said[0] and task_id in said[0]
+    assert any(message.endswith(": available") for message in said)
     assert any(checkpoint["id"] in message for message in said)
+
+    puts = [line for line in about if line["message"].startswith("put of data: ok")]
+    assert puts and {line["process"] for line in puts}.isdisjoint(
+        worker.pid for worker in installation.workers
+    )
 
     password = restic_environment(installation.options, user.project_id)["RESTIC_PASSWORD"]
     made = manage(*installation.options, "token", "list")

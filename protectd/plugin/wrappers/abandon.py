@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import TypeVar
 
 from protectd.common.errors import ProtectdError
+from protectd.common.trail import carried
 
 T = TypeVar("T")
 
@@ -23,7 +25,8 @@ def within(limit_s: float, call: Callable[[], T]) -> T:
     :raises TooLate: it has not come back after `limit_s`.
     """
     answer: Future[T] = Future()
-    threading.Thread(target=_answer, args=(call, answer), daemon=True, name="bank-call").start()
+    run = carried(partial(_answer, call, answer))
+    threading.Thread(target=run, daemon=True, name="bank-call").start()
     try:
         error = answer.exception(limit_s)
     except TimeoutError:
