@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+import stat
 import threading
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
-from protectd.cmd.logs import JsonLines, TextLines, TrailFilter
+from protectd.cmd.logs import JsonLines, LogFile, TextLines, TrailFilter
 from protectd.common.trail import carried, names, trail
 
 LOG = logging.getLogger("tests.some.module")
@@ -107,3 +110,19 @@ def test_a_thread_is_about_nothing_unless_it_carries_what_its_maker_was_about() 
             thread.start()
             thread.join()
     assert seen == [{}, {"task_id": "task-1"}]
+
+
+def test_a_file_that_was_moved_away_is_begun_anew_and_is_nobody_else_s(tmp_path: Path) -> None:
+    """Also by a process that has no umask."""
+    file, former = tmp_path / "protectd.log", os.umask(0)
+    try:
+        handler = LogFile(str(file))
+        for name in ("first", "second"):
+            handler.emit(logging.makeLogRecord({"msg": name}))
+            assert stat.S_IMODE(file.stat().st_mode) == 0o640
+            file.rename(tmp_path / name)
+        handler.close()
+    finally:
+        os.umask(former)
+    assert (tmp_path / "first").read_text() == "first\n"
+    assert (tmp_path / "second").read_text() == "second\n"
