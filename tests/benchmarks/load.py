@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 CHECKOUT = Path(__file__).parents[2]
 PATIENCE_S = 120.0
+IDLE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,20 @@ class Sent:
 
 
 class Line:
-    """One connection. Only a 202 is an answer."""
+    """One connection, made anew after a pause: servers end those that are idle. Only a 202 is an answer."""
 
     def __init__(self, endpoint: str) -> None:
         place = urlsplit(endpoint)
         self._connection = http.client.HTTPConnection(
             str(place.hostname), place.port or 80, timeout=PATIENCE_S
         )
+        self._used_s = 0.0
 
     def post(self, request: Request) -> str:
         """:returns: the id of what was made: the end of its Location."""
+        if time.monotonic() - self._used_s > IDLE_S:
+            self._connection.close()
+        self._used_s = time.monotonic()
         headers = {"Content-Type": "application/json", "Accept": "application/json", **request.headers}
         self._connection.request("POST", request.path, json.dumps(request.body), headers)
         answer = self._connection.getresponse()
