@@ -33,7 +33,8 @@ def claim(env: TaskEnv, operation: str, context: RequestContext, task_id: str) -
         task = uow.tasks.find(task_id)
     if task is None or task.state != TaskState.PENDING or not _is_meant(task, operation, context):
         return None
-    return claim_next(env) if env.in_turn else _claim_this(env, task_id)
+    # A look for turns passes over rows that others hold, such as who notes just now that this one was sent.
+    return (claim_next(env) if env.in_turn else None) or _claim_this(env, task_id)
 
 
 def claim_next(env: TaskEnv) -> Run | None:
@@ -57,7 +58,7 @@ def _claim_this(env: TaskEnv, task_id: str) -> Run | None:
     try:
         return _claim(env, lambda uow: uow.tasks.claim_this(task_id, env.claimer, new_id(), env.clock.now()))
     except NoRoom as error:
-        LOG.info("task %s waits: %s", task_id, error)
+        LOG.log(logging.DEBUG if env.in_turn else logging.INFO, "task %s waits: %s", task_id, error)
         return None
 
 

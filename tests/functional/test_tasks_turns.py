@@ -77,6 +77,18 @@ def test_a_message_whose_task_is_done_is_nobodys_business(env, clock):
     assert worker.ran == ids
 
 
+def test_a_task_whose_row_someone_else_holds_is_waited_for(env, clock):
+    (id,) = submitted(env, clock, 1)
+    worker = Worker(env)
+    hears = threading.Thread(target=worker.hear, args=[id])
+    with env.database.write() as uow:
+        assert uow.tasks.mark_sent(id, clock.now())
+        hears.start()
+        hears.join(0.5)
+    hears.join()
+    assert worker.ran == [id]
+
+
 @pytest.mark.parametrize(
     "context", [replace(CONTEXT, project_id=rows.OTHER_PROJECT), replace(CONTEXT, project_id="")]
 )
