@@ -11,7 +11,6 @@ import hmac
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 
 from protectd.api import environ as env
 from protectd.api.answers import Answer
@@ -19,10 +18,10 @@ from protectd.api.call import Call
 from protectd.api.errors import AnswerNotKept, KeyReused, MalformedHeader
 from protectd.model.errors import DatabaseContended
 from protectd.model.models import IdempotencyKey
+from protectd.model.repositories.idempotency_keys import KEPT
 
 HEADER = "Idempotency-Key"
 LONGEST = 255
-KEPT = timedelta(hours=24)
 
 TWINS = 64
 """Requests with one key that may get ahead of one while it waits for its turn, as happens where many are

@@ -20,7 +20,7 @@ from protectd.conf.metrics import port_of
 from protectd.domain.secrets import Secrets
 from protectd.domain.vaults import Vaults
 from protectd.engine.census import Census
-from protectd.engine.purge import Purger
+from protectd.engine.purge import ExpiredKeys, Purger
 from protectd.engine.reconciler import Reconciler
 from protectd.engine.relay import Relay
 from protectd.engine.service import Chore, EngineService
@@ -249,7 +249,13 @@ class Work(Foundation):
     def engine(self) -> EngineService:
         every_s = self.conf.engine.poll_interval_s
         pulse = self.pulse("the engine", every_s)
-        chores: list[Chore] = [self.reconciler.run_once, self.relay.run_once, self.database.fold_log]
+        keys = ExpiredKeys(self.database, self.clock)
+        chores: list[Chore] = [
+            self.reconciler.run_once,
+            self.relay.run_once,
+            keys.run_once,
+            self.database.fold_log,
+        ]
         if port_of(self.conf, self.binary):
             chores.append(Census(self.database, self.clock, self.metrics).run_once)
         if days := self.conf.engine.purge_after_days:

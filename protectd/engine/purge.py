@@ -1,4 +1,4 @@
-"""Removing for good what was over long ago, a little a round."""
+"""Removing for good what was over long ago, and what has expired, a little a round."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from protectd.common.clock import Clock
 from protectd.domain.purge import BATCH, Purge
+from protectd.model.repositories.idempotency_keys import KEPT
 from protectd.model.unit_of_work import Database
 
 LOG = logging.getLogger(__name__)
@@ -44,3 +45,18 @@ class Purger:
         if removed:
             LOG.info("%d rows were over for %d days and are removed", removed, self._after.days)
         self._walk, self._next_s = None, self._clock.monotonic() + REST_S
+
+
+class ExpiredKeys:
+    """Keys of requests that count as never used: they go whatever is kept of the rest."""
+
+    def __init__(self, database: Database, clock: Clock, batch: int = BATCH) -> None:
+        self._database = database
+        self._clock = clock
+        self._batch = batch
+
+    def run_once(self) -> int:
+        """:returns: how many were removed; looks for them in one indexed query."""
+        before = self._clock.now() - KEPT
+        with self._database.write() as uow:
+            return uow.idempotency_keys.purge(before, self._batch)

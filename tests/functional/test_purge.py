@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from protectd.common.ids import new_id
 from protectd.domain.purge import Purge, purge
-from protectd.engine.purge import REST_S, Purger
+from protectd.engine.purge import REST_S, ExpiredKeys, Purger
 from protectd.model.models import (
     Checkpoint,
     CheckpointResource,
@@ -223,3 +223,12 @@ def test_the_engine_removes_a_batch_a_round_and_rests_after_each_walk(sqlite_dat
     for _ in range(20):
         purger.run_once()
     assert left(sqlite_database, Task) == set()
+
+
+def test_the_engine_removes_keys_that_have_expired(any_database: Database) -> None:
+    clock = ManualClock()
+    valid = key(created_at=clock.now() - timedelta(hours=23))
+    add(any_database, valid, *(key(created_at=clock.now() - timedelta(hours=25)) for _ in range(5)))
+    chore, kept = ExpiredKeys(any_database, clock, batch=3), valid.id
+    assert [chore.run_once() for _ in range(3)] == [3, 2, 0]
+    assert left(any_database, IdempotencyKey) == {kept}

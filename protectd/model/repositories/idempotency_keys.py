@@ -13,6 +13,9 @@ from protectd.model.errors import DatabaseContended
 from protectd.model.models import IdempotencyKey
 from protectd.model.states import swap
 
+KEPT = timedelta(hours=24)
+"""So long a key stands for the request it came with first."""
+
 
 class IdempotencyKeyRepository:
     def __init__(self, session: Session) -> None:
