@@ -116,13 +116,14 @@ class Sweep:
         """
         roots = self._walked.new_roots()
         self._files = self._repository.index_files(known=self._files)
+        # What no index named belonged to a backup if one names it now. So it stays, and what is in it need
+        # not stay elsewhere: a marked pack may be gone already, if whoever marked it was killed.
+        leaving = Marks.of(self._files.values()).leaving
+        self._going -= named_packs(self._files) - leaving
         if roots:
             needed = self._find_needed(roots)
             self._needed |= needed
             self._going -= needed
-        # What no index named belonged to a backup if one names it now.
-        leaving = Marks.of(self._files.values()).leaving
-        self._going -= named_packs(self._files) - leaving
 
     def _find_needed(self, roots: Roots) -> set[bytes]:
         """Of the packs that go, those that alone have a blob below the roots."""

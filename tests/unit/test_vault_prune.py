@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from protectd.common.clock import SystemClock
 from protectd.common.errors import Cancelled
 from protectd.common.progress import Progress
 from protectd.plugin.base import BankUnavailable
@@ -12,6 +13,7 @@ from protectd.vault.check import check
 from protectd.vault.errors import BlobMissing, LockLost, VaultDamaged
 from protectd.vault.forget import forget
 from protectd.vault.index import encode_index
+from protectd.vault.index_files import Mark, encode_marks
 from protectd.vault.pack import DATA, TREE, pack_key
 from protectd.vault.prune import prune
 from protectd.vault.repository import INDEX, BlobReader, Repository
@@ -21,6 +23,7 @@ from tests.fakes.vault_kit import (
     blob_id,
     data_bytes,
     file_of,
+    make_pack,
     new_vault,
     save_files,
     save_root,
@@ -287,6 +290,26 @@ def test_damage_in_what_nobody_needs_is_no_obstacle(vault: Repository, bank: Fau
     bank.change(pack_key(bad), lambda raw: raw[:10])
     prune(vault)
     _assert_whole(vault, *texts)
+
+
+def test_a_pack_that_is_gone_is_not_named_again_for_what_a_backup_beside_has_stored_anew(
+    vault: Repository, bank: FaultyBank
+) -> None:
+    """A prune was killed when it had deleted the pack, and had not yet removed its mark."""
+    pack_id, raw, entries = make_pack(vault, [(DATA, b"text")])
+    for json in encode_marks({pack_id: entries}, {pack_id: Mark(SystemClock().now(), len(raw))}):
+        vault.save_unpacked(INDEX, json)
+
+    def back_up(call: str, key: str) -> None:
+        if (call, key) == ("list", "data"):
+            bank.fault = lambda call, key: None
+            save_files(vault, {b"a": b"text"})
+
+    bank.fault = back_up
+    prune(vault)
+    report = check(vault, read_data=True)
+    assert report.ok and report.snapshots == 1, report.errors
+    assert pack_id not in vault.load_index().packs()
 
 
 def test_a_lost_lock_stops_it_before_anything_is_removed(vault: Repository, bank: FaultyBank) -> None:
