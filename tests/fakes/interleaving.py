@@ -14,6 +14,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -456,9 +457,10 @@ class _Future:
 
 
 class _Executor:
-    def __init__(self, turns: Turns, workers: int) -> None:
+    def __init__(self, turns: Turns, workers: int, begin: Callable[[], None]) -> None:
         self._turns = turns
         self._workers = workers
+        self._begin = begin
         self._futures: list[_Future] = []
 
     def submit(self, do: Callable[..., Any], *arguments: Any) -> _Future:
@@ -471,6 +473,7 @@ class _Executor:
 
         def run() -> None:
             self._turns.wait_for(has_place)
+            self._begin()
             future.run(lambda: do(*arguments))
 
         self._turns.spawn(run)
@@ -543,8 +546,13 @@ class _Thread:
 def taking_turns(turns: Turns) -> Iterator[Workers]:
     """The vault's threads take turns in it, and nobody waits for time to go by."""
 
-    def executor(workers: int, thread_name_prefix: str = "") -> _Executor:
-        return _Executor(turns, workers)
+    def executor(
+        workers: int,
+        thread_name_prefix: str = "",
+        initializer: Callable[..., None] = lambda: None,
+        initargs: tuple[Any, ...] = (),
+    ) -> _Executor:
+        return _Executor(turns, workers, partial(initializer, *initargs))
 
     def thread(target: Callable[[], None], name: str, daemon: bool) -> _Thread:
         return _Thread(turns, target)
