@@ -27,6 +27,7 @@ from tests.drills.fault_servers import (
     stop_broker,
     stop_database,
 )
+from tests.drills.fault_storms import storm
 from tests.drills.fault_users import back_up, cancel_some, nothing
 from tests.drills.scene import Scene
 
@@ -88,6 +89,7 @@ FAULTS: Mapping[str, Fault] = {
         Fault("worker-clock-behind", step_worker(-1)),
         Fault("engine-clock-ahead", step_engine(1)),
         Fault("engine-clock-behind", step_engine(-1)),
+        Fault("storm", storm, SERVERS, load=20),
         Fault("cancel", cancel_some, SEPARATE | TOGETHER),
         Fault("backlog", back_up, load=0, slow=True),
     )
