@@ -12,6 +12,7 @@ from tests.benchmarks.sides import Side
 
 LOOK_S = 0.002
 PAUSE_S = 0.02
+SLOW_MS = 200
 
 Figures = dict[str, float]
 
@@ -61,7 +62,12 @@ def drain(side: Side, count: int, connections: int) -> Figures:
 
 def posts(side: Side, count: int, connections: int) -> Figures:
     sent = send(side.endpoint, side.requests(), count, connections)
-    return {"p50 ms": median(sent.took_ms), "p99 ms": p99(sent.took_ms), "longest ms": max(sent.took_ms)}
+    return {
+        "p50 ms": median(sent.took_ms),
+        "p99 ms": p99(sent.took_ms),
+        "longest ms": max(sent.took_ms),
+        f"percent over {SLOW_MS} ms": 100 * sum(took > SLOW_MS for took in sent.took_ms) / count,
+    }
 
 
 def p99(values: Sequence[float]) -> float:
