@@ -35,7 +35,7 @@ from protectd.vault.restore_worker import (
     RestoreWorker,
 )
 from protectd.vault.shared import CancelFlag
-from protectd.vault.target import Target, move_into_place, open_made, temporary_name
+from protectd.vault.target import Target, move_into_place, open_made, remove_made, temporary_name
 from protectd.vault.tree import Node, decode_tree
 
 _FEED_EVERY = 64
@@ -315,9 +315,11 @@ class _Restore:
             self._issue(file, kind, reason)
 
     def _remove(self, file: FileTarget) -> None:
+        """Take back what this restore has made; what has taken its place since stays: a restore that was
+        frozen may come late, after another has done its work."""
         if file.written_as:
             with suppress(OSError):
-                os.unlink(file.written_as, dir_fd=self._target.folder(file.folder))
+                remove_made(self._target.folder(file.folder), file.written_as, file.identity)
         file.written_as = b""
 
     def _remove_unfinished(self) -> None:

@@ -21,11 +21,19 @@ from protectd.vault.attributes import Wanted, apply
 from protectd.vault.crew import Plain, work
 from protectd.vault.crypto import MasterKey, Sealer
 from protectd.vault.errors import FormatError, TargetUnusable, UnitDamaged, VaultDamaged
+from protectd.vault.opening import Identity
 from protectd.vault.pack import DATA, BlobEntry, decompress, open_blob, pack_key
 from protectd.vault.pool import Channel, Pool
 from protectd.vault.save_worker import ZERO_RUNS, zero_id
 from protectd.vault.shared import CancelFlag, Pages, SharedMemory
-from protectd.vault.target import Target, move_into_place, open_made, shown_below, temporary_name
+from protectd.vault.target import (
+    Target,
+    move_into_place,
+    open_made,
+    remove_made,
+    shown_below,
+    temporary_name,
+)
 
 _BUFFER_BYTES = 32 * MIB
 _MAX_GAP_BYTES = 256 * KIB
@@ -248,7 +256,7 @@ def _write_file(folder: int, name: bytes, wanted: Wanted, plain: bytes) -> list[
         return apply(descriptor, os.fstat(descriptor), wanted)
     except BaseException:
         with suppress(OSError):
-            os.unlink(name, dir_fd=folder)
+            remove_made(folder, name, Identity.of(os.fstat(descriptor)))
         raise
     finally:
         os.close(descriptor)

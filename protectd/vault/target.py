@@ -172,6 +172,15 @@ def open_made(folder: int, name: bytes, flags: int, identity: tuple[int, int]) -
     return descriptor
 
 
+def remove_made(folder: int, name: bytes, identity: tuple[int, int]) -> None:
+    """Unlink a file that this restore has made, unless another has taken its place.
+
+    :raises OSError: it is gone.
+    """
+    if Identity.of(os.stat(name, dir_fd=folder, follow_symlinks=False)) == identity:
+        os.unlink(name, dir_fd=folder)
+
+
 def temporary_name() -> bytes:
     return b".protectd-" + secrets.token_hex(8).encode()
 

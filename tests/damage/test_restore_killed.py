@@ -90,6 +90,36 @@ def test_a_killed_worker_fails_the_restore_and_nothing_half_written_stays(rig: R
     assert differences(tree(rig.source), tree(rig.top / "restored")) == []
 
 
+class ComesLate(Progress):
+    """Another restore puts whole files in the place of those that this one has begun; then it is ended."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self.replaced: list[Path] = []
+
+    def report(self, counts: Counts) -> None:
+        if counts.done_bytes and not self.replaced:
+            for path in sorted(self._target.iterdir()):
+                path.with_suffix(".other").write_bytes(b"restored by another")
+                path.with_suffix(".other").replace(path)
+                self.replaced.append(path)
+
+    def check(self) -> None:
+        if self.replaced:
+            raise Cancelled
+
+
+def test_a_restore_that_ends_late_leaves_what_another_has_put_in_the_place_of_its_files(rig: Rig) -> None:
+    saved, target = rig.save(), rig.top / "restored"
+    progress = ComesLate(target)
+    with pytest.raises(Cancelled):
+        rig.session.restore_tree(
+            saved.snapshot_id, saved.tree_id, str(rig.source), str(target), RestoreOptions(), progress
+        )
+    assert progress.replaced != []
+    assert {path.read_bytes() for path in progress.replaced} == {b"restored by another"}
+
+
 def test_the_owner_hears_once_that_a_restore_begins_and_nothing_is_written_before(rig: Rig) -> None:
     saved, target, seen = rig.save(), rig.top / "restored", []
     rig.session.restore_tree(
