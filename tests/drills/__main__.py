@@ -87,6 +87,7 @@ def _print(lines: list[Line], answers: Counter[int], damage: list[str]) -> None:
         print(f"{line.fault:26}{counts}{line.slowest_s:16.1f} s")
     print("answers by status (0: none):", dict(sorted(answers.items())))
     print(*damage, sep="\n")
+    print(sum(len(line.problems) for line in lines) + len(damage), "problems")
 
 
 if __name__ == "__main__":

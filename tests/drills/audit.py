@@ -44,7 +44,7 @@ UNFINISHED = {
 
 @dataclass
 class Report:
-    """:ivar lost: accepted operations that vanished, did not end, or failed through a fault they survive.
+    """:ivar lost: accepted operations that vanished, failed, did not end, or brought back other bytes.
     :ivar doubled: effects that came more than once.
     :ivar problems: one line each, those above included.
     """
@@ -148,6 +148,7 @@ class Auditor:
     def _same(self, report: Report, what: str, expected: Tree, target: Path | None) -> None:
         assert target is not None
         found = differences(expected, tree(target)) if target.exists() else [f"{target} is not there"]
+        report.lost += bool(found)
         report.say(*(f"{what}: {line}" for line in found[:5]))
         shutil.rmtree(target, ignore_errors=True)
 
