@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -137,6 +138,7 @@ def sides_of(arguments: argparse.Namespace) -> Iterator[Sides]:
 
 def main() -> None:
     arguments = parser().parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # databases and queues are removed even then
     print(f"{os.cpu_count()} cores")
     with sides_of(arguments) as sides:
         for case in arguments.cases.split(","):
