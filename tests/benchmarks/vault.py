@@ -16,7 +16,7 @@ import argparse
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace, data: str, source: Path, place: str, fold
     print(f"{data} on {place}: {limits}", flush=True)
     options = EngineOptions(node="benchmark", workers=arguments.workers)
     for number in range(arguments.rounds):
-        for program in programs(arguments.programs, options):
+        for program in rotated(programs(arguments.programs, options), number):
             for case, cost in one_round(program, source, folder, arguments.cases):
                 results.setdefault(Row(data, place, case, program.name), []).append(cost)
                 print(
@@ -84,6 +84,13 @@ def run(arguments: argparse.Namespace, data: str, source: Path, place: str, fold
                 add_least(results, data, place, limits, program, options)
             program.end()
     return results
+
+
+def rotated(programs: Iterable[Program], number: int) -> list[Program]:
+    """Each comes first in some round: whoever does pays for the memory that the round before has let go."""
+    made = list(programs)
+    first = number % len(made)
+    return made[first:] + made[:first]
 
 
 def add_least(
