@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from protectd.common.errors import ProtectdError
@@ -81,15 +82,16 @@ class ProtectCheckpoint(BaseTask[Checkpoint]):
         facts.graph = self.env.protectables.graph(facts.resources)
         with self.env.vaults.session(provider, run.context.project_id) as vault:
             self._forget_others(vault, run)
-            facts.outcomes = runner.run(
-                facts.graph,
-                lambda resource, progress: self._job(run, provider, vault, resource, progress),
-                run.progress,
-            )
-            self._forget_others(vault, run)
-        error = runner.first_error(facts.outcomes)
-        if error is not None:
-            raise error
+            with _taken_back(vault, run):
+                facts.outcomes = runner.run(
+                    facts.graph,
+                    lambda resource, progress: self._job(run, provider, vault, resource, progress),
+                    run.progress,
+                )
+                self._forget_others(vault, run)
+                error = runner.first_error(facts.outcomes)
+                if error is not None:
+                    raise error
 
     def _forget_others(self, vault: OpenVault, run: Run) -> None:
         """An attempt that broke off, or was late to notice that its lease was lost, may have left some."""
@@ -171,6 +173,18 @@ class ProtectCheckpoint(BaseTask[Checkpoint]):
             previous_snapshot_id=facts.previous.get(resource.key),
         )
         return Job(protection_of(provider, resource).protect(context), context)
+
+
+@contextmanager
+def _taken_back(vault: OpenVault, run: Run) -> Iterator[None]:
+    """What an attempt that fails has stored goes: its checkpoint is not to be found with restic either. Where
+    the vault is away, it goes with the next attempt or with the deletion of the checkpoint."""
+    try:
+        yield
+    except ProtectdError:
+        with suppress(ProtectdError):
+            forget_attempt(vault, run.attempt_id, keep=())
+        raise
 
 
 def _previous(uow: UnitOfWork, checkpoint: Checkpoint) -> dict[str, str]:

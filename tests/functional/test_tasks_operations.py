@@ -116,6 +116,14 @@ def test_a_plan_whose_directory_is_not_there_ends_in_error_with_a_reason(site, t
     assert (found.resources[0].status, "nothing" in found.resources[0].reason) == ("error", True)
 
 
+def test_what_a_failed_checkpoint_has_stored_is_not_to_be_found(site, source, tmp_path):
+    """Not with restic either: of two resources one is saved, and the checkpoint is none."""
+    checkpoint = site.checkpoint(site.plan(source, tmp_path / "nothing"))
+    site.work()
+    assert site.found(checkpoint).status == "error"
+    assert site.snapshots() == []
+
+
 def test_of_several_resources_each_tells_its_own_end(site, source, tmp_path):
     checkpoint = site.checkpoint(site.plan(source, tmp_path / "nothing"))
     site.work()
