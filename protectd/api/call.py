@@ -188,9 +188,8 @@ class Call:
         """Everything is done by now: a database that is away changes no more than the answer."""
         try:
             body = self.runtime.database.ask(render)
-            if answer.kept_as is not None:
-                with self.runtime.database.write() as uow:
-                    uow.idempotency_keys.amend(answer.kept_as, body)
+            if (id := answer.kept_as) is not None:
+                self.runtime.database.tell(lambda uow: uow.idempotency_keys.amend(id, body))
         except DatabaseUnavailable as error:
             LOG.warning("%s is answered as it began: %s", self.context.request_id, error)
             return answer.body

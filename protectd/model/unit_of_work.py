@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import event
@@ -105,12 +105,11 @@ class Database:
 
     def ask(self, question: Callable[[UnitOfWork], T]) -> T:
         """Read, and read anew over a fresh connection when the one that was used is lost."""
-        try:
-            with self.read() as uow:
-                return question(uow)
-        except ConnectionLost:
-            with self.read() as uow:
-                return question(uow)
+        return _twice(self.read, question)
+
+    def tell(self, change: Callable[[UnitOfWork], T]) -> T:
+        """As `ask`, to write what may be written twice."""
+        return _twice(self.write, change)
 
     @contextmanager
     def write(self) -> Iterator[UnitOfWork]:
@@ -131,6 +130,15 @@ class Database:
     def dispose(self) -> None:
         """Close idle connections. Safe to repeat; the next use connects again."""
         self.engine.dispose()
+
+
+def _twice(begin: Callable[[], AbstractContextManager[UnitOfWork]], work: Callable[[UnitOfWork], T]) -> T:
+    try:
+        with begin() as uow:
+            return work(uow)
+    except ConnectionLost:
+        with begin() as uow:
+            return work(uow)
 
 
 def _refuse(session: Session, context: Any, instances: Any) -> None:

@@ -31,23 +31,25 @@ class Killer:
 
     :ivar at: number of the statement, from 0; None: none.
     :ivar again: the same happens to each statement after it.
+    :ivar statements: what was sent since it was armed.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.at: int | None = None
         self.again = False
         self._thread = threading.get_ident()
-        self._seen = 0
+        self.statements: list[str] = []
         self._admin = create_engine(engine.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
 
-    def arm(self, at: int, *, again: bool = False) -> None:
-        self.at, self.again, self._seen = at, again, 0
+    def arm(self, at: int | None, *, again: bool = False) -> None:
+        self.at, self.again, self.statements = at, again, []
 
-    def note(self, connection: Any, *rest: Any) -> None:
-        if self.at is None or threading.get_ident() != self._thread:
+    def note(self, connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        if threading.get_ident() != self._thread:
             return
-        number, self._seen = self._seen, self._seen + 1
-        if number == self.at or (self.again and number > self.at):
+        number = len(self.statements)
+        self.statements.append(statement)
+        if self.at is not None and (number == self.at or (self.again and number > self.at)):
             self._kill(connection.connection.dbapi_connection)
 
     def _kill(self, connection: Any) -> None:

@@ -67,24 +67,24 @@ def test_a_request_whose_connection_breaks_at_any_statement_is_done_once(
     remote: Service, client: Client, killer: Killer, path: str, keyed: bool
 ) -> None:
     body = body_for(remote, client, path)
-    with remote.counted_statements() as statements:
-        assert post(client, path, body, new_id() if keyed else None).status_int in (201, 202)
-    for number in range(len(statements)):
+    killer.arm(None)
+    assert post(client, path, body, new_id() if keyed else None).status_int in (201, 202)
+    for number, statement in enumerate(killer.statements):
         before = count(client, path)
         remote.parts.dispatcher.flush()
         killer.arm(number)
         answer = post(client, path, body, new_id() if keyed else None)
-        killer.at = None
-        assert answer.status_int in (201, 202), f"{statements[number]}: {answer.text}"
+        killer.arm(None)
+        assert answer.status_int in (201, 202), f"{statement}: {answer.text}"
         assert "Idempotency-Replayed" not in answer.headers
-        assert count(client, path) == before + 1, statements[number]
+        assert count(client, path) == before + 1, statement
 
 
 def test_a_list_is_read_anew(remote: Service, client: Client, killer: Killer) -> None:
     plan = client.plan(remote.allowed)
-    with remote.counted_statements() as statements:
-        client.get("plans")
-    for number in range(len(statements)):
+    killer.arm(None)
+    client.get("plans")
+    for number in range(len(killer.statements)):
         killer.arm(number)
         assert client.get("plans") == {"plans": [plan]}
 
@@ -95,9 +95,26 @@ def test_a_request_that_loses_every_connection_is_given_up(
     body = client.plan_body(remote.allowed)
     killer.arm(1, again=True)
     fault = fault_of(post(client, "plans", body))
-    killer.at = None
+    killer.arm(None)
     assert (fault["code"], fault["error"]) == (503, "database.connection_lost")
     assert client.get("plans") == {"plans": []}
+
+
+def test_work_that_is_done_at_once_is_told_as_it_ended(line: Line, tmp_path: Path) -> None:
+    with running(tmp_path, mode="direct", database=line.url) as service:
+        client = service.client()
+        body = {"checkpoint": {"plan_id": client.plan(service.directory())["id"]}}
+        with killing(service.parts.database.engine) as killer:
+            post(client, PROTECT, body, new_id())
+            assert killer.statements[-1].startswith("UPDATE idempotency_keys")
+            for number, statement in enumerate(killer.statements):
+                key = new_id()
+                killer.arm(number)
+                answer = post(client, PROTECT, body, key)
+                killer.arm(None)
+                assert answer.json["checkpoint"]["status"] == "available", statement
+                assert post(client, PROTECT, body, key).body == answer.body
+        assert count(client, PROTECT) == number + 2
 
 
 # --- at the commit ---

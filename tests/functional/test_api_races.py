@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from protectd.model.errors import DatabaseContended
+from protectd.model.errors import DatabaseContended, DatabaseUnavailable
 from tests.fakes.service import Client, Service, run_body, together
 
 ROUNDS = 4
@@ -112,3 +112,17 @@ def test_it_is_not_done_anew_for_ever(
     fault = member.refused("POST", "plans", 503, member.plan_body(service.allowed))
     assert fault["error"] == "database.contended"
     assert member.get("plans") == {"plans": []}
+
+
+def test_a_database_that_is_away_is_not_asked_again(service: Service, member: Client) -> None:
+    asked = []
+
+    def fail(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        if statement.startswith("INSERT INTO plans"):
+            asked.append(statement)
+            raise DatabaseUnavailable(reason="all connections are in use")
+
+    event.listen(service.parts.database.engine, "before_cursor_execute", fail)
+    fault = member.refused("POST", "plans", 503, member.plan_body(service.allowed))
+    event.remove(service.parts.database.engine, "before_cursor_execute", fail)
+    assert (fault["error"], len(asked)) == ("database.unavailable", 1)

@@ -155,7 +155,8 @@ def test_what_does_not_fit_is_refused_by_name(admin: Client, host: str, body: An
 
 
 @pytest.mark.parametrize(
-    ("id", "status"), [("999999999", 404), ("0", 404), ("9" * 10, 400), ("-1", 400), ("x", 400), ("%D9%A3", 400)]
+    ("id", "status"),
+    [("999999999", 404), ("0", 404), ("9" * 10, 400), ("-1", 400), ("x", 400), ("%D9%A3", 400)],
 )
 def test_one_that_is_not_there_cannot_be_changed(admin: Client, id: str, status: int) -> None:
     for method, body in (("PUT", {"status": "enabled"}), ("DELETE", None)):
