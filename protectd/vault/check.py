@@ -14,7 +14,7 @@ from protectd.common.errors import ProtectdError
 from protectd.common.progress import Counts, Progress
 from protectd.common.reports import CheckReport
 from protectd.common.units import human_bytes
-from protectd.plugin.base import BankRefused, BankUnavailable
+from protectd.plugin.base import BankPlugin, BankRefused, BankUnavailable
 from protectd.vault.check_packs import check_pack, mixed_packs, read_and_check_pack, stored_packs
 from protectd.vault.check_trees import check_trees
 from protectd.vault.errors import SnapshotNotFound, VaultDamaged, VaultError
@@ -22,6 +22,7 @@ from protectd.vault.findings import BRING_BACK, MAKE_AGAIN, REBUILD_INDEX, Findi
 from protectd.vault.index import BlobIndex, Rows
 from protectd.vault.index_files import Marks
 from protectd.vault.pack import BlobEntry, pack_key
+from protectd.vault.presence import sizes_of
 from protectd.vault.repository import INDEX, SNAPSHOTS, Repository
 from protectd.vault.snapshot import Snapshot
 
@@ -106,7 +107,7 @@ def check_structure(
         numbers = np.union1d(numbers, np.flatnonzero(~teller.leaving))
     needed = {index.pack_ids[number] for number in numbers}
     stored = stored_packs(repository.bank)
-    _check_packs(index, needed, stored, findings)
+    _check_packs(repository.bank, index, needed, stored, findings)
     if snapshot_ids is None:
         _hint_at_packs(index, stored, marked, findings)
     blobs = int(np.unique(index.columns()[0][used]).size)
@@ -177,16 +178,23 @@ def _needed_packs(index: BlobIndex, used: Rows, leaving: npt.NDArray[np.bool_]) 
 
 
 def _check_packs(
-    index: BlobIndex, needed: Collection[bytes], stored: Mapping[bytes, int], findings: Findings
+    bank: BankPlugin,
+    index: BlobIndex,
+    needed: Collection[bytes],
+    stored: Mapping[bytes, int],
+    findings: Findings,
 ) -> None:
-    """Each pack exists with the computed size."""
-    for pack_id, size in index.pack_sizes().items():
-        if pack_id not in needed:
-            continue
-        if pack_id not in stored:
-            findings.error(f"{pack_key(pack_id)} does not exist and an index names it; {BRING_BACK}")
-        elif stored[pack_id] != size:
-            findings.error(f"{pack_key(pack_id)} has {stored[pack_id]} bytes, not {size}; {BRING_BACK}")
+    """Each exists with the computed size. Where a listing says no the bank is asked: it may be behind."""
+    wanted = {
+        pack_key(pack_id): size
+        for pack_id, size in index.pack_sizes().items()
+        if pack_id in needed and stored.get(pack_id) != size
+    }
+    for key, found in sizes_of(bank, wanted).items():
+        if found is None:
+            findings.error(f"{key} does not exist and an index names it; {BRING_BACK}")
+        elif found != wanted[key]:
+            findings.error(f"{key} has {found} bytes, not {wanted[key]}; {BRING_BACK}")
 
 
 def _hint_at_packs(index: BlobIndex, stored: Mapping[bytes, int], marked: Marks, findings: Findings) -> None:

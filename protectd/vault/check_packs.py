@@ -15,6 +15,7 @@ from protectd.vault.errors import FormatError, UnitDamaged, VaultDamaged
 from protectd.vault.findings import BRING_BACK, REBUILD_INDEX, TRY_AGAIN
 from protectd.vault.index import BlobIndex, Rows
 from protectd.vault.pack import BlobEntry, open_blob, open_header, pack_bytes, pack_key
+from protectd.vault.presence import refuse_short
 from protectd.vault.repository import DATA
 
 
@@ -36,6 +37,8 @@ def read_and_check_pack(
     try:
         # One byte more than expected is asked for, so that a longer object shows.
         size = bank.read_into(pack_key(pack_id), buffer[: expected + 1], fresh=True)
+        if size < expected:
+            refuse_short(bank, pack_key(pack_id), 0, size)
     except BankObjectNotFound:
         return [f"{pack_key(pack_id)} does not exist and an index names it; {BRING_BACK}"], 0
     except (BankUnavailable, BankRefused) as error:

@@ -20,7 +20,7 @@ from protectd.vault.crypto import MasterKey
 from protectd.vault.errors import SameVault, SnapshotNotFound, VaultDamaged
 from protectd.vault.findings import BRING_BACK, REBUILD_INDEX, Damage
 from protectd.vault.index import BlobIndex
-from protectd.vault.locks import HeldLock, shared_lock
+from protectd.vault.locks import HeldLock, reading_lock, shared_lock
 from protectd.vault.maintenance import ReportedProgress
 from protectd.vault.operation import ListeningClock, Reporter
 from protectd.vault.options import EngineOptions
@@ -51,13 +51,13 @@ class CopyVault:
         reporter = Reporter(channel)
         clock, identity, wait_s = ListeningClock(reporter), self.options.identity(), self.options.lock_wait_s
         with (
-            shared_lock(source, identity, clock, wait_s) as source_lock,
+            reading_lock(source, identity, clock, wait_s) as confirm,
             shared_lock(target, identity, clock, wait_s) as lock,
             ExitStack() as stack,
         ):
             report = _Copy(self, source, target, reporter, pool, stack).run(lock)
             if not report.ok:
-                source_lock.confirm()  # without it, what is missing may have been pruned
+                confirm()  # without the lock, what is missing may have been pruned
             return report
 
 
@@ -113,7 +113,7 @@ class _Copy:
     def _move(self, index: BlobIndex, needed: Mask, lock: HeldLock) -> dict[int, str]:
         """Have what is needed in packs and in the index of the target; what of it does not read, and why."""
         rows = missing_rows(index, needed, self._target.load_index(), stored_packs(self._target.bank))
-        writer = IndexWriter(lock)
+        writer = IndexWriter(self._target.bank, lock)
         mover = BlobMover(index, writer, self._reporter, self._stack)
         mover.move(rows, self._worker(), self._role.options.worker_count, self._pool)
         writer.flush()

@@ -18,6 +18,7 @@ from protectd.vault.errors import FormatError, UnitDamaged
 from protectd.vault.pack import DATA, TREE, BlobEntry, decompress, pack_key
 from protectd.vault.packer import Packer, StoredPack
 from protectd.vault.pool import Channel, Pool
+from protectd.vault.presence import refuse_short
 from protectd.vault.shared import CancelFlag, Pages
 
 _BUFFER_BYTES = 32 * MIB
@@ -102,9 +103,12 @@ class _Copier:
         length = entries[-1].offset + entries[-1].length - start
         buffer = self._read.view if length <= _BUFFER_BYTES else memoryview(bytearray(length))
         try:
-            return buffer[: self._bank.read_into(pack_key(pack_id), buffer[:length], start)]
+            read = self._bank.read_into(pack_key(pack_id), buffer[:length], start)
         except BankObjectNotFound:
             return buffer[:0]
+        if read < length:
+            refuse_short(self._bank, pack_key(pack_id), start, read, length)
+        return buffer[:read]
 
     def _open(self, entry: BlobEntry, unit: memoryview) -> bytes:
         """What was sealed, compressed or not: it holds the blob of this id."""

@@ -128,6 +128,20 @@ class LockLost(VaultError, Unavailable):
     message = "the lock on the vault was lost: {reason}"
 
 
+class WriteLost(VaultError, Unavailable):
+    """The bank took an object and does not have it, or not all. Nothing was stored that relies on it."""
+
+    code = "vault.write_lost"
+    message = "the bank said that it has {object}, and has not: {reason}; what needs it was not stored"
+
+
+class ListingBehind(VaultError, Unavailable):
+    """A listing that lacks what was stored before it may lack what others have stored, too."""
+
+    code = "vault.listing_behind"
+    message = "the bank does not list what it has: {object} {reason}; try again later"
+
+
 class TargetUnusable(VaultError, Conflict):
     """Nothing can be restored to this place as it is."""
 

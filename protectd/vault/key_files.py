@@ -74,7 +74,7 @@ def add_key(
     if not password:
         raise EmptyPassword()
     with shared_lock(repository, identity, clock, wait_s):
-        return store_key(repository.bank, repository.key, password, identity, clock.now(), cost)
+        return store_key(repository.bank, repository.key, password, identity, clock, cost)
 
 
 def remove_key(

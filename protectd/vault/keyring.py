@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from datetime import datetime
 
+from protectd.common.clock import Clock
 from protectd.plugin.base import BankObjectNotFound, BankPlugin
 from protectd.vault.config import is_id
 from protectd.vault.crypto import MasterKey
@@ -15,6 +15,8 @@ from protectd.vault.errors import (
 )
 from protectd.vault.identity import WriterIdentity
 from protectd.vault.keys import ScryptCost, create_key_file, open_key_file
+from protectd.vault.listing import await_listed
+from protectd.vault.presence import put_confirmed, refuse_short
 
 KEYS = "keys"
 
@@ -54,13 +56,17 @@ def store_key(
     key: MasterKey,
     password: str,
     identity: WriterIdentity,
-    created: datetime,
+    clock: Clock,
     cost: ScryptCost,
 ) -> str:
-    name, raw = create_key_file(
-        key, password, created=created, username=identity.username, hostname=identity.hostname, cost=cost
-    )
-    bank.put(f"{KEYS}/{name}", raw)
+    """Store a key file that opens with a password, and wait until whoever looks for one finds it; its name.
+
+    :raises WriteLost: the bank took it and does not have it. :raises ListingBehind: it is not listed.
+    """
+    who, created = {"username": identity.username, "hostname": identity.hostname}, clock.now()
+    name, raw = create_key_file(key, password, created=created, cost=cost, **who)
+    put_confirmed(bank, f"{KEYS}/{name}", raw)
+    await_listed({name}, lambda: key_names(bank), KEYS, clock)
     return name
 
 
@@ -68,6 +74,7 @@ def load_key_file(bank: BankPlugin, name: str) -> bytes:
     """:raises BankObjectNotFound: there is none. :raises VaultDamaged: other bytes than were written."""
     raw = bank.get(f"{KEYS}/{name}")
     if hashlib.sha256(raw).hexdigest() != name:
+        refuse_short(bank, f"{KEYS}/{name}", 0, len(raw))
         raise VaultDamaged(object=f"{KEYS}/{name}", reason="its bytes do not fit its name")
     return raw
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 
 from protectd.common.clock import Clock
 from protectd.common.errors import ProtectdError
 from protectd.common.trail import carried
-from protectd.plugin.base import BankObjectNotFound
-from protectd.vault.errors import LockLost, VaultDamaged, VaultLocked
+from protectd.plugin.base import BankObjectNotFound, BankRefused
+from protectd.vault.errors import ListingBehind, LockLost, VaultDamaged, VaultLocked, WriteLost
 from protectd.vault.index import decode_part
+from protectd.vault.listing import await_listed
 from protectd.vault.lock_files import STALE_AFTER, SWEEP, Lock, is_dead, read_locks, remove_dead_locks
 from protectd.vault.pack import pack_key
+from protectd.vault.presence import put_confirmed
 from protectd.vault.repository import INDEX, LOCKS, Repository, WriterIdentity
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "Lock",
     "exclusive_lock",
     "read_locks",
+    "reading_lock",
     "remove_dead_locks",
     "shared_lock",
     "store_confirmed",
@@ -39,6 +43,7 @@ _RETRY_S = 1.0
 _LONGEST_RETRY_S = 10.0
 _CHECK_S = 0.5
 _REFRESH_RETRY_S = 20.0
+_REMOVE_RETRY_S = 5.0
 
 
 class HeldLock:
@@ -59,6 +64,7 @@ class HeldLock:
         self._thread: threading.Thread | None = None
         self._refreshed = clock.monotonic()
         self._stored: list[str] = []
+        self._begun: list[str] = []
         self._removed = False
 
     @property
@@ -97,30 +103,35 @@ class HeldLock:
         """
         return store_confirmed(self._repository, kind, json, self.confirm)
 
-    def take(self) -> None:
+    def take(self, check: Callable[[], None] = lambda: None) -> None:
         """List, write, wait, list again: two that come at once see each other, and both or one gives way.
 
+        :param check: called while it waits for a listing; raises to give up.
         :raises VaultLocked: someone holds a lock that excludes this one.
+        :raises ListingBehind: the bank does not list the lock, and so perhaps not those of others.
         """
         self._refuse_conflict()
-        self.write()
         try:
+            self.write()
             self.clock.sleep(_SETTLE_S)
-            self._refuse_conflict()
+            await_listed({self.name}, self._refuse_conflict, LOCKS, self.clock, check)
         except BaseException:
             self._remove_quietly()
             raise
 
-    def _refuse_conflict(self) -> None:
-        """A dead lock is removed in any case: it would keep restic out for half an hour."""
-        mine = self.as_lock()
+    def _refuse_conflict(self) -> set[str]:
+        """Names of the locks that are listed. A dead one is removed in any case: it would keep restic out for
+        half an hour."""
+        mine, found = self.as_lock(), set()
         for lock in read_locks(self._repository):
+            found.add(lock.name)
             if lock.id == self.id:
                 continue
             if is_dead(lock, self._identity, self.clock):
                 self._repository.bank.delete(f"{LOCKS}/{lock.name}")
             elif mine.conflicts(lock):
                 raise _conflict(lock, self.clock)
+        return found
 
     def as_lock(self) -> Lock:
         """What its next file says."""
@@ -145,17 +156,29 @@ class HeldLock:
                 raise LockLost(reason="someone has removed it")
             moment = self.clock.monotonic()
             former = self._stored[-1:]
-            self._stored.append(self._repository.save_unpacked(LOCKS, self.as_lock().encode()))
+            self._store()
             # Whoever removed it later than this finds the new one when he looks again.
             for name in former:
                 self._look(name)
             self._refreshed = moment
             self._remove(keep=1)
 
+    def _store(self) -> None:
+        """One that got no answer may be there all the same, or come to be: it is removed with the others."""
+        name, raw = self._repository.seal_unpacked(self.as_lock().encode())
+        self._begun.append(name)
+        try:
+            put_confirmed(self._repository.bank, f"{LOCKS}/{name}", raw)
+        except BankRefused:
+            self._begun.pop()
+            raise
+        self._stored.append(self._begun.pop())
+
     def _remove(self, keep: int) -> None:
-        while len(self._stored) > keep:
-            self._repository.bank.delete(f"{LOCKS}/{self._stored[0]}")
-            self._stored.pop(0)
+        for names, kept in ((self._stored, keep), (self._begun, 0)):
+            while len(names) > kept:
+                self._repository.bank.delete(f"{LOCKS}/{names[0]}")
+                names.pop(0)
 
     def keep_fresh(self) -> None:
         self._thread = threading.Thread(target=carried(self._refresh), name="vault-lock", daemon=True)
@@ -173,7 +196,8 @@ class HeldLock:
                 wait_s = _REFRESH_RETRY_S  # the holder learns of it from check() when it lasts
 
     def release(self) -> None:
-        """Remove the lock. Where the bank is away it stays and goes stale: no error for work that is done."""
+        """Remove the lock. Where the bank is away that is tried again while this process lives, until the
+        lock is stale anyway: no error for work that is done."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -183,7 +207,17 @@ class HeldLock:
         try:
             self._remove(keep=0)
         except (ProtectdError, OSError) as error:
-            LOG.warning("lock %s could not be removed: %s", self.name, error)
+            LOG.warning("lock of operation %s could not be removed yet: %s", self.id, error)
+            threading.Thread(target=self._remove_later, name="vault-unlock", daemon=True).start()
+
+    def _remove_later(self) -> None:
+        """Others would wait for whoever holds it: his process lives, and does other things by now."""
+        for _ in range(int(STALE_AFTER.total_seconds() / _REMOVE_RETRY_S)):
+            time.sleep(_REMOVE_RETRY_S)
+            with suppress(ProtectdError, OSError):
+                self._remove(keep=0)
+                return
+        LOG.warning("lock of operation %s stays: it is stale now", self.id)
 
 
 def store_confirmed(
@@ -238,6 +272,30 @@ def shared_lock(
 
 
 @contextmanager
+def reading_lock(
+    repository: Repository,
+    identity: WriterIdentity,
+    clock: Clock,
+    wait_s: float = 0.0,
+    *,
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[Callable[[], None]]:
+    """As `shared_lock`, for whoever stores nothing. Where the bank takes no lock (it is full, or read-only),
+    or does not list it, he reads without one: what is pruned meanwhile he does not find, and says so.
+
+    What it gives raises LockLost when the lock is gone.
+    """
+    held = HeldLock(repository, identity, clock, False)
+    kept: AbstractContextManager[None] = nullcontext()
+    try:
+        kept = _kept(_acquire(held, wait_s, check))
+    except (BankRefused, ListingBehind, WriteLost) as error:
+        LOG.warning("reading without a lock: %s", error)
+    with kept:
+        yield lambda: None if isinstance(kept, nullcontext) else held.confirm()
+
+
+@contextmanager
 def exclusive_lock(
     repository: Repository,
     identity: WriterIdentity,
@@ -286,7 +344,7 @@ def _acquire(held: HeldLock, wait_s: float, check: Callable[[], None]) -> HeldLo
     pause_s = _RETRY_S
     while True:
         try:
-            held.take()
+            held.take(check)
         except VaultLocked:
             left_s = deadline - clock.monotonic()
             if left_s <= 0:

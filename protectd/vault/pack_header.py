@@ -7,6 +7,7 @@ from protectd.plugin.base import BankObjectNotFound, BankPlugin
 from protectd.vault.crypto import OVERHEAD_BYTES, Sealer
 from protectd.vault.errors import FormatError, UnitDamaged, VaultDamaged
 from protectd.vault.pack import LENGTH_BYTES, MAX_HEADER_BYTES, BlobEntry, pack_key, parse_header
+from protectd.vault.presence import refuse_short
 
 _FIRST_BYTES = 64 * KIB
 """Most headers fit into so much; others take a second read."""
@@ -33,13 +34,21 @@ def read_header(bank: BankPlugin, sealer: Sealer, pack_id: bytes, size: int) -> 
 def _tail(bank: BankPlugin, key: str, size: int) -> bytes:
     """The sealed header and its length, no more."""
     first = min(size, _FIRST_BYTES)
-    tail = bank.get(key, size - first, first)
+    tail = _get(bank, key, size - first, first)
     length = int.from_bytes(tail[-LENGTH_BYTES:], "little") + LENGTH_BYTES
     if len(tail) < first or not OVERHEAD_BYTES + LENGTH_BYTES < length <= min(size, MAX_HEADER_BYTES):
         raise FormatError(reason="the length of it is wrong")
     if length <= first:
         return tail[-length:]
-    whole = bank.get(key, size - length, length)
+    whole = _get(bank, key, size - length, length)
     if len(whole) < length:
         raise FormatError(reason="it is cut off")
     return whole
+
+
+def _get(bank: BankPlugin, key: str, offset: int, length: int) -> bytes:
+    """Less than was asked for only where the object ends."""
+    data = bank.get(key, offset, length)
+    if len(data) < length:
+        refuse_short(bank, key, offset, len(data), length)
+    return data

@@ -30,12 +30,13 @@ _SLACK_BYTES = 9 * MIB
 
 
 class StoredPack(NamedTuple):
-    """A pack that lies in the bank. `header` is its plain one: 41 bytes a blob, where entries would take five
-    times as much."""
+    """A pack that the bank took. `header` is its plain one: 41 bytes a blob, where entries would take five
+    times as much. `size` is that of the whole, in bytes."""
 
     id: bytes
     header: bytes
     blobs: int
+    size: int
 
 
 class _PackMemory:
@@ -136,7 +137,7 @@ class Packer:
         with pack.view[: pack.end] as body:
             pack_id = hashlib.sha256(body).digest()
             self._bank.put(pack_key(pack_id), body)
-        return StoredPack(pack_id, bytes(pack.header), pack.blobs)
+        return StoredPack(pack_id, bytes(pack.header), pack.blobs, pack.end)
 
     def _wait(self) -> None:
         if self._storing is None:

@@ -14,6 +14,7 @@ from protectd.common.progress import Counts, Progress
 from protectd.common.reports import PruneReport
 from protectd.vault.coordinator import Coordinator, NobodyElse
 from protectd.vault.errors import PacksInUse, VaultLocked
+from protectd.vault.listing import await_listed
 from protectd.vault.prune_mark import Marking, mark
 from protectd.vault.prune_plan import PACK_BYTES
 from protectd.vault.prune_sweep import Sweep
@@ -99,6 +100,9 @@ class _Prune:
         walked = Walked(self._repository, self._progress)
         now = self._clock.now()
         marking = mark(self._repository, walked, self._progress, self._confirm, pack_bytes, now)
+        await_listed(
+            marking.files, lambda: self._repository.names(INDEX), INDEX, self._clock, self._progress.check
+        )
         # Whoever comes after this look counts on nothing that is marked.
         waits = Waits(marking.files, self._coordinator.others())
         gone: frozenset[bytes] = frozenset()

@@ -12,7 +12,7 @@ from protectd.vault.diff import Change, diff
 from protectd.vault.entries import Entry, find_from_home, home_of, list_entries
 from protectd.vault.findings import MAKE_AGAIN, REBUILD_INDEX, Damage
 from protectd.vault.issues import Issues
-from protectd.vault.locks import shared_lock
+from protectd.vault.locks import reading_lock
 from protectd.vault.options import EngineOptions
 from protectd.vault.repository import INDEX, SNAPSHOTS, BlobReader, Repository
 from protectd.vault.snapshot import Snapshot
@@ -87,5 +87,5 @@ class Reading:
 def reading(repository: Repository, options: EngineOptions, progress: Progress) -> Iterator[Reading]:
     """:raises VaultLocked: someone removes from the vault and does not end in time."""
     clock, identity = SystemClock(), options.identity()
-    with shared_lock(repository, identity, clock, options.lock_wait_s, check=progress.check):
+    with reading_lock(repository, identity, clock, options.lock_wait_s, check=progress.check):
         yield Reading(repository, progress)

@@ -83,6 +83,8 @@ def _load_files(repository: Repository) -> tuple[dict[str, IndexPart], dict[str,
             files[name] = repository.load_index_file(name)
         except VaultDamaged as error:
             unreadable[name] = str(error)
+        except BankObjectNotFound:
+            unreadable[name] = f"{INDEX}/{name} is listed and not there"
     return files, unreadable
 
 

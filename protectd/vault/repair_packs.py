@@ -13,6 +13,7 @@ from protectd.vault.errors import VaultDamaged
 from protectd.vault.index import BlobIndex, PackRows
 from protectd.vault.pack import BlobEntry, open_blob, pack_key
 from protectd.vault.pack_header import read_header
+from protectd.vault.presence import refuse_short
 from protectd.vault.repository import Repository
 
 _THREADS = 8
@@ -67,6 +68,8 @@ class PackHeaders:
             return FoundPack(pack_id, [], f"{error}; it is left out")
         try:
             pack = memoryview(self._repository.bank.get(pack_key(pack_id)))
+            if len(pack) < self._sizes[pack_id]:
+                refuse_short(self._repository.bank, pack_key(pack_id), 0, len(pack))
         except BankObjectNotFound:
             pack = memoryview(b"")
         good = [entry for entry in named if self._opens(entry, pack)]

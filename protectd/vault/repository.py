@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 
@@ -16,6 +17,7 @@ from protectd.vault.crypto import MasterKey, Sealer
 from protectd.vault.errors import (
     BlobMissing,
     FormatError,
+    ListingBehind,
     SnapshotNotFound,
     UnitDamaged,
     VaultDamaged,
@@ -31,6 +33,7 @@ from protectd.vault.index_files import Marks
 from protectd.vault.keyring import KEYS, key_names, master_keys, store_key
 from protectd.vault.keys import RANDOM_PASSWORD_COST, ScryptCost
 from protectd.vault.pack import TREE, BlobEntry, open_blob, pack_key
+from protectd.vault.presence import put_confirmed, refuse_short
 from protectd.vault.snapshot import Snapshot, decode_snapshot
 
 __all__ = [
@@ -48,7 +51,8 @@ __all__ = [
 
 CONFIG, DATA, INDEX, SNAPSHOTS, LOCKS = "config", "data", "index", "snapshots", "locks"
 _COMPRESSED = b"\x02"
-_LISTINGS = 5
+_PAUSES_S = (0.0, 0.0, 0.0, 0.5, 1.0, 2.0, 4.0, 7.0)
+"""Before each look at a listing, while what it names is not there: replaced meanwhile, or the list is old."""
 _TREE_CACHE_BYTES = 64 * 1024 * 1024
 
 
@@ -82,15 +86,16 @@ class Repository:
         both return the vault that it names.
 
         :raises VaultExists: there is a config already: open it.
+        :raises ListingBehind: its key file is not listed: nobody could open it yet. Call it again.
         """
         bank.prepare()
         if _read_config(bank) is not None:
             raise VaultExists()
         left_behind = next(master_keys(bank, password, damaged_too=False), None)
         key = left_behind or MasterKey.generate()
-        name = "" if left_behind else store_key(bank, key, password, identity, clock.now(), cost)
+        name = "" if left_behind else store_key(bank, key, password, identity, clock, cost)
         if _read_config(bank) is None:
-            bank.put(CONFIG, Sealer(key).seal(VaultConfig.generate().encode()))
+            put_confirmed(bank, CONFIG, Sealer(key).seal(VaultConfig.generate().encode()))
         return cls._created(bank, key, name, password)
 
     @classmethod
@@ -134,6 +139,7 @@ class Repository:
         try:
             return cls(bank, key, decode_config(Sealer(key).open(raw)))
         except (UnitDamaged, FormatError) as error:
+            refuse_short(bank, CONFIG, 0, len(raw))
             raise VaultDamaged(
                 object=CONFIG, reason=f"{error}; or the key is that of another vault"
             ) from error
@@ -170,6 +176,7 @@ class Repository:
         key = f"{kind}/{name}"
         raw = self.bank.get(key)
         if hashlib.sha256(raw).hexdigest() != name:
+            refuse_short(self.bank, key, 0, len(raw))
             raise VaultDamaged(object=key, reason="its bytes do not fit its name")
         try:
             return _unwrap(self.sealer.open(raw))
@@ -177,11 +184,18 @@ class Repository:
             raise VaultDamaged(object=key, reason=str(error)) from error
 
     def save_unpacked(self, kind: str, json: bytes) -> str:
-        """Store JSON sealed and compressed; durable when this returns. Another name at each call."""
-        raw = self.sealer.seal(_COMPRESSED + zstandard.ZstdCompressor(level=3).compress(json))
-        name = hashlib.sha256(raw).hexdigest()
-        self.bank.put(f"{kind}/{name}", raw)
+        """Store JSON sealed and compressed; durable when this returns. Another name at each call.
+
+        :raises WriteLost: the bank took it and does not have it.
+        """
+        name, raw = self.seal_unpacked(json)
+        put_confirmed(self.bank, f"{kind}/{name}", raw)
         return name
+
+    def seal_unpacked(self, json: bytes) -> tuple[str, bytes]:
+        """Name and bytes of such a file, before it is stored."""
+        raw = self.sealer.seal(_COMPRESSED + zstandard.ZstdCompressor(level=3).compress(json))
+        return hashlib.sha256(raw).hexdigest(), raw
 
     # --- index and blobs ---
 
@@ -196,6 +210,7 @@ class Repository:
         :param trouble: hears of each file that does not read, which is left out then.
         :param known: files that need not be read again.
         :raises VaultDamaged: one of them does not read, and there is no `trouble`.
+        :raises ListingBehind: one of them is listed and not there for some time, and there is no `trouble`.
         """
         return self._index_files(trouble, known)[0]
 
@@ -207,32 +222,39 @@ class Repository:
         """Those that stood side by side; and which packs leave, according to any file that was seen: a
         listing takes its time, and may miss the marks of a pack but not the file that goes before them."""
         loaded: dict[str, IndexPart | None] = dict(known or {})
-        for _ in range(_LISTINGS):
+        for pause_s in _PAUSES_S:
+            time.sleep(pause_s)
             names = self.names(INDEX)
-            if self._load_missing(loaded, names, trouble or refuse(REBUILD_INDEX)):
-                found = {name: part for name in names if (part := loaded[name]) is not None}
-                return found, Marks.of(part for part in loaded.values() if part is not None).leaving
-        raise VaultDamaged(object=INDEX, reason="its files vanish while they are read; try again")
+            vanished = self._load_missing(loaded, names, trouble or refuse(REBUILD_INDEX))
+            if not vanished:
+                break
+        for name in vanished:
+            if trouble is None:
+                raise ListingBehind(object=f"{INDEX}/{name}", reason="is listed and not there")
+            loaded[name] = None
+            trouble(name, VaultDamaged(object=f"{INDEX}/{name}", reason="the bank lists it and has it not"))
+        found = {name: part for name in names if (part := loaded[name]) is not None}
+        return found, Marks.of(part for part in loaded.values() if part is not None).leaving
 
     def _load_missing(
         self,
         loaded: dict[str, IndexPart | None],
         names: list[str],
         trouble: Trouble,
-    ) -> bool:
-        """Whether all of them were there."""
-        vanished = False
+    ) -> list[str]:
+        """Which of them were not there."""
+        vanished = []
         for name in names:
             if name in loaded:
                 continue
             try:
                 loaded[name] = self.load_index_file(name)
             except BankObjectNotFound:
-                vanished = True
+                vanished.append(name)
             except (VaultError, BankUnavailable, BankRefused) as error:
                 loaded[name] = None
                 trouble(name, error)
-        return not vanished
+        return vanished
 
     def load_index_file(self, name: str) -> IndexPart:
         """:raises BankObjectNotFound: there is none. :raises VaultDamaged: it is not what was written."""
@@ -353,12 +375,17 @@ class BlobReader:
         return open_blob(self._repository.sealer, self._repository.decompressor, entry, unit)
 
     def _unit(self, pack_id: bytes, entry: BlobEntry) -> bytes:
-        return self._repository.bank.get(pack_key(pack_id), entry.offset, entry.length)
+        unit = self._repository.bank.get(pack_key(pack_id), entry.offset, entry.length)
+        if len(unit) < entry.length:
+            refuse_short(self._repository.bank, pack_key(pack_id), entry.offset, len(unit), entry.length)
+        return unit
 
     def _tree_unit(self, pack_id: bytes, entry: BlobEntry) -> memoryview:
         pack = self._packs.get(pack_id)
         if pack is None:
             pack = self._repository.bank.get(pack_key(pack_id))
+            if len(pack) < entry.offset + entry.length:
+                refuse_short(self._repository.bank, pack_key(pack_id), 0, len(pack))
             self._keep(pack_id, pack)
         else:
             self._packs.move_to_end(pack_id)

@@ -18,7 +18,7 @@ from protectd.vault.crypto import MasterKey
 from protectd.vault.errors import BlobMissing, VaultError
 from protectd.vault.findings import REBUILD_INDEX, Damage
 from protectd.vault.issues import Issues
-from protectd.vault.locks import shared_lock
+from protectd.vault.locks import reading_lock
 from protectd.vault.opening import READ_DIRECTORY, Identity
 from protectd.vault.operation import ListeningClock, Reporter
 from protectd.vault.options import EngineOptions
@@ -59,7 +59,7 @@ class RestoreTree:
         repository = Repository.with_key(self.bank, self.key)
         reporter = Reporter(channel)
         clock, wait_s = ListeningClock(reporter), self.engine.lock_wait_s
-        with shared_lock(repository, self.engine.identity(), clock, wait_s) as lock:
+        with reading_lock(repository, self.engine.identity(), clock, wait_s) as confirm:
             damaged = Damage(REBUILD_INDEX)
             reader = BlobReader(repository, repository.load_index_to_read(damaged))
             with _blamed_on(damaged):
@@ -72,7 +72,7 @@ class RestoreTree:
                 restore = _Restore(self, reader, target, chosen, reporter, pool, stack)
                 report = restore.run(tree, node, damaged)
             if report.issue_count:
-                lock.confirm()  # without it, what is missing may have been pruned
+                confirm()  # without the lock, what is missing may have been pruned
             return report
 
     def _source(self, repository: Repository, reader: BlobReader) -> tuple[bytes, Node | None]:

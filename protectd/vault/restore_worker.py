@@ -24,6 +24,7 @@ from protectd.vault.errors import FormatError, TargetUnusable, UnitDamaged, Vaul
 from protectd.vault.opening import Identity
 from protectd.vault.pack import DATA, BlobEntry, decompress, open_blob, pack_key
 from protectd.vault.pool import Channel, Pool
+from protectd.vault.presence import refuse_short
 from protectd.vault.save_worker import ZERO_RUNS, zero_id
 from protectd.vault.shared import CancelFlag, Pages, SharedMemory
 from protectd.vault.target import (
@@ -166,6 +167,8 @@ class _Restorer:
             read = self._role.bank.read_into(pack_key(job.pack_id), buffer[:length], start)
         except BankObjectNotFound:
             read = 0
+        if read < length:
+            refuse_short(self._role.bank, pack_key(job.pack_id), start, read, length)
         for number in range(first, last):
             if self._cancel.is_set():
                 raise Cancelled

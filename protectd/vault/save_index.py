@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from protectd.plugin.base import BankPlugin
 from protectd.vault.index_files import MAX_BLOBS, index_file, pack_json
 from protectd.vault.locks import HeldLock
-from protectd.vault.pack import parse_header
+from protectd.vault.pack import pack_key, parse_header
 from protectd.vault.packer import StoredPack
+from protectd.vault.presence import confirm_stored
 from protectd.vault.repository import INDEX
 
 
 class IndexWriter:
     """Names packs that are durable. Between two index files a crash loses the work, not the vault."""
 
-    def __init__(self, lock: HeldLock) -> None:
-        """:param lock: of the vault that they lie in."""
+    def __init__(self, bank: BankPlugin, lock: HeldLock) -> None:
+        """:param bank: where they lie. :param lock: of the vault there."""
+        self._bank = bank
         self._lock = lock
         self._packs: dict[bytes, StoredPack] = {}
         self._blobs = 0
@@ -32,9 +35,11 @@ class IndexWriter:
     def flush(self) -> None:
         """Store what was added; durable when this returns.
 
+        :raises WriteLost: the bank does not have a pack that it took; nothing names any of them, then.
         :raises LockLost: what it names may have been removed for rubbish; it is not there, then.
         """
         if self._packs:
+            confirm_stored(self._bank, {pack_key(pack.id): pack.size for pack in self._packs.values()})
             packs = (pack_json(pack.id, parse_header(pack.header)) for pack in self._packs.values())
             self._lock.store(INDEX, index_file(packs))
         self._packs, self._blobs = {}, 0

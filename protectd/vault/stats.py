@@ -15,7 +15,7 @@ from protectd.vault.check_packs import stored_packs
 from protectd.vault.crypto import MasterKey
 from protectd.vault.findings import MAKE_AGAIN, Damage
 from protectd.vault.index import BlobIndex
-from protectd.vault.locks import shared_lock
+from protectd.vault.locks import reading_lock
 from protectd.vault.maintenance import ReportedProgress
 from protectd.vault.operation import ListeningClock, Reporter
 from protectd.vault.options import EngineOptions
@@ -42,7 +42,7 @@ class CountVault:
         repository = Repository.with_key(self.bank, self.key)
         reporter = Reporter(channel)
         clock, wait_s = ListeningClock(reporter), self.options.lock_wait_s
-        with shared_lock(repository, self.options.identity(), clock, wait_s):
+        with reading_lock(repository, self.options.identity(), clock, wait_s):
             return vault_stats(repository, ReportedProgress(reporter))
 
 

@@ -125,7 +125,7 @@ class Storing:
     def hire(self, pool: Pool, worker: Role, lock: HeldLock) -> Crew:
         """Workers that store. From here on nothing that others rely on is stored without the lock."""
         self._lock = lock
-        self._index_writer = IndexWriter(lock)
+        self._index_writer = IndexWriter(self._repository.bank, lock)
         return self._stack.enter_context(Crew(pool, [worker] * self._options.worker_count, self.cancel))
 
     def packer(self, kind: str) -> Packer:

@@ -20,7 +20,7 @@ from protectd.vault.crew import Crew, work
 from protectd.vault.crypto import MasterKey, Sealer
 from protectd.vault.findings import Findings
 from protectd.vault.index import BlobIndex, PackRows
-from protectd.vault.locks import shared_lock
+from protectd.vault.locks import reading_lock
 from protectd.vault.maintenance import ReportedProgress
 from protectd.vault.operation import ListeningClock, Reporter
 from protectd.vault.options import EngineOptions
@@ -55,10 +55,10 @@ class CheckVault:
         repository = Repository.with_key(self.bank, self.key)
         reporter = Reporter(channel)
         clock, wait_s = ListeningClock(reporter), self.options.lock_wait_s
-        with shared_lock(repository, self.options.identity(), clock, wait_s) as lock:
+        with reading_lock(repository, self.options.identity(), clock, wait_s) as confirm:
             report = self._check(repository, reporter, pool)
             if not report.ok:
-                lock.confirm()  # without it, what is missing may have been pruned
+                confirm()  # without the lock, what is missing may have been pruned
             return report
 
     def _check(self, repository: Repository, reporter: Reporter, pool: Pool) -> CheckReport:
