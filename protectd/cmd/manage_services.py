@@ -32,6 +32,9 @@ def add(groups: Any) -> None:
     disable.add_argument("--reason", type=note, metavar="TEXT", help="why, for whoever finds it so")
     _of_one(within, "enable", service_enable, "let a worker take tasks again")
     _of_one(within, "remove", service_remove, "forget a daemon that does not run any more")
+    ping = action(within, "ping", service_ping, "ask a worker for a sign of life, by way of the broker")
+    ping.add_argument("host", type=word, nargs="?", metavar="HOST", help="without it, whichever answers")
+    ping.add_argument("--timeout", type=float, default=10.0, metavar="S", help="seconds (default: 10)")
 
 
 def _of_one(within: Any, name: str, run: Any, about: str) -> argparse.ArgumentParser:
@@ -78,6 +81,12 @@ def _update(made: Parts, args: argparse.Namespace, wanted: dict[str, Any]) -> in
         service, now = _found(uow, args), made.clock.now()
         services.update(uow, service, wanted, now)
         show(view(made, service, now))
+    return 0
+
+
+def service_ping(made: Parts, args: argparse.Namespace) -> int:
+    """Print who has answered. :raises WorkerSilent: nobody has, in time."""
+    show(made.client.ping(args.host, args.timeout))
     return 0
 
 

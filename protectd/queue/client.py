@@ -9,7 +9,7 @@ import oslo_messaging
 
 from protectd.common.errors import Conflict, Unavailable
 from protectd.queue.contract import EXCHANGE, OLDEST, PING, PING_VERSION, TOPIC, VERSION
-from protectd.queue.publisher import BROKER_ERRORS, Inline, Publisher
+from protectd.queue.publisher import Inline, Publisher, QueueUnavailable
 
 
 class WorkerSilent(Unavailable):
@@ -79,13 +79,17 @@ class TaskClient:
         rpc = self._ping.prepare(version=PING_VERSION, version_cap=self._cap, timeout=timeout_s, **where)
         if not rpc.can_send_version():
             raise WorkerTooOld(version=self._cap)
+        # The driver waits for a broker that is away for as long as that takes: the thread may, nobody else.
+        asking = Publisher(timeout_s)
+        answers: list[dict[str, str]] = []
         try:
-            answer: dict[str, str] = rpc.call({}, PING)
-        except BROKER_ERRORS as error:
-            raise WorkerSilent(
-                host=host or "any", timeout_s=f"{timeout_s:g}", reason=type(error).__name__
-            ) from error
-        return answer
+            asking.publish(lambda: answers.append(rpc.call({}, PING)))
+        except QueueUnavailable as error:
+            name = host or "any"
+            raise WorkerSilent(host=name, timeout_s=f"{timeout_s:g}", reason=str(error)) from error
+        finally:
+            asking.close()
+        return answers[0]
 
     def hold_at(self, version: str) -> None:
         """Send nothing that is newer than `version`, for the sake of workers that know no more."""

@@ -186,18 +186,21 @@ def running(
     auth: str = "token",
     policy: Path | None = None,
     database: str | None = None,
+    handler: str = "default",
 ) -> Iterator[Service]:
     """
     :param mode: `direct` runs tasks before the answer; `queue` sends them to nobody, so they wait.
     :param paste: text of the paste file, if not the shipped one.
     :param policy: a policy file.
     :param database: URL of an empty one, if not SQLite.
+    :param handler: what does the operations.
     """
     allowed, paste_file = directory / "allowed", directory / "paste.ini"
     allowed.mkdir()
     paste_file.write_text(paste or PASTE_FILE.read_text())
     conf = _conf(directory, _providers(directory, allowed), policy)
     conf.set_override("mode", mode, group="dispatch")
+    conf.set_override("handler", handler, group="dispatch")
     conf.set_override("paste_config", str(paste_file), group="api")
     conf.set_override("auth_strategy", auth)
     if database is not None:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import count
 
 import oslo_messaging
 import pytest
@@ -11,8 +12,8 @@ from oslo_config import cfg
 
 from protectd.common.context import RequestContext
 from protectd.common.errors import ConfigurationError
-from protectd.queue.client import TaskClient
-from protectd.queue.contract import METHODS, ContractMismatch, context_to_message
+from protectd.queue.client import TaskClient, WorkerSilent, WorkerTooOld
+from protectd.queue.contract import METHODS, OLDEST, VERSION, ContractMismatch, context_to_message
 from protectd.queue.publisher import NobodyListens, QueueUnavailable
 from protectd.queue.server import Tasks, TaskServer
 from protectd.queue.transport import is_in_process, make_transport
@@ -63,11 +64,13 @@ class Inbox:
 
 
 @contextmanager
-def worker(corner: Corner, host: str = "a", inbox: Inbox | None = None) -> Iterator[Inbox]:
+def worker(
+    corner: Corner, host: str = "a", inbox: Inbox | None = None, kind: type[Tasks] = Tasks
+) -> Iterator[Inbox]:
     inbox = inbox or Inbox()
     server = TaskServer(
         transport_of(corner.url),
-        Tasks(dict.fromkeys(METHODS, lambda: inbox)),
+        kind(dict.fromkeys(METHODS, lambda: inbox), host),
         host=host,
         stopping=threading.Event(),
         topic=corner.topic,
@@ -141,6 +144,77 @@ def test_other_methods_are_refused_and_the_worker_lives_on(corner, method):
         assert "does not support RPC method" in str(caught.value)
         client_of(corner).process_prune(MESSAGE, "good")
         assert inbox.wait_for(1) == ["good"]
+
+
+def test_a_ping_is_answered_by_the_worker_that_is_asked(corner):
+    with worker(corner, "a"), worker(corner, "b"):
+        client = client_of(corner)
+        for host in ("a", "b"):
+            assert client.ping(host, PATIENCE_S) == {"host": host, "version": VERSION}
+        assert client.ping(timeout_s=PATIENCE_S)["host"] in ("a", "b")
+
+
+def test_nobody_who_answers_is_an_error_in_time(rabbit):
+    silent = pytest.raises(WorkerSilent, match="worker elsewhere has not answered within 0.5 s")
+    with worker(rabbit, "a"), silent:
+        client_of(rabbit).ping("elsewhere", 0.5)
+
+
+def test_a_broker_that_is_not_there_answers_no_ping():
+    with pytest.raises(WorkerSilent):
+        client_of(Corner.of(unreachable_broker())).ping(timeout_s=0.5)
+
+
+def test_messages_that_are_held_at_an_older_version_have_no_ping_and_still_arrive(corner):
+    with worker(corner) as inbox:
+        client = client_of(corner)
+        client.hold_at(OLDEST)
+        with pytest.raises(WorkerTooOld, match=OLDEST):
+            client.ping(timeout_s=PATIENCE_S)
+        client.process_verify(MESSAGE, "task-1")
+        assert inbox.wait_for(1) == ["task-1"]
+
+
+def test_a_worker_of_the_version_before_takes_what_it_knows(corner):
+    """As in an upgrade one by one: its messages are those of 1.0."""
+
+    class Before(Tasks):
+        target = oslo_messaging.Target(version=OLDEST)
+
+    with worker(corner, kind=Before) as inbox:
+        client_of(corner).process_restore(MESSAGE, "task-1")
+        assert inbox.wait_for(1) == ["task-1"]
+
+
+def test_a_worker_that_rests_takes_nothing_until_it_starts_again(rabbit):
+    inbox, stopping = Inbox(), threading.Event()
+    tasks = Tasks(dict.fromkeys(METHODS, lambda: inbox))
+    names = {"topic": rabbit.topic, "exchange": rabbit.exchange}
+    server = TaskServer(transport_of(rabbit.url), tasks, host="a", stopping=stopping, **names)
+    server.start()
+    assert server.wait_until_listening(PATIENCE_S)
+    client = client_of(rabbit)
+    client.process_prune(MESSAGE, "before")
+    inbox.wait_for(1)
+    server.rest()
+    last = _send_until_nobody_reads(rabbit, client)
+    assert last not in [task_id for task_id, _ in inbox.seen]
+    taken = len(inbox.seen)
+    server.start()
+    assert last in inbox.wait_for(taken + 1)
+    assert server.stop(PATIENCE_S)
+
+
+def _send_until_nobody_reads(corner: Corner, client: TaskClient) -> str:
+    """A listener that is told to rest may take some more first. :returns: the message that nobody took."""
+    deadline = time.monotonic() + PATIENCE_S
+    for number in count():
+        client.process_prune(MESSAGE, f"probe-{number}")
+        time.sleep(0.2)
+        if queued_messages(corner) > 0:
+            return f"probe-{number}"
+        assert time.monotonic() < deadline
+    raise AssertionError
 
 
 def test_a_message_with_other_arguments_does_no_harm(corner):
