@@ -137,6 +137,7 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
         patch.setattr(locks, "_REMOVE_RETRY_S", 0.01)
         engine = VaultEngine(OPTIONS)
         yield Rehearsal(tmp_path_factory.mktemp("failing"), engine, need_program("restic"))
+        engine.close()
 
 
 @pytest.mark.timeout(7200)

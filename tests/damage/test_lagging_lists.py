@@ -4,6 +4,7 @@ what was stored lately does not show, what was deleted still does."""
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,9 +56,8 @@ def test_operations_one_right_after_the_other_lose_nothing(tmp_path: Path, resti
 class Scene(Rig):
     """A vault of two checkpoints."""
 
-    def __init__(self, top: Path) -> None:
+    def __init__(self, top: Path, engine: VaultEngine) -> None:
         self.lagging = LaggingBank(top / "vault")
-        engine = VaultEngine(EngineOptions(node="test", workers=1, lock_wait_s=0.3))
         super().__init__(engine, top, self.lagging)
         self.file("a", b"first")
         self.first = self.save()
@@ -76,11 +76,13 @@ class Scene(Rig):
 
 
 @pytest.fixture
-def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    made = Scene(tmp_path)
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    engine = VaultEngine(EngineOptions(node="test", workers=1, lock_wait_s=0.3))
+    made = Scene(tmp_path, engine)
     monkeypatch.setattr(listing, "LISTED_WITHIN_S", 0.1)
     monkeypatch.setattr(repository, "_PAUSES_S", (0.0, 0.0))
-    return made
+    yield made
+    engine.close()
 
 
 def test_a_prune_does_not_take_for_unneeded_what_an_unlisted_checkpoint_needs(scene: Scene) -> None:

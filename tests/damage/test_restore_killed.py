@@ -43,7 +43,8 @@ def rig(engine: VaultEngine, tmp_path: Path) -> Rig:
 
 
 class KillsOnce(Progress):
-    """At the first picture with data in it: kills one of this process's children or grandchildren."""
+    """At the first picture with data in it: kills one of this process's children or grandchildren, the ones
+    that are at work: what an engine of another test may have left is idle."""
 
     def __init__(self, *, grandchild: bool) -> None:
         self._grandchild = grandchild
@@ -52,8 +53,13 @@ class KillsOnce(Progress):
     def report(self, counts: Counts) -> None:
         if counts.done_bytes and not self._killed:
             self._killed = True
-            victim = children(os.getpid())[0]
+            victim = max(children(os.getpid()), key=started)
             os.kill(children(victim)[0] if self._grandchild else victim, signal.SIGKILL)
+
+
+def started(pid: int) -> int:
+    """In ticks since the machine was started."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
 
 
 def children(pid: int) -> list[int]:
