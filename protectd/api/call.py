@@ -42,6 +42,7 @@ class Call:
         self.runtime = runtime
         self.environ = environ
         self.verb = env.verb(environ)
+        self._raw_body: bytes | None = None
         self._uow: UnitOfWork | None = None
         self._submission: Submission | None = None
 
@@ -96,10 +97,13 @@ class Call:
         """The checked JSON body. See `bodies.checked` for what is raised."""
         return bodies.checked(self.raw_body, self.environ, schema)
 
-    @cached_property
+    @property
     def raw_body(self) -> bytes:
-        """It can be read only once."""
-        return bodies.read(self.environ)
+        """It can be read only once. No `cached_property`: in Python 3.11 all objects of the class share its
+        lock, so one client that sends slowly would hold up all others."""
+        if self._raw_body is None:
+            self._raw_body = bodies.read(self.environ)
+        return self._raw_body
 
     # --- with what ---
 
