@@ -148,9 +148,10 @@ def test_a_lock_that_is_older_than_the_process_of_its_number_is_removed(
     vault: Repository, clock: WatchedClock
 ) -> None:
     """In a container the service has the same number at each start."""
-    _store(vault, Lock(clock.now() - timedelta(minutes=25), True, ME.hostname, "u", os.getpid()))
-    with exclusive_lock(vault, ME, clock):
-        pass
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as young:
+        _store(vault, Lock(clock.now() - timedelta(minutes=25), True, ME.hostname, "u", young.pid))
+        with exclusive_lock(vault, ME, clock):
+            pass
 
 
 def test_a_lock_of_this_node_that_is_not_refreshed_is_removed(vault: Repository, clock: WatchedClock) -> None:

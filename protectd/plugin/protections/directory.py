@@ -205,11 +205,8 @@ def home_of(context: HookContext) -> str:
 
 def tags_of(context: ProtectContext) -> tuple[str, ...]:
     """By these a repeated run finds what an interrupted one left, and a late one what itself has."""
-    return (
-        CHECKPOINT_TAG + context.checkpoint_id,
-        RESOURCE_TAG + context.resource.id,
-        ATTEMPT_TAG + context.attempt,
-    )
+    tags = (CHECKPOINT_TAG + context.checkpoint_id, RESOURCE_TAG + context.resource.id)
+    return (*tags, ATTEMPT_TAG + context.attempt) if context.attempt else tags
 
 
 def chosen_excludes(context: ProtectContext, source: Source) -> Iterator[str]:
