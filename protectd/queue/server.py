@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -107,13 +108,20 @@ class TaskServer:
         self._transport = transport
         self._target = oslo_messaging.Target(exchange=exchange, topic=topic, server=host)
         self._tasks = tasks
+        self._lock = threading.Lock()
+        self._rests = False
+        self._listener: threading.Thread | None = None
         self._server: oslo_messaging.RPCServer | None = None
+        self._closing: list[threading.Thread] = []
         self._listening = threading.Event()
-        self._ended = threading.Event()
 
     def start(self) -> None:
         """Begin to listen, in the background: a broker that is down is waited for, however long it takes."""
-        threading.Thread(target=self._listen, name="task-listener", daemon=True).start()
+        with self._lock:
+            self._rests = False
+            if self._listener is None:
+                self._listener = threading.Thread(target=self._listen, name="task-listener", daemon=True)
+                self._listener.start()
 
     def wait_until_listening(self, timeout_s: float) -> bool:
         return self._listening.wait(timeout_s)
@@ -125,24 +133,36 @@ class TaskServer:
             service.
         """
         self._stopping.set()
-        if self._server is None:
-            return True
-        threading.Thread(target=self._end, args=(self._server,), name="task-server-end", daemon=True).start()
-        return self._ended.wait(grace_s)
+        self.rest()
+        deadline = time.monotonic() + grace_s
+        for closing in self._closing:
+            closing.join(max(0.0, deadline - time.monotonic()))
+        return not any(closing.is_alive() for closing in self._closing)
 
     def wait(self) -> None:
         """Return when `stop` has been called."""
         self._stopping.wait()
 
     def rest(self) -> None:
-        """Take no more messages until `start` is called again; what runs goes on. Safe to repeat."""
-        server, self._server = self._server, None
-        if server is not None:
-            self._listening.clear()
-            threading.Thread(target=_close, args=(server,), name="task-server-rest", daemon=True).start()
+        """Take no more messages until `start` is called again; what runs goes on. Safe to repeat.
+
+        A driver that has lost its broker may hang in this, so nobody waits for it without a limit.
+        """
+        with self._lock:
+            self._rests = True
+            server, self._server = self._server, None
+            if server is not None:
+                self._listening.clear()
+                self._close(server)
+
+    def _close(self, server: oslo_messaging.RPCServer) -> None:
+        self._closing = [each for each in self._closing if each.is_alive()]
+        closing = threading.Thread(target=_close, args=(server,), name="task-server-end", daemon=True)
+        self._closing.append(closing)
+        closing.start()
 
     def _listen(self) -> None:
-        while not self._stopping.is_set():
+        while self._is_wanted():
             server = oslo_messaging.get_rpc_server(
                 self._transport, self._target, [self._tasks], access_policy=TaskAccessPolicy
             )
@@ -152,15 +172,26 @@ class TaskServer:
                 LOG.error("cannot listen on %s: %s", self._target.topic, type(error).__name__)
                 self._stopping.wait(LISTEN_AGAIN_S)
             else:
-                self._server = server
-                self._listening.set()
-                LOG.info("listening on %s, host %s", self._target.topic, self._target.server)
+                self._keep(server)
                 return
 
-    def _end(self, server: oslo_messaging.RPCServer) -> None:
-        """A driver that has lost its broker may hang in here, so nobody waits for it without a limit."""
-        _close(server)
-        self._ended.set()
+    def _is_wanted(self) -> bool:
+        with self._lock:
+            if self._rests or self._stopping.is_set():
+                self._listener = None
+                return False
+            return True
+
+    def _keep(self, server: oslo_messaging.RPCServer) -> None:
+        """It listens, unless it was asked to rest meanwhile."""
+        with self._lock:
+            self._listener = None
+            if self._rests:
+                self._close(server)
+                return
+            self._server = server
+            self._listening.set()
+        LOG.info("listening on %s, host %s", self._target.topic, self._target.server)
 
 
 def _close(server: oslo_messaging.RPCServer) -> None:

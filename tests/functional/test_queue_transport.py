@@ -205,6 +205,48 @@ def test_a_worker_that_rests_takes_nothing_until_it_starts_again(rabbit):
     assert server.stop(PATIENCE_S)
 
 
+def test_the_end_of_a_worker_that_rests_waits_for_what_it_still_runs(corner):
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow(Inbox):
+        def process_and_suppress_exceptions(self, context, task_id):
+            begun.set()
+            assert go.wait(PATIENCE_S)
+            super().process_and_suppress_exceptions(context, task_id)
+
+    inbox = Slow()
+    tasks = Tasks(dict.fromkeys(METHODS, lambda: inbox))
+    names = {"topic": corner.topic, "exchange": corner.exchange}
+    server = TaskServer(transport_of(corner.url), tasks, host="a", stopping=threading.Event(), **names)
+    server.start()
+    assert server.wait_until_listening(PATIENCE_S)
+    client_of(corner).process_prune(MESSAGE, "long")
+    assert begun.wait(PATIENCE_S)
+    server.rest()
+    assert not server.stop(0.2)
+    go.set()
+    assert server.stop(PATIENCE_S)
+    assert [task_id for task_id, _ in inbox.seen] == ["long"]
+
+
+def test_a_worker_that_waits_for_its_broker_may_rest_and_start_and_listens_once():
+    tasks = Tasks(dict.fromkeys(METHODS, Inbox))
+    server = TaskServer(transport_of(unreachable_broker()), tasks, host="a", stopping=threading.Event())
+    others = _listeners()
+    for _ in range(3):
+        server.start()
+        server.rest()
+        server.start()
+        server.start()
+    time.sleep(0.5)  # one that was told to rest may be at its last step
+    assert len(_listeners() - others) == 1
+    assert server.stop(PATIENCE_S)
+
+
+def _listeners() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "task-listener"}
+
+
 def _send_until_nobody_reads(corner: Corner, client: TaskClient) -> str:
     """A listener that is told to rest may take some more first. :returns: the message that nobody took."""
     deadline = time.monotonic() + PATIENCE_S
