@@ -108,15 +108,24 @@ class HeldLock:
 
         :param check: called while it waits for a listing; raises to give up.
         :raises VaultLocked: someone holds a lock that excludes this one.
+        :raises LockLost: someone has removed it meanwhile.
         :raises ListingBehind: the bank does not list the lock, and so perhaps not those of others.
         """
         self._refuse_conflict()
         try:
             self.write()
             self.clock.sleep(_SETTLE_S)
-            await_listed({self.name}, self._refuse_conflict, LOCKS, self.clock, check)
+            self._await_listed(check)
         except BaseException:
             self._remove_quietly()
+            raise
+
+    def _await_listed(self, check: Callable[[], None]) -> None:
+        """:raises LockLost: it is not there any more: someone has taken its holder for dead."""
+        try:
+            await_listed({self.name}, self._refuse_conflict, LOCKS, self.clock, check)
+        except ListingBehind:
+            self._look(self.name)
             raise
 
     def _refuse_conflict(self) -> set[str]:

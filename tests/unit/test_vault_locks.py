@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from protectd.vault.locks import (
     Lock,
     exclusive_lock,
     read_locks,
+    reading_lock,
     remove_dead_locks,
     shared_lock,
 )
@@ -152,6 +154,21 @@ def test_a_lock_that_is_older_than_the_process_of_its_number_is_removed(
         _store(vault, Lock(clock.now() - timedelta(minutes=25), True, ME.hostname, "u", young.pid))
         with exclusive_lock(vault, ME, clock):
             pass
+
+
+@pytest.mark.parametrize("hold", [shared_lock, reading_lock])
+def test_a_lock_that_is_removed_while_it_settles_is_lost_and_not_merely_unlisted(
+    vault: Repository, clock: WatchedClock, hold: Callable[..., AbstractContextManager[object]]
+) -> None:
+    """Its holder was taken for dead: whoever only reads must not go on without a lock."""
+
+    def remove() -> None:
+        for name in vault.names(LOCKS):
+            vault.bank.delete(f"{LOCKS}/{name}")
+
+    clock.slept = remove
+    with pytest.raises(LockLost), hold(vault, ME, clock):
+        pass
 
 
 def test_a_lock_of_this_node_that_is_not_refreshed_is_removed(vault: Repository, clock: WatchedClock) -> None:
