@@ -296,10 +296,11 @@ class Work(Foundation):
     def _hold(self, service: Service) -> None:
         """Messages are sent as the oldest worker that lives understands them."""
         since = self.clock.now() - timedelta(seconds=self.conf.service_down_time_s)
-        with self.database.write() as uow:
+        with self.database.read() as uow:
             common = uow.services.common_version(self.conf.queue.topic, since) or OLDEST
-            version = self.conf.queue.rpc_version or min(common, VERSION, key=number_of)
-            if version != service.rpc_current_version:
+        version = self.conf.queue.rpc_version or min(common, VERSION, key=number_of)
+        if version != service.rpc_current_version:
+            with self.database.write() as uow:
                 uow.services.hold_at(service.id, version)
         if QUEUE in self._ways:
             self.client.hold_at(version)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from protectd.model.models import Checkpoint
-from protectd.model.states import CheckpointStatus, ResourceStatus, move
+from protectd.model.states import ResourceStatus
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.plugin.base import HandlerPlugin
 from protectd.tasks.base import BaseTask
@@ -39,14 +39,7 @@ class Simulation:
 class SimulatedProtect(Simulation, ProtectCheckpoint):
     def handle_success(self, uow: UnitOfWork, checkpoint: Checkpoint, run: Run) -> None:
         move_resources(uow, checkpoint.resources, (ResourceStatus.PROTECTING,), ResourceStatus.AVAILABLE)
-        move(
-            uow.session,
-            Checkpoint,
-            checkpoint.id,
-            CheckpointStatus.PROTECTING,
-            CheckpointStatus.AVAILABLE,
-            ended_at=self.env.clock.now(),
-        )
+        super().handle_success(uow, checkpoint, run)
 
 
 class SimulatedRestore(Simulation, RestoreCheckpoint):
