@@ -13,7 +13,7 @@ from tests.fakes import rows
 
 pytest_plugins = ["tests.fakes.databases"]
 
-HEAD = "0003_turns_and_keys"
+HEAD = "0004_data_protection"
 
 
 def tables(url: str) -> set[str]:

@@ -5,11 +5,14 @@ from protectd.model.models.gates import Gate
 from protectd.model.models.idempotency_keys import IdempotencyKey
 from protectd.model.models.instances import Instance
 from protectd.model.models.plans import Plan, PlanResource
+from protectd.model.models.quotas import Quota, QuotaClass, QuotaUsage
 from protectd.model.models.restores import Restore
+from protectd.model.models.scheduled_operations import Occurrence, ScheduledOperation
 from protectd.model.models.secrets import Secret, SecretConsumer
 from protectd.model.models.services import Service
 from protectd.model.models.tasks import Task
 from protectd.model.models.tokens import Token
+from protectd.model.models.triggers import Trigger
 from protectd.model.models.vaults import Vault
 from protectd.model.models.verifications import Verification
 
@@ -19,14 +22,20 @@ __all__ = [
     "Gate",
     "IdempotencyKey",
     "Instance",
+    "Occurrence",
     "Plan",
     "PlanResource",
+    "Quota",
+    "QuotaClass",
+    "QuotaUsage",
     "Restore",
+    "ScheduledOperation",
     "Secret",
     "SecretConsumer",
     "Service",
     "Task",
     "Token",
+    "Trigger",
     "Vault",
     "Verification",
 ]

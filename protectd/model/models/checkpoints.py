@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Self
 
-from sqlalchemy import BigInteger, Boolean, ForeignKey, Index, Integer, String
+from sqlalchemy import BigInteger, Boolean, Double, ForeignKey, Index, Integer, String, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from protectd.common.ids import new_id
@@ -29,12 +29,22 @@ from protectd.model.states import CheckpointStatus, ResourceStatus
 
 
 class Checkpoint(Timestamps, Stateful, Base):
-    """`plan_json` is the plan as it was when the run was asked for: id, name, provider_id, resources."""
+    """`plan_json` is the plan as it was when the run was asked for: id, name, provider_id, resources.
+
+    :ivar scheduled_operation_id: what asked for it; None: a request.
+    :ivar source_id: the checkpoint it is a copy of; None: it was made from the things themselves.
+    :ivar counted: it is in its project's quota, with `counted_bytes`: changed by compare-and-swap, so that it
+        is taken and given back once.
+    :ivar held_at: since then it cannot be deleted, until an administrator lifts the hold; None: no hold.
+    :ivar verified_at: when its data last proved good, at `verified_depth`.
+    :ivar proven_recovery_s: how long its last restore drill took.
+    """
 
     __tablename__ = "checkpoints"
     __table_args__ = (
         Index(None, "project_id", "created_at", "id"),
         Index(None, "plan_id", "created_at"),
+        Index(None, "source_id"),
         TABLE_OPTIONS,
     )
     kind = "checkpoint"
@@ -58,6 +68,16 @@ class Checkpoint(Timestamps, Stateful, Base):
     files: Mapped[int] = mapped_column(BigInteger, default=0)
     started_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    scheduled_operation_id: Mapped[str | None] = mapped_column(String(LENGTH_ID))
+    source_id: Mapped[str | None] = mapped_column(String(LENGTH_ID))
+    counted: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    counted_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    hold_reason: Mapped[str | None] = mapped_column(String(LENGTH_NAME))
+    held_by: Mapped[str | None] = mapped_column(String(LENGTH_NAME))
+    held_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    verified_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    verified_depth: Mapped[str | None] = mapped_column(String(LENGTH_WORD))
+    proven_recovery_s: Mapped[float | None] = mapped_column(Double)
     resources: Mapped[list[CheckpointResource]] = relationship(
         order_by="CheckpointResource.id", lazy="selectin", cascade="save-update, merge"
     )

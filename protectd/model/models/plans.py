@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, Integer, String
+from sqlalchemy import Boolean, ForeignKey, Index, Integer, String, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from protectd.model.base import (
@@ -22,6 +22,9 @@ from protectd.model.states import PlanStatus
 
 
 class Plan(Timestamps, Stateful, Base):
+    """`held`: it was started and then suspended, and its schedules wait until it is started again. A plan is
+    born suspended and not held: its schedules fire."""
+
     __tablename__ = "plans"
     __table_args__ = (Index(None, "project_id", "created_at", "id"), TABLE_OPTIONS)
     kind = "plan"
@@ -32,6 +35,7 @@ class Plan(Timestamps, Stateful, Base):
     provider_id: Mapped[str] = mapped_column(String(LENGTH_ID))
     project_id: Mapped[str] = mapped_column(String(LENGTH_NAME))
     status: Mapped[str] = mapped_column(String(LENGTH_WORD), default=PlanStatus.SUSPENDED)
+    held: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     parameters: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
     resources: Mapped[list[PlanResource]] = relationship(
         primaryjoin="and_(Plan.id == foreign(PlanResource.plan_id), PlanResource.deleted.is_(False))",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Index, String
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Index, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
-from protectd.model.base import LENGTH_NAME, TABLE_OPTIONS, Base, id_column
+from protectd.model.base import LENGTH_NAME, TABLE_OPTIONS, Base, Json, id_column
 from protectd.model.models.runs import CheckpointRun
 
 
 class Restore(CheckpointRun, Base):
-    """`trusted`: an administrator asked, so set-id bits, devices and foreign owners come back too."""
+    """`trusted`: an administrator asked, so set-id bits, devices and foreign owners come back too.
+    `dry_run`: nothing is written, `report` says what would be."""
 
     __tablename__ = "restores"
     __table_args__ = (Index(None, "project_id", "created_at", "id"), TABLE_OPTIONS)
@@ -19,4 +22,6 @@ class Restore(CheckpointRun, Base):
     id: Mapped[str] = id_column()
     restore_target: Mapped[str] = mapped_column(String(LENGTH_NAME), default="")
     trusted: Mapped[bool] = mapped_column(Boolean, default=False)
+    dry_run: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    report: Mapped[dict[str, Any] | None] = mapped_column(Json)
     written_bytes: Mapped[int] = mapped_column(BigInteger, default=0)

@@ -41,6 +41,8 @@ class Task(Stateful, Base):
         Index(None, "state", "not_before"),
         Index(None, "state", "lease_expires_at"),
         Index(None, "project_id", "created_at", "id"),
+        Index(None, "project_id", "operation", "created_at", "id"),
+        Index(None, "project_id", "outcome", "created_at", "id"),
         Index(None, "entity_type", "entity_id"),
         Index(None, "state", "turn", "created_at"),
         Index(None, "project_id", "state", "turn"),

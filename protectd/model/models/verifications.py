@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Index, String
+from typing import Any
+
+from sqlalchemy import BigInteger, Double, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from protectd.model.base import LENGTH_WORD, TABLE_OPTIONS, Base, Json, id_column
@@ -10,7 +12,9 @@ from protectd.model.models.runs import CheckpointRun
 
 
 class Verification(CheckpointRun, Base):
-    """`depth` is structure (index, packs, trees) or data (every byte, fresh from the bank)."""
+    """`depth` is structure (index, packs, trees), data (every byte, fresh from the bank) or restore (written
+    to a scratch place and compared with what was recorded): then `recovery_s` is how long that took.
+    `report`: what was compared and asserted."""
 
     __tablename__ = "verifications"
     __table_args__ = (Index(None, "project_id", "created_at", "id"), TABLE_OPTIONS)
@@ -19,4 +23,6 @@ class Verification(CheckpointRun, Base):
     id: Mapped[str] = id_column()
     depth: Mapped[str] = mapped_column(String(LENGTH_WORD), default="structure")
     read_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    recovery_s: Mapped[float | None] = mapped_column(Double)
+    report: Mapped[dict[str, Any] | None] = mapped_column(Json)
     errors: Mapped[list[str]] = mapped_column(Json, default=list)
