@@ -35,6 +35,7 @@ _NEW_INDEXES: Sequence[tuple[str, list[str]]] = (
 )
 
 _OLD_INDEXES: Sequence[tuple[str, list[str]]] = (
+    ("checkpoints", ["provider_id", "created_at", "id"]),
     ("checkpoints", ["source_id"]),
     ("tasks", ["project_id", "operation", "created_at", "id"]),
     ("tasks", ["project_id", "outcome", "created_at", "id"]),

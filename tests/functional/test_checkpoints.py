@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,62 @@ def test_the_next_page_is_linked_below_the_provider(member: Client, plan: dict[s
     both = first["checkpoints"] + second["checkpoints"]
     assert [each["id"] for each in both] == made[::-1]
     assert "checkpoints_links" not in second
+
+
+def test_an_administrator_lists_those_of_all_projects_or_of_one(
+    service: Service, member: Client, plan: dict[str, Any]
+) -> None:
+    mine, boss = member.checkpoint(plan), service.client(role="admin")
+    assert mine["id"] not in listed(boss)
+    assert mine["id"] in listed(boss, "all_tenants=1")
+    assert listed(boss, f"all_tenants=true&project_id={member.project_id}") == [mine["id"]]
+    assert listed(boss, f"project_id={member.project_id}") == []
+    assert listed(service.client(), f"all_tenants=1&project_id={member.project_id}") == []
+
+
+def test_copies_of_one_are_found_by_it(service: Service, member: Client, plan: dict[str, Any]) -> None:
+    source, copy = member.checkpoint(plan), member.checkpoint(plan)
+    with service.parts.database.write() as uow:
+        uow.checkpoints.get(copy["id"]).source_id = source["id"]
+    assert listed(member, f"source_id={source['id']}") == [copy["id"]]
+    assert member.get(url(copy))["checkpoint"]["source_id"] == source["id"]
+
+
+def test_it_tells_of_holds_and_proofs_and_of_who_asked_for_it(
+    service: Service, member: Client, plan: dict[str, Any]
+) -> None:
+    checkpoint = member.checkpoint(plan)
+    fresh = ("scheduled_operation_id", "source_id", "hold", "verified_at", "verified_depth")
+    assert [checkpoint[key] for key in (*fresh, "proven_recovery_s")] == [None] * 6
+    moment = datetime(2026, 1, 31, 2, 0, 3, 5, UTC)
+    with service.parts.database.write() as uow:
+        row = uow.checkpoints.get(checkpoint["id"])
+        row.scheduled_operation_id = UNKNOWN_ID
+        row.hold_reason, row.held_by, row.held_at = "audit", "someone", moment
+        row.verified_at, row.verified_depth, row.proven_recovery_s = moment, "restore", 2.5
+    shown = member.get(url(checkpoint))["checkpoint"]
+    text = "2026-01-31T02:00:03.000005"
+    assert shown["scheduled_operation_id"] == UNKNOWN_ID
+    assert shown["hold"] == {"reason": "audit", "held_by": "someone", "held_at": text}
+    assert (shown["verified_at"], shown["verified_depth"]) == (text, "restore")
+    assert shown["proven_recovery_s"] == 2.5
+    datetime.strptime(shown["created_at"], "%Y-%m-%dT%H:%M:%S.%f")
+
+
+@pytest.mark.parametrize("query", ["", "all_tenants=1", "plan_id=x"])
+def test_no_page_of_a_list_is_sorted_by_hand(service: Service, query: str) -> None:
+    """However deep it lies among however many: an index gives the order."""
+    boss = service.client(role="admin")
+    made = boss.checkpoint(boss.plan(service.allowed / uuid.uuid4().hex))
+    with service.counted_statements() as seen:
+        listed(boss, f"{query}&marker={made['id']}")
+    page = next(each for each in seen if "FROM checkpoints" in each and "ORDER BY" in each)
+    with service.parts.database.read() as uow:
+        driver = uow.session.connection().connection.cursor()
+        plan = driver.execute(f"EXPLAIN QUERY PLAN {page}", ["x"] * page.count("?")).fetchall()
+    words = " / ".join(row[-1] for row in plan)
+    assert "USING INDEX" in words
+    assert "TEMP B-TREE FOR ORDER BY" not in words, words
 
 
 # --- deleted ---

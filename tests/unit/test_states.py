@@ -76,7 +76,7 @@ def test_every_stateful_model_is_in_the_table_and_is_born_in_one_of_its_states(m
     ("kind", "source", "target"),
     [
         ("checkpoint", "protecting", "deleting"),
-        ("checkpoint", "PENDING", "available"),
+        ("checkpoint", "PENDING", "deleting"),
         ("checkpoint", "deleted", "available"),
         ("restore", "success", "in_progress"),
         ("task", "done", "pending"),

@@ -95,7 +95,7 @@ class CheckpointController(Controller):
 
 def checkpoint_filters(call: Call) -> dict[str, Any]:
     """What a list of checkpoints can be narrowed by."""
-    filters = call.query.text("plan_id", "status")
+    filters = call.query.text("plan_id", "status", "source_id")
     start, end = call.query.moment("start_date"), call.query.moment("end_date", end=True)
     return filters | {name: value for name, value in (("start", start), ("end", end)) if value is not None}
 

@@ -29,6 +29,12 @@ def brief(checkpoint: Checkpoint) -> dict[str, Any]:
         "added_bytes": checkpoint.added_bytes,
         "stored_bytes": checkpoint.stored_bytes,
         "issue_count": sum(resource.issue_count for resource in checkpoint.resources),
+        "scheduled_operation_id": checkpoint.scheduled_operation_id,
+        "source_id": checkpoint.source_id,
+        "hold": _hold(checkpoint),
+        "verified_at": moment(checkpoint.verified_at),
+        "verified_depth": checkpoint.verified_depth,
+        "proven_recovery_s": checkpoint.proven_recovery_s,
     }
     if checkpoint.resource_graph is not None:
         shown["resource_graph"] = _text(checkpoint.resource_graph)
@@ -46,6 +52,17 @@ def detail(checkpoint: Checkpoint, task: Task | None) -> dict[str, Any]:
             for issue in resource.issues
         ],
         **simulated(task),
+    }
+
+
+def _hold(checkpoint: Checkpoint) -> dict[str, Any] | None:
+    """Why it cannot be deleted; None: it can."""
+    if checkpoint.held_at is None:
+        return None
+    return {
+        "reason": checkpoint.hold_reason,
+        "held_by": checkpoint.held_by,
+        "held_at": moment(checkpoint.held_at),
     }
 
 

@@ -43,6 +43,7 @@ class Checkpoint(Timestamps, Stateful, Base):
     __tablename__ = "checkpoints"
     __table_args__ = (
         Index(None, "project_id", "created_at", "id"),
+        Index(None, "provider_id", "created_at", "id"),
         Index(None, "plan_id", "created_at"),
         Index(None, "source_id"),
         TABLE_OPTIONS,

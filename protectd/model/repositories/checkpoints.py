@@ -32,6 +32,7 @@ class CheckpointRepository(Repository[Checkpoint]):
         "plan_id": exact(Checkpoint.plan_id),
         "provider_id": exact(Checkpoint.provider_id),
         "status": exact(Checkpoint.status),
+        "source_id": exact(Checkpoint.source_id),
         "start": since(Checkpoint.created_at),
         "end": before(Checkpoint.created_at),
     }
