@@ -1,24 +1,30 @@
-"""How long a user waits for the answer to a POST of a checkpoint, at rest and while a backup runs.
+"""How fast requests are answered.
 
-    python -m tests.benchmarks.api --help
+python -m tests.benchmarks.api --help
 
-A real `protectd` is started on a state directory of its own. First nothing runs; then a large tree is being
-protected the whole time. Each POST asks for a checkpoint of another, small plan; its answer is timed at the
-client, over HTTP.
+checkpoints  how long a user waits for the answer to a POST of a checkpoint, at rest and while a backup
+             runs. A real `protectd` is started on a state directory of its own. First nothing runs; then a
+             large tree is being protected the whole time. Each POST asks for a checkpoint of another, small
+             plan; its answer is timed at the client, over HTTP
+everyday     GET of one, a list of 10 and a POST beside Barbican's; needs MariaDB and RabbitMQ on loopback,
+             Barbican is installed from PyPI at the first use
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median, quantiles
 
 from tests.benchmarks.data import make_tree
+from tests.benchmarks.everyday import KINDS, everyday
+from tests.benchmarks.services import add_places
 from tests.fakes.daemons import Standalone, User, running
 
 GIB = 1024**3
@@ -68,17 +74,7 @@ def show(name: str, times: list[float]) -> None:
     )
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--count", type=int, default=50, help="POSTs of each kind")
-    made.add_argument("--size", type=float, default=4.0, help="GiB that are protected meanwhile")
-    made.add_argument("--files", type=int, default=60_000)
-    made.add_argument("--disk", type=Path, default=Path(tempfile.gettempdir()))
-    return made
-
-
-def main() -> None:
-    arguments = parser().parse_args()
+def checkpoints(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(dir=arguments.disk, prefix="benchmark-api-") as folder:
         base = Path(folder)
         make_tree(base / "large", size=int(arguments.size * GIB), files=arguments.files)
@@ -88,12 +84,36 @@ def main() -> None:
         with service(base / "state") as user:
             large, small = user.plan(base / "large"), user.plan(base / "small")
             path = f"/providers/{user.provider()}/checkpoints"
-            print(f"{os.cpu_count()} cores")
             show("nothing else runs", at_rest(user, path, small, arguments.count))
             times, throughout = beside_a_backup(user, path, large, small, arguments.count)
             show("while a backup runs", times)
             if not throughout:
                 print("the backup ended before the last POST: give a larger --size")
+
+
+CASES: dict[str, Callable[[argparse.Namespace], None]] = {"checkpoints": checkpoints, "everyday": everyday}
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--cases", default=",".join(CASES), help="some of them, with commas")
+    made.add_argument("--count", type=int, default=50, help="POSTs of checkpoints of each kind")
+    made.add_argument("--size", type=float, default=4.0, help="GiB that are protected meanwhile")
+    made.add_argument("--files", type=int, default=60_000)
+    made.add_argument("--rounds", type=int, default=3)
+    made.add_argument("--requests", type=int, default=1000, help="everyday ones of each kind in a round")
+    made.add_argument("--connections", type=int, default=8, help="that send them, one after the other each")
+    made.add_argument("--kinds", default=",".join(KINDS), help="some of the everyday ones, with commas")
+    add_places(made)
+    return made
+
+
+def main() -> None:
+    arguments = parser().parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # databases and queues are removed even then
+    print(f"{os.cpu_count()} cores")
+    for case in arguments.cases.split(","):
+        CASES[case](arguments)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ It stands in a virtual environment of its own, which is made once and kept.
 from __future__ import annotations
 
 import base64
+import json
 import os
 import subprocess
 import sys
@@ -14,8 +15,8 @@ from pathlib import Path
 
 import amqp
 
-from tests.benchmarks.load import Request
-from tests.benchmarks.sides import Side, Watch
+from tests.benchmarks.line import Line, Request
+from tests.benchmarks.sides import SHOWN, Side, Watch
 from tests.fakes.daemons import Daemon, free_port, healthy, wait_for
 
 PACKAGES = ("barbican>=20,<24", "PyMySQL", "gunicorn", "setuptools<81")
@@ -39,6 +40,8 @@ kek = {kek}
 PASTE = "etc/barbican/barbican-api-paste.ini"
 AUTHENTICATION = " authtoken "
 """Left out of the pipeline: who asks is believed. The delivered one for that fails at every request."""
+
+SECRET = {"name": "benchmark", "payload": "of a benchmark", "payload_content_type": "text/plain"}
 
 ORDER = {
     "type": "key",
@@ -114,9 +117,24 @@ class Barbican(Side):
         return self._program(f"worker{number}", "barbican-worker")
 
     def requests(self) -> list[Request]:
+        return [Request("/v1/orders", self._who(), ORDER)]
+
+    def everyday(self) -> dict[str, Request]:
+        """What is asked of it is the least: who asks is believed, nothing is limited."""
+        post = Request("/v1/secrets", self._who(), SECRET)
+        line = Line(self.endpoint)
+        made = [str(json.loads(line.ask(post)[1])["secret_ref"]) for _ in range(SHOWN)]
+        line.close()
+        path = f"/v1/secrets/{made[0].rpartition('/')[2]}"
+        return {
+            "GET one": Request(path, self._who(), method="GET"),
+            f"list of {SHOWN}": Request(f"/v1/secrets?limit={SHOWN}", self._who(), method="GET"),
+            "POST": post,
+        }
+
+    def _who(self) -> dict[str, str]:
         who = {"X-Project-Id": self._project, "X-User-Id": "benchmark", "X-Roles": "admin,creator,member"}
-        headers = {"X-Identity-Status": "Confirmed", **who}
-        return [Request("/v1/orders", headers, ORDER)]
+        return {"X-Identity-Status": "Confirmed", **who}
 
     def clean(self) -> None:
         """Remove what it leaves on the broker."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import uuid
@@ -9,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from protectd.client.http import Client
-from tests.benchmarks.load import CHECKOUT, Request
-from tests.benchmarks.sides import Side, Watch
+from tests.benchmarks.line import Request
+from tests.benchmarks.load import CHECKOUT
+from tests.benchmarks.sides import SHOWN, Side, Watch
 from tests.fakes.daemons import Daemon, User, free_port, healthy, wait_for
 from tests.fakes.servers import Bus
 
@@ -20,13 +22,14 @@ CONFIG = """\
 [DEFAULT]
 state_dir = {state}
 transport_url = {url}
-auth_strategy = noauth
+auth_strategy = {auth}
 provider_config_dir = {providers}
 [database]
 connection = {database}
 [api]
 bind_port = {port}
 workers = 2
+paste_config = {paste}
 [queue]
 topic = {bus.topic}
 exchange = {bus.exchange}
@@ -45,7 +48,15 @@ plugin = {plugin}
 [filesystem]
 path = $state_dir/bank
 [allowed_roots]
+* = {roots}
 """
+
+PASTE = "etc/protectd/protectd-api-paste.ini"
+
+LIMITS = {
+    "ratelimit_address": ["* ^/ 1000000/minute"],
+    "ratelimit": ["* ^/v1/ 1000000/minute", "POST ^/v1/[^/]+/plans$ 1000000/minute"],
+}
 
 WAITING = """\
 [protectd.protections]
@@ -60,6 +71,8 @@ class Setting:
     :ivar broker: if not that of the bus: a URL.
     :ivar handler: `noop` simulates what workers do; `default` does it.
     :ivar plugin: protects the plans' directories.
+    :ivar guarded: a member's token of the service's own is asked for, and requests are counted against limits
+        that they do not reach. Else whoever asks is believed, and an administrator.
     """
 
     database: str
@@ -67,6 +80,7 @@ class Setting:
     broker: str = ""
     handler: str = "default"
     plugin: str = "directory"
+    guarded: bool = False
     plans: int = 8
     project: str = field(default_factory=lambda: str(uuid.uuid4()))
 
@@ -82,6 +96,7 @@ class Protectd(Side):
         self.endpoint = f"http://127.0.0.1:{self._port}"
         self._plans: list[str] = []
         self._config = base / "protectd.conf"
+        self._told_token = ""
         self._configure()
         for command in (("secrets", "create-master-key"), ("db", "upgrade")):
             self._run("manage", *command)
@@ -104,9 +119,24 @@ class Protectd(Side):
         headers = {"X-Auth-Token": self._token}
         return [Request(path, headers, {"checkpoint": {"plan_id": plan}}) for plan in self._plans]
 
+    def everyday(self) -> dict[str, Request]:
+        path, headers = f"/v1/{self.setting.project}/plans", {"X-Auth-Token": self._token}
+        resource = {"type": "directory", "name": "data", "extra_info": {"path": str(self.base / "empty0")}}
+        plan = {"name": "benchmark", "provider_id": PROVIDER, "parameters": {}, "resources": [resource]}
+        return {
+            "GET one": Request(f"{path}/{self._plans[0]}", headers, method="GET"),
+            f"list of {SHOWN}": Request(f"{path}?limit={SHOWN}", headers, method="GET"),
+            "POST": Request(path, headers, {"plan": plan}),
+        }
+
     @property
     def _token(self) -> str:
-        return f"benchmark:{self.setting.project}"
+        if not self.setting.guarded:
+            return f"benchmark:{self.setting.project}"
+        if not self._told_token:
+            told = self._run("manage", "token", "create", "--project", self.setting.project)
+            self._told_token = str(json.loads(told)["token"])
+        return self._told_token
 
     def _make_plans(self) -> list[str]:
         """Of an empty directory each."""
@@ -120,7 +150,8 @@ class Protectd(Side):
         setting, providers, state = self.setting, self.base / "providers.d", self.base / "state"
         providers.mkdir()
         state.mkdir(mode=0o700)
-        (providers / "default.conf").write_text(PROVIDER_FILE.format(id=PROVIDER, plugin=setting.plugin))
+        provider = PROVIDER_FILE.format(id=PROVIDER, plugin=setting.plugin, roots=self.base)
+        (providers / "default.conf").write_text(provider)
         package = self.base / "site" / "waiting-1.dist-info"
         package.mkdir(parents=True)
         (package / "METADATA").write_text("Metadata-Version: 2.1\nName: waiting\nVersion: 1\n")
@@ -134,6 +165,8 @@ class Protectd(Side):
                 database=setting.database,
                 port=self._port,
                 bus=setting.bus,
+                auth="token" if setting.guarded else "noauth",
+                paste=self._paste(),
                 handler=setting.handler,
             )
         )
@@ -143,12 +176,23 @@ class Protectd(Side):
         made.environment["PYTHONPATH"] = self._path()
         return made
 
-    def _run(self, module: str, *arguments: str) -> None:
+    def _run(self, module: str, *arguments: str) -> str:
+        """:returns: what it printed."""
         daemon = self._daemon(module, module)
         command, environment = [*daemon.command, *arguments], os.environ | daemon.environment
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr}")
+        return done.stdout
+
+    def _paste(self) -> Path:
+        """The shipped pipeline, with limits where they are wanted."""
+        text, place = (CHECKOUT / PASTE).read_text(), self.base / "paste.ini"
+        for name, rules in LIMITS.items() if self.setting.guarded else ():
+            section = f"[filter:{name}]\n"
+            text = text.replace(section, section + "\n    ".join(["rules =", *rules]) + "\n")
+        place.write_text(text)
+        return place
 
     def _path(self) -> str:
         return f"{CHECKOUT}:{self.base / 'site'}"

@@ -1,4 +1,4 @@
-"""POSTs from a fixed number of connections, in a process of its own: its work is not the server's.
+"""Requests from a fixed number of connections, in a process of its own: its work is not the server's.
 
 Each connection sends its next request when it has the answer to the last, and is kept open where the server
 keeps it. Reads a job as JSON, prints what came of it as JSON.
@@ -6,28 +6,18 @@ keeps it. Reads a job as JSON, prints what came of it as JSON.
 
 from __future__ import annotations
 
-import http.client
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+
+from tests.benchmarks.line import Line, Request
 
 CHECKOUT = Path(__file__).parents[2]
-PATIENCE_S = 120.0
-IDLE_S = 1.0
-
-
-@dataclass(frozen=True)
-class Request:
-    path: str
-    headers: Mapping[str, str]
-    body: Any
 
 
 @dataclass(frozen=True)
@@ -41,33 +31,6 @@ class Sent:
     @property
     def per_second(self) -> float:
         return len(self.took_ms) / (self.ended_s - self.began_s)
-
-
-class Line:
-    """One connection, made anew after a pause: servers end those that are idle. Only a 202 is an answer."""
-
-    def __init__(self, endpoint: str) -> None:
-        place = urlsplit(endpoint)
-        self._connection = http.client.HTTPConnection(
-            str(place.hostname), place.port or 80, timeout=PATIENCE_S
-        )
-        self._used_s = 0.0
-
-    def post(self, request: Request) -> str:
-        """:returns: the id of what was made: the end of its Location."""
-        if time.monotonic() - self._used_s > IDLE_S:
-            self._connection.close()
-        self._used_s = time.monotonic()
-        headers = {"Content-Type": "application/json", "Accept": "application/json", **request.headers}
-        self._connection.request("POST", request.path, json.dumps(request.body), headers)
-        answer = self._connection.getresponse()
-        said = answer.read()
-        if answer.status != 202:
-            raise RuntimeError(f"POST {request.path}: {answer.status} {said[:500]!r}")
-        return str(answer.headers["Location"]).rpartition("/")[2]
-
-    def close(self) -> None:
-        self._connection.close()
 
 
 def send(endpoint: str, requests: Sequence[Request], count: int, connections: int) -> Sent:
@@ -101,7 +64,7 @@ def _repeat(endpoint: str, request: Request, numbers: Iterator[int]) -> list[flo
     line, took = Line(endpoint), []
     for _ in numbers:
         began = time.monotonic()
-        line.post(request)
+        line.ask(request)
         took.append((time.monotonic() - began) * 1000)
     line.close()
     return took

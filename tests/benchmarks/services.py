@@ -1,11 +1,15 @@
-"""The sides of the benchmark of tasks, each on a database and a part of the broker of its own."""
+"""The sides of a comparison, each on a database and a part of the broker of its own."""
 
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from tests.benchmarks.barbican import Barbican
 from tests.benchmarks.history import add_history
@@ -34,6 +38,10 @@ class Sides:
     @cached_property
     def protectd(self) -> Protectd:
         return self._protectd("protectd")
+
+    @cached_property
+    def guarded(self) -> Protectd:
+        return self._protectd("protectd, guarded", guarded=True)
 
     @cached_property
     def on_postgresql(self) -> Protectd:
@@ -68,10 +76,10 @@ class Sides:
         url = self._stack.enter_context(silent_broker())
         return self._protectd("protectd, silent broker", broker=url)
 
-    def _protectd(self, name: str, *, postgresql: bool = False, **more: str) -> Protectd:
+    def _protectd(self, name: str, *, postgresql: bool = False, **more: Any) -> Protectd:
         database = self._stack.enter_context(own_postgresql() if postgresql else own_mariadb())
         bus = self._stack.enter_context(own_bus())
-        options = {"handler": self._arguments.handler, **more}
+        options: dict[str, Any] = {"handler": getattr(self._arguments, "handler", "default"), **more}
         made = Protectd(name, self._place(name), Setting(database=database, bus=bus, **options))
         self._stack.callback(made.watch.close)
         return made
@@ -80,3 +88,16 @@ class Sides:
         place = self._base / name.replace(", ", "-").replace(" ", "-")
         place.mkdir()
         return place
+
+
+def add_places(parser: argparse.ArgumentParser) -> None:
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    parser.add_argument("--cache", type=Path, default=caches / "protectd-benchmarks", help="for Barbican")
+    parser.add_argument("--disk", type=Path, default=Path(tempfile.gettempdir()))
+
+
+@contextmanager
+def sides_of(arguments: argparse.Namespace) -> Iterator[Sides]:
+    with ExitStack() as stack:
+        folder = tempfile.TemporaryDirectory(dir=arguments.disk, prefix="benchmark-")
+        yield Sides(arguments, Path(stack.enter_context(folder)), stack)

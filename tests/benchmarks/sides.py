@@ -11,12 +11,14 @@ from typing import Any, ClassVar
 from sqlalchemy import BindParameter, bindparam, create_engine, text
 from sqlalchemy.pool import NullPool
 
-from tests.benchmarks.load import Request
+from tests.benchmarks.line import Request
 from tests.benchmarks.measure import below, cpu_of
 from tests.fakes.daemons import Daemon, close
 
 LOOK_S = 0.02
 STUCK_S = 120.0
+SHOWN = 10
+"""Entries of the lists that are asked for."""
 
 
 class Watch:
@@ -108,4 +110,8 @@ class Side:
 
     def requests(self) -> list[Request]:
         """What is POSTed; the connections share them out."""
+        raise NotImplementedError
+
+    def everyday(self) -> dict[str, Request]:
+        """The requests that any client makes, by their names, on what is there when it runs."""
         raise NotImplementedError

@@ -22,12 +22,9 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
-from tests.benchmarks.services import Sides
+from tests.benchmarks.services import Sides, add_places, sides_of
 from tests.benchmarks.sides import Side
 from tests.benchmarks.table import Table, compare
 from tests.benchmarks.timings import Figures, drain, latency, posts, throughput
@@ -123,17 +120,8 @@ def parser() -> argparse.ArgumentParser:
         choices=["noop", "default"],
         help="of protectd's workers; with `default`, checkpoints of empty directories are really made",
     )
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    made.add_argument("--cache", type=Path, default=caches / "protectd-benchmarks", help="for Barbican")
-    made.add_argument("--disk", type=Path, default=Path(tempfile.gettempdir()))
+    add_places(made)
     return made
-
-
-@contextmanager
-def sides_of(arguments: argparse.Namespace) -> Iterator[Sides]:
-    with ExitStack() as stack:
-        folder = tempfile.TemporaryDirectory(dir=arguments.disk, prefix="benchmark-tasks-")
-        yield Sides(arguments, Path(stack.enter_context(folder)), stack)
 
 
 def main() -> None:

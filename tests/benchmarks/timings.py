@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 from statistics import median, quantiles
 
-from tests.benchmarks.load import Line, send
+from tests.benchmarks.line import Line
+from tests.benchmarks.load import send
 from tests.benchmarks.sides import Side
 
 LOOK_S = 0.002
