@@ -77,7 +77,10 @@ project of weight 2 gets two turns where others get one.
         default=2,
         min=0.1,
         max=60,
-        help="Seconds a request may spend on telling the workers; the engine tells them later otherwise.",
+        help="""
+Seconds within which the broker has to take a message; the engine sends it later otherwise. No request
+waits for it.
+""",
     ),
     cfg.FloatOpt(
         "stop_grace_s",

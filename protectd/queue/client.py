@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import oslo_messaging
@@ -95,8 +95,17 @@ class TaskClient:
         """Send nothing that is newer than `version`, for the sake of workers that know no more."""
         self._cap = version
 
-    def close(self) -> None:
-        self._publisher.close()
+    def hand_over(self, work: Callable[[], None]) -> None:
+        """Have `work`, which casts, done beside the caller, in the order in which it came. It is left undone
+        while the broker does not answer. Messages that stay in this process are cast at once.
+
+        :raises QueueUnavailable: nothing is taken now.
+        """
+        self._publisher.hand_over(work)
+
+    def close(self, grace_s: float = 0.0) -> None:
+        """Cast what was handed over, for `grace_s` at most."""
+        self._publisher.close(grace_s)
 
     def _cast(self, method: str, context: Mapping[str, Any], task_id: str, host: str | None) -> None:
         rpc = self._rpc.prepare(server=host) if host else self._rpc

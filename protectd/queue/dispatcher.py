@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import datetime
 
 from protectd.common.clock import Clock
 from protectd.common.errors import ConfigurationError
@@ -68,17 +70,13 @@ class Dispatcher:
         self._closed = False
 
     def dispatch(self, submitted: Sequence[TaskRef], *, wait_for_direct: bool = True) -> bool:
-        """Send or run each of them.
+        """Run each of them, or have it sent: nobody waits for the broker.
 
         :returns: whether all were run here and have come back, so that their entities may be read anew.
         """
         direct = [ref for ref in submitted if self._is_direct(ref)]
         futures = [future for ref in direct if (future := self._run(ref)) is not None]
-        queued, sent_at = [ref for ref in submitted if ref not in direct], self._clock.now()
-        missed = self._send(queued)
-        for ref in queued:
-            if ref not in missed:
-                self._marks.add(ref.task_id, sent_at)
+        self._hand_over([ref for ref in submitted if ref not in direct])
         if not wait_for_direct or len(futures) < len(submitted):
             return False
         return not wait(futures, timeout=self._direct_timeout_s).not_done
@@ -93,12 +91,15 @@ class Dispatcher:
         return missed + self._send([ref for ref in refs if ref not in direct])
 
     def close(self, grace_s: float) -> None:
-        """Wait for what runs here, at most `grace_s`; what has not begun is left to the relay."""
+        """Wait for what runs and is being sent here, at most `grace_s`; the rest is left to the relay."""
+        deadline_s = time.monotonic() + grace_s
         with self._lock:
             self._closed = True
             running = list(self._running.values())
         self._pool.shutdown(wait=False, cancel_futures=True)
         wait(running, timeout=grace_s)
+        if self._client is not None:
+            self._client.close(max(0.0, deadline_s - time.monotonic()))
         self._marks.close()
 
     def flush(self) -> None:
@@ -127,6 +128,21 @@ class Dispatcher:
     def _forget(self, task_id: str) -> None:
         self._running.pop(task_id, None)
 
+    def _hand_over(self, refs: Sequence[TaskRef]) -> None:
+        if not refs:
+            return
+        sent_at = self._clock.now()
+        try:
+            self._means().hand_over(lambda: self._send_and_mark(refs, sent_at))
+        except QueueUnavailable as error:
+            LOG.warning("task %s and later ones wait: %s", refs[0].task_id, error)
+
+    def _send_and_mark(self, refs: Sequence[TaskRef], sent_at: datetime) -> None:
+        missed = self._send(refs)
+        for ref in refs:
+            if ref not in missed:
+                self._marks.add(ref.task_id, sent_at)
+
     def _send(self, refs: Sequence[TaskRef]) -> list[TaskRef]:
         """A broker that fails once ends it for all: the next message would only wait as long again. A host
         without a worker ends it for the tasks of that host.
@@ -152,7 +168,10 @@ class Dispatcher:
 
     def _cast(self, ref: TaskRef) -> None:
         """:raises QueueUnavailable: there is no queue, or it does not answer."""
+        method = getattr(self._means(), ref.method)
+        method(context_to_message(ref.context), ref.task_id, host=ref.host)
+
+    def _means(self) -> TaskClient:
         if self._client is None:
             raise QueueUnavailable(reason="this process has none")
-        method = getattr(self._client, ref.method)
-        method(context_to_message(ref.context), ref.task_id, host=ref.host)
+        return self._client

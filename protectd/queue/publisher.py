@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass
 
 import oslo_messaging
 from amqp.exceptions import AMQPError  # type: ignore[import-untyped]
@@ -18,6 +21,9 @@ from protectd.common.errors import Unavailable
 LOG = logging.getLogger(__name__)
 
 Send = Callable[[], None]
+WAITING = 1000
+"""As many may wait for the thread. Who finds no place loses nothing: the relay sends it."""
+
 BROKER_ERRORS = (
     oslo_messaging.MessagingException,
     KombuError,
@@ -40,8 +46,16 @@ class NobodyListens(QueueUnavailable):
     message = "no worker listens: {reason}"
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """:ivar is_wanted: asked once, when its turn comes."""
+
+    work: Send
+    is_wanted: Callable[[], bool]
+
+
 class Publisher:
-    """Sends one message after the other; its callers wait `budget_s` seconds at most.
+    """Sends one message after the other; nobody waits longer than `budget_s` seconds.
 
     A driver may block for as long as the network pleases. While one message hangs for longer than the budget,
     the next callers are refused at once instead of waiting behind it.
@@ -49,34 +63,64 @@ class Publisher:
 
     def __init__(self, budget_s: float) -> None:
         self._budget_s = budget_s
-        self._jobs: queue.SimpleQueue[tuple[Future[None], Send] | None] = queue.SimpleQueue()
+        self._jobs: queue.Queue[Job | None] = queue.Queue(WAITING)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._busy_since: float | None = None
+        self._failed_at = -math.inf
 
     def publish(self, send: Send) -> None:
-        """Run `send` in the publishing thread.
+        """Run `send` in the publishing thread, and wait for it.
 
         :raises QueueUnavailable: it failed or took too long. It may get out nevertheless.
         """
-        if self._is_stuck():
-            raise QueueUnavailable(reason="the broker does not answer")
-        job: Future[None] = Future()
-        self._ensure_thread()
-        self._jobs.put((job, send))
+        if threading.current_thread() is self._thread:
+            self._send_here(send)
+        else:
+            self._wait_for(send)
+
+    def hand_over(self, work: Send) -> None:
+        """Have `work`, which may call `publish`, done in the publishing thread; wait for nothing.
+
+        It is left undone when its turn does not come within the budget, or when one that came before it has
+        found no broker.
+
+        :raises QueueUnavailable: nothing is taken now.
+        """
+        handed_s = time.monotonic()
+        self._put(Job(work, lambda: self._is_fresh(handed_s)))
+
+    def close(self, grace_s: float = 0.0) -> None:
+        """Let the thread end after what was handed over, and wait for that at most `grace_s`."""
+        with suppress(queue.Full):
+            self._jobs.put_nowait(None)
+        if self._thread is not None:
+            self._thread.join(grace_s)
+
+    def _wait_for(self, send: Send) -> None:
+        done: Future[None] = Future()
+        self._put(Job(lambda: _settle(done, send), done.set_running_or_notify_cancel))
         try:
-            job.result(timeout=self._budget_s)
+            done.result(timeout=self._budget_s)
         except TimeoutError:
-            job.cancel()
+            done.cancel()
             raise QueueUnavailable(reason=f"no answer within {self._budget_s:g} s") from None
 
-    def close(self) -> None:
-        """Let the thread end after what it is at. Does not wait for it."""
-        self._jobs.put(None)
+    def _put(self, job: Job) -> None:
+        if self._is_stuck():
+            raise QueueUnavailable(reason="the broker does not answer")
+        self._ensure_thread()
+        try:
+            self._jobs.put_nowait(job)
+        except queue.Full:
+            raise QueueUnavailable(reason="too much waits for the broker") from None
 
     def _is_stuck(self) -> bool:
         since = self._busy_since
         return since is not None and time.monotonic() - since > self._budget_s
+
+    def _is_fresh(self, handed_s: float) -> bool:
+        return handed_s > max(self._failed_at, time.monotonic() - self._budget_s)
 
     def _ensure_thread(self) -> None:
         """Start at the first message: a forked server process gets a thread of its own."""
@@ -87,17 +131,26 @@ class Publisher:
                 self._thread.start()
 
     def _run(self) -> None:
-        while (item := self._jobs.get()) is not None:
-            job, send = item
-            if job.set_running_or_notify_cancel():
-                self._settle(job, send)
+        while (job := self._jobs.get()) is not None:
+            if job.is_wanted():
+                self._do(job.work)
 
-    def _settle(self, job: Future[None], send: Send) -> None:
+    def _do(self, work: Send) -> None:
         self._busy_since = time.monotonic()
         try:
-            _settle(job, send)
+            work()
         finally:
             self._busy_since = None
+
+    def _send_here(self, send: Send) -> None:
+        self._busy_since = time.monotonic()
+        try:
+            Inline().publish(send)
+        except NobodyListens:
+            raise
+        except QueueUnavailable:
+            self._failed_at = time.monotonic()
+            raise
 
 
 class Inline:
@@ -110,7 +163,11 @@ class Inline:
         _settle(job, send)
         job.result()
 
-    def close(self) -> None:
+    def hand_over(self, work: Send) -> None:
+        """Do `work` now."""
+        work()
+
+    def close(self, grace_s: float = 0.0) -> None:
         """There is nothing to end."""
 
 

@@ -18,10 +18,17 @@ from protectd.model.unit_of_work import Database
 from protectd.queue.client import TaskClient
 from protectd.queue.contract import METHODS
 from protectd.queue.dispatcher import DIRECT, QUEUE, Dispatcher, operation_modes
+from protectd.queue.publisher import WAITING
 from protectd.queue.server import TaskServer
 from protectd.queue.transport import make_transport
 from protectd.tasks.env import TaskEnv
-from tests.fakes.brokers import Corner, rabbit_corner, unreachable_broker
+from tests.fakes.brokers import (
+    Corner,
+    line_to_rabbit,
+    rabbit_corner,
+    silent_broker,
+    unreachable_broker,
+)
 from tests.fakes.clock import ManualClock
 from tests.fakes.tasks import (
     Scripted,
@@ -39,10 +46,10 @@ pytest_plugins = ["tests.fakes.databases"]
 PATIENCE_S = 20.0
 
 
-def client_of(corner: Corner) -> TaskClient:
+def client_of(corner: Corner, budget_s: float = 5.0) -> TaskClient:
     conf = cfg.ConfigOpts()
     conf([], project="protectd")
-    return TaskClient(make_transport(conf, corner.url), corner.topic, 5.0, corner.exchange)
+    return TaskClient(make_transport(conf, corner.url), corner.topic, budget_s, corner.exchange)
 
 
 class Runs:
@@ -59,12 +66,14 @@ class Runs:
         self.ended.release()
 
 
-def dispatcher_of(env: TaskEnv, mode: str, corner: Corner | None = None, work=lambda run: None, **values):
+def dispatcher_of(
+    env: TaskEnv, mode: str, corner: Corner | None = None, work=lambda run: None, budget_s=5.0, **values
+):
     return Dispatcher(
         operation_modes(mode, {}),
         database=env.database,
         clock=env.clock,
-        client=None if corner is None else client_of(corner),
+        client=None if corner is None else client_of(corner, budget_s),
         tasks=tasks_of(env, work),
         host=env.host,
         **values,
@@ -126,8 +135,8 @@ def test_what_was_sent_is_marked_so(env):
     checkpoint, ref = new_checkpoint(env.database, env.clock)
     dispatcher = dispatcher_of(env, QUEUE, Corner.of("fake://"))
     dispatcher.dispatch([ref])
-    dispatcher.flush()
-    assert (task_of(env.database, ref).state, task_of(env.database, ref).sent_count) == ("pending", 1)
+    wait_until(lambda: task_of(env.database, ref).sent_count == 1)
+    assert task_of(env.database, ref).state == "pending"
 
 
 def test_many_messages_for_one_task_are_one_execution(env, corner):
@@ -170,6 +179,58 @@ def test_a_task_is_announced_by_the_relay_when_the_broker_was_away(env, corner):
         relay = Relay(env.database, env.clock, dispatcher_of(env, QUEUE, corner))
         wait_until(relay.run_once)
         wait_until(lambda: checkpoint_of(env.database, checkpoint).status == "available")
+
+
+def test_nobody_waits_for_a_broker_that_says_no_word(env):
+    """With a budget that no test lives to see the end of."""
+    refs = [new_checkpoint(env.database, env.clock)[1] for _ in range(3)]
+    with silent_broker() as url:
+        dispatcher = dispatcher_of(env, QUEUE, Corner.of(url), budget_s=1e6)
+        for ref in refs:
+            assert dispatcher.dispatch([ref]) is False
+        dispatcher.close(0)
+    assert [task_of(env.database, ref).sent_at for ref in refs] == [None] * 3
+
+
+def test_what_waited_too_long_for_the_broker_is_left_to_the_relay(env):
+    ref, *others = [new_checkpoint(env.database, env.clock)[1] for _ in range(5)]
+    with rabbit_corner() as corner, line_to_rabbit() as (line, url), worker(env, corner, lambda run: None):
+        line.hold()
+        dispatcher = dispatcher_of(env, QUEUE, Corner(url, corner.topic, corner.exchange), budget_s=0.3)
+        dispatcher.dispatch([ref])
+        for other in others:
+            dispatcher.dispatch([other])
+            threading.Event().wait(0.1)
+        line.release()
+        wait_until(lambda: task_of(env.database, ref).state == "done")
+        dispatcher.close(PATIENCE_S)
+        states = {task_of(env.database, other).state for other in others}
+        assert "pending" in states
+        relay = Relay(env.database, env.clock, dispatcher_of(env, QUEUE, corner))
+        relay.resend_all()
+        wait_until(lambda: all(task_of(env.database, other).state == "done" for other in others))
+    assert [task_of(env.database, each).attempts for each in (ref, *others)] == [1] * 5
+
+
+def test_more_than_can_wait_is_left_to_the_relay(env):
+    refs = [new_checkpoint(env.database, env.clock)[1] for _ in range(2)]
+    with silent_broker() as url:
+        dispatcher = dispatcher_of(env, QUEUE, Corner.of(url), budget_s=1e6)
+        for _ in range(WAITING + 2):
+            dispatcher.dispatch([refs[0]])
+        dispatcher.dispatch([refs[1]])
+    Relay(env.database, env.clock, dispatcher_of(env, DIRECT)).resend_all()
+    wait_until(lambda: all(task_of(env.database, ref).state == "done" for ref in refs))
+
+
+def test_a_process_that_ends_sends_what_was_handed_over(env, corner):
+    refs = [new_checkpoint(env.database, env.clock)[1] for _ in range(20)]
+    with worker(env, corner, lambda run: None):
+        dispatcher = dispatcher_of(env, QUEUE, corner)
+        for ref in refs:
+            dispatcher.dispatch([ref])
+        dispatcher.close(PATIENCE_S)
+        wait_until(lambda: all(task_of(env.database, ref).state == "done" for ref in refs))
 
 
 def test_a_host_without_a_worker_keeps_no_other_waiting(env):
@@ -266,5 +327,5 @@ def test_marks_are_written_without_anybody_waiting_for_them(env):
     dispatcher.dispatch([marked])
     wait_until(lambda: task_of(env.database, marked).sent_count == 1)
     dispatcher.dispatch([other])
-    dispatcher.close(0)
+    dispatcher.close(PATIENCE_S)
     assert task_of(env.database, other).sent_count == 1
