@@ -1,0 +1,127 @@
+"""`openstack data protection`, the plug-in of python-karborclient 2.1.0, unmodified."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.published_client import Caller, Refused, caller, serving
+from tests.fakes.service import FILES_ID, Service
+
+UNKNOWN_ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
+JSON = ("-f", "json")
+
+
+@pytest.fixture(scope="module")
+def endpoint(direct: Service) -> Iterator[str]:
+    with serving(direct) as url:
+        yield url
+
+
+@pytest.fixture
+def user(direct: Service, endpoint: str) -> Caller:
+    return caller(direct, endpoint)
+
+
+@pytest.fixture
+def admin(direct: Service, endpoint: str) -> Caller:
+    return caller(direct, endpoint, role="admin")
+
+
+@pytest.fixture
+def source(direct: Service) -> Path:
+    return direct.directory(uuid.uuid4().hex)
+
+
+def registered(user: Caller, path: Path) -> str:
+    body = {"instance": {"name": "data", "properties": {"path": str(path)}}}
+    return str(user.client.post("protectables/directory/instances", body, 201)["instance"]["id"])
+
+
+def planned(user: Caller, path: Path, *options: str) -> dict[str, Any]:
+    resource = f"{registered(user, path)}=directory=data"
+    return dict(user.openstack("plan", "create", *JSON, "nightly", FILES_ID, resource, *options))
+
+
+def protected(user: Caller, path: Path) -> str:
+    plan = planned(user, path)
+    return str(user.openstack("checkpoint", "create", *JSON, FILES_ID, plan["id"])["id"])
+
+
+def test_providers(user: Caller) -> None:
+    (listed,) = user.openstack("provider", "list", *JSON, "--name", "files")
+    assert (listed["Id"], listed["Name"]) == (FILES_ID, "files")
+    shown = user.openstack("provider", "show", *JSON, "files")
+    assert (shown["id"], "directory" in shown["extended_info_schema"]) == (FILES_ID, True)
+
+
+def test_protectables(user: Caller, source: Path) -> None:
+    assert {"Protectable type": "directory"} in user.openstack("protectable", "list", *JSON)
+    assert user.openstack("protectable", "show", *JSON, "directory")["name"] == "directory"
+    id = registered(user, source)
+    listed = user.openstack("protectable", "instance", "list", *JSON, "directory", "--type", "directory")
+    assert (listed[0]["Id"], listed[0]["Name"]) == (id, "data")
+    shown = user.openstack("protectable", "instance", "show", *JSON, "directory", id)
+    assert json.loads(shown["extra_info"]) == {"path": str(source)}
+
+
+def test_plans(user: Caller, source: Path) -> None:
+    plan = planned(user, source, "--parameters-json", '{"directory": {"excludes": ["cache"]}}')
+    assert json.loads(plan["parameters"]) == {"directory": {"excludes": ["cache"]}}
+    for name in (plan["id"], "nightly"):
+        assert user.openstack("plan", "show", *JSON, name)["id"] == plan["id"]
+    assert user.openstack("plan", "list", *JSON, "--status", "suspended")[0]["Provider id"] == FILES_ID
+    changed = user.openstack("plan", "update", *JSON, plan["id"], "--status", "started", "--name", "daily")
+    assert (changed["name"], changed["status"]) == ("daily", "started")
+    assert user.openstack("plan", "delete", "daily") is None
+    with pytest.raises(Refused):
+        user.openstack("plan", "show", *JSON, plan["id"])
+
+
+def test_checkpoints(user: Caller, source: Path) -> None:
+    plan = planned(user, source)
+    made = user.openstack("checkpoint", "create", *JSON, FILES_ID, plan["id"], "--extra_info", "why=upgrade")
+    assert made["protection_plan"] == f"Name: nightly\nId: {plan['id']}"
+    shown = user.openstack("checkpoint", "show", *JSON, FILES_ID, made["id"])
+    assert (shown["status"], json.loads(shown["extra_info"])) == ("available", {"why": "upgrade"})
+    (listed,) = user.openstack("checkpoint", "list", *JSON, FILES_ID, "--plan_id", plan["id"])
+    assert (listed["Id"], listed["Status"]) == (made["id"], "available")
+    user.openstack("checkpoint", "delete", FILES_ID, made["id"])
+    assert user.openstack("checkpoint", "list", *JSON, FILES_ID) == []
+
+
+def test_restores(user: Caller, source: Path) -> None:
+    checkpoint, target = protected(user, source), source.with_name(f"{source.name}-back")
+    options = ("--parameters", f"resource_type=directory,path={target}")
+    made = user.openstack("restore", "create", *JSON, FILES_ID, checkpoint, *options)
+    assert user.openstack("restore", "show", *JSON, made["id"])["status"] == "success"
+    assert (target / "one.txt").read_text() == "one\n"
+    assert user.openstack("restore", "list", *JSON)[0]["Checkpoint id"] == checkpoint
+
+
+def test_verifications(user: Caller, source: Path) -> None:
+    made = user.openstack("verification", "create", *JSON, FILES_ID, protected(user, source))
+    assert user.openstack("verification", "show", *JSON, made["id"])["status"] == "success"
+    assert user.openstack("verification", "list", *JSON)[0]["Id"] == made["id"]
+
+
+def test_operation_logs(user: Caller, source: Path) -> None:
+    checkpoint = protected(user, source)
+    (listed,) = user.openstack("operationlog", "list", *JSON)
+    assert (listed["Operation Type"], listed["Checkpoint id"]) == ("protect", checkpoint)
+    assert user.openstack("operationlog", "show", *JSON, listed["Id"])["status"] == "available"
+
+
+def test_services(admin: Caller, direct: Service) -> None:
+    with direct.parts.database.write() as uow:
+        uow.services.register("osc-host", "protectd-worker", "protectd-worker")
+    (listed,) = admin.openstack("service", "list", *JSON, "--host", "osc-host")
+    assert (listed["Binary"], listed["State"]) == ("protectd-worker", "up")
+    disabled = admin.openstack("service", "disable", *JSON, str(listed["Id"]), "--reason", "moves house")
+    assert disabled["disabled_reason"] == "moves house"
+    assert admin.openstack("service", "enable", *JSON, str(listed["Id"]))["status"] == "enabled"
