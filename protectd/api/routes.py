@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from protectd.api.controllers.base import Controller
 from protectd.api.controllers.checkpoints import CheckpointController, CheckpointsController
+from protectd.api.controllers.holds import HoldController
 from protectd.api.controllers.operation_logs import OperationLogController, OperationLogsController
 from protectd.api.controllers.plans import PlanController, PlansController
 from protectd.api.controllers.protectables import (
@@ -25,6 +26,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ProviderController,
     CheckpointsController,
     CheckpointController,
+    HoldController,
     ProtectablesController,
     ProtectableController,
     InstancesController,

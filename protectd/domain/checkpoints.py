@@ -30,6 +30,11 @@ class CheckpointBusy(Conflict):
     message = "checkpoint {checkpoint_id} is {state}; it must be available or in error"
 
 
+class CheckpointHeld(Conflict):
+    code = "checkpoint.held"
+    message = "checkpoint {checkpoint_id} is under a hold: {reason}"
+
+
 class CheckpointPinned(Conflict):
     code = "checkpoint.pinned"
     message = "checkpoint {checkpoint_id} is {state}, and a restore or verification of it runs"
@@ -51,12 +56,15 @@ def start_delete(uow: UnitOfWork, checkpoint: Checkpoint) -> None:
     """Move to deleting. The checkpoint's row is locked by the caller.
 
     :raises CheckpointBusy: it is being made or deleted.
+    :raises CheckpointHeld: it is to stay until an administrator lifts its hold.
     :raises CheckpointPinned: a restore or verification needs it.
     """
     if checkpoint.status == CheckpointStatus.DELETED:
         raise CheckpointNotFound(id=checkpoint.id)
     if checkpoint.status not in DELETABLE:
         raise CheckpointBusy(checkpoint_id=checkpoint.id, state=checkpoint.status)
+    if checkpoint.held_at is not None:
+        raise CheckpointHeld(checkpoint_id=checkpoint.id, reason=checkpoint.hold_reason)
     if uow.checkpoints.pinned(checkpoint.id):
         raise CheckpointPinned(checkpoint_id=checkpoint.id, state=checkpoint.status)
     source = checkpoint.status

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from protectd.api.answers import Answer
 from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
+from protectd.api.controllers.holds import HoldController
 from protectd.api.controllers.lists import listed
 from protectd.api.links import path_id
 from protectd.api.policies import checkpoints as policies
@@ -69,6 +70,9 @@ class CheckpointController(Controller):
     def __init__(self, provider_id: str, checkpoint_id: str) -> None:
         self.provider_id = provider_id
         self.checkpoint_id = checkpoint_id
+
+    def child(self, segment: str, call: Call) -> Controller | None:
+        return HoldController(self.provider_id, self.checkpoint_id) if segment == "hold" else None
 
     def on_get(self, call: Call) -> Answer:
         """With its progress and what could not be read. A deleted one says so."""

@@ -6,6 +6,7 @@ from oslo_config import cfg
 
 from protectd.api.policies import (
     checkpoints,
+    holds,
     operation_logs,
     plans,
     protectables,
@@ -21,6 +22,7 @@ RULES = (
     *protectables.RULES,
     *plans.RULES,
     *checkpoints.RULES,
+    *holds.RULES,
     *restores.RULES,
     *verifications.RULES,
     *operation_logs.RULES,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from protectd.api.views import holds
 from protectd.api.views.common import error, moment, progress, simulated
 from protectd.model.models import Checkpoint, CheckpointResource, Task
 
@@ -31,7 +32,7 @@ def brief(checkpoint: Checkpoint) -> dict[str, Any]:
         "issue_count": sum(resource.issue_count for resource in checkpoint.resources),
         "scheduled_operation_id": checkpoint.scheduled_operation_id,
         "source_id": checkpoint.source_id,
-        "hold": _hold(checkpoint),
+        "hold": holds.detail(checkpoint),
         "verified_at": moment(checkpoint.verified_at),
         "verified_depth": checkpoint.verified_depth,
         "proven_recovery_s": checkpoint.proven_recovery_s,
@@ -52,17 +53,6 @@ def detail(checkpoint: Checkpoint, task: Task | None) -> dict[str, Any]:
             for issue in resource.issues
         ],
         **simulated(task),
-    }
-
-
-def _hold(checkpoint: Checkpoint) -> dict[str, Any] | None:
-    """Why it cannot be deleted; None: it can."""
-    if checkpoint.held_at is None:
-        return None
-    return {
-        "reason": checkpoint.hold_reason,
-        "held_by": checkpoint.held_by,
-        "held_at": moment(checkpoint.held_at),
     }
 
 
