@@ -70,8 +70,8 @@ class Call:
     def can(self, rule: str, target: Any = None) -> None:
         """:param target: what it is about; None: the caller's own project.
         :raises Forbidden: the policy says no; for a thing that exists, the same 404 as if it did not."""
-        project_id = self.project_id if target is None else target.project_id
-        if self.runtime.policies.may(rule, self.context, {"project_id": project_id}):
+        owner = self.project_id if target is None else target.project_id
+        if self.runtime.policies.may(rule, self.context, owner):
             return
         if target is not None:
             raise NotFound(kind=rule.partition(":")[0], id=target.id)

@@ -38,6 +38,11 @@ def path(environ: Environ) -> str:
     return (str(environ.get("SCRIPT_NAME", "")) + str(environ.get("PATH_INFO", ""))).rstrip("/") or "/"
 
 
+def segments(environ: Environ) -> list[str]:
+    """Of the path, in order: behind its first slash, and between those that follow."""
+    return str(environ.get("PATH_INFO", "")).encode("latin-1").decode("utf-8").split("/")[1:]
+
+
 def verb(environ: Environ) -> str:
     """HEAD is GET whose body is dropped."""
     method = str(environ.get("REQUEST_METHOD", "GET"))

@@ -31,9 +31,7 @@ class CallHook(PecanHook):  # type: ignore[misc]
         self._runtime = runtime
 
     def on_route(self, state: Any) -> None:
-        """Answers are JSON, whatever is accepted: Pecan is told, so that it does not choose."""
         state.request.context[CALL] = Call(self._runtime, state.request.environ)
-        state.request.pecan["content_type"] = JSON
 
     def after(self, state: Any) -> None:
         call, answer = state.request.context[CALL], state.request.context.get(ANSWER)
@@ -57,16 +55,14 @@ class CallHook(PecanHook):  # type: ignore[misc]
 
 def respond(answer: Answer, body: Any, way: str | None = None) -> Response:
     """:param way: how a change is carried out, for whoever traces a request."""
-    response = Response(status=answer.status, content_type=JSON, charset=None)
-    response.headers.update(answer.headers)
-    if body is None:
-        response.content_type = None
-    else:
-        response.body = orjson.dumps(body)
+    data = b"" if body is None else orjson.dumps(body)
+    headers = list(answer.headers.items())
+    if body is not None:
+        headers += [("Content-Type", JSON), ("Content-Length", str(len(data)))]
     if answer.replayed:
-        response.headers[REPLAYED_HEADER] = "true"
+        headers.append((REPLAYED_HEADER, "true"))
     elif way is not None:
-        response.headers[WAY_HEADER] = way
+        headers.append((WAY_HEADER, way))
     if answer.location is not None:
-        response.headers["Location"] = answer.location
-    return response
+        headers.append(("Location", answer.location))
+    return Response(status=answer.status, headerlist=headers, app_iter=[data])

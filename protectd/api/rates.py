@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +18,15 @@ from limits.errors import ConfigurationError as LimitsConfigurationError
 from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter
 
+from protectd.api.buckets import Bucket, Buckets, FixedWindow, MovingWindow
 from protectd.common.errors import ConfigurationError
 
-STRATEGIES = {"moving-window": MovingWindowRateLimiter, "fixed-window": FixedWindowRateLimiter}
+STRATEGIES: dict[str, tuple[Any, Callable[[int, float], Bucket]]] = {
+    "moving-window": (MovingWindowRateLimiter, MovingWindow),
+    "fixed-window": (FixedWindowRateLimiter, FixedWindow),
+}
+"""How a storage that others share is counted in, and how this process counts by itself."""
+
 STORAGE_TIMEOUT_S = 1.0
 
 
@@ -51,6 +59,9 @@ class Standing:
         ]
 
 
+Take = Callable[[Rule, str], Standing]
+
+
 def parse_rules(text: str) -> list[Rule]:
     """:raises ConfigurationError: names the line that is no rule."""
     lines = (line.strip() for line in text.splitlines())
@@ -77,12 +88,30 @@ class Counter:
     def __init__(self, storage_url: str = "memory://", strategy: str = "moving-window") -> None:
         if strategy not in STRATEGIES:
             raise ConfigurationError(where="ratelimit", reason=f"unknown strategy {strategy!r}")
-        self._limiter = STRATEGIES[strategy](_storage(storage_url))
+        shared, own = STRATEGIES[strategy]
+        self._take = _here(own) if storage_url == "memory://" else _there(shared(_storage(storage_url)))
 
     def take(self, rule: Rule, key: str) -> Standing:
-        taken = self._limiter.hit(rule.rate, rule.text, key)
-        stats = self._limiter.get_window_stats(rule.rate, rule.text, key)
+        return self._take(rule, key)
+
+
+def _here(kind: Callable[[int, float], Bucket]) -> Take:
+    buckets = Buckets(kind)
+
+    def take(rule: Rule, key: str) -> Standing:
+        taken = buckets.take(rule.text, key, rule.rate.amount, rule.rate.get_expiry())
+        return Standing(rule, not taken.allowed, taken.remaining, time.time() + taken.reset_s)
+
+    return take
+
+
+def _there(limiter: Any) -> Take:
+    def take(rule: Rule, key: str) -> Standing:
+        taken = limiter.hit(rule.rate, rule.text, key)
+        stats = limiter.get_window_stats(rule.rate, rule.text, key)
         return Standing(rule, not taken, max(0, stats.remaining), stats.reset_time)
+
+    return take
 
 
 def _storage(url: str) -> Any:

@@ -20,7 +20,7 @@ from protectd.cmd.network import is_loopback
 from protectd.cmd.pipeline import load_pipeline
 from protectd.cmd.work import Work
 from protectd.common.errors import ConfigurationError
-from protectd.domain.tokens import Lookup
+from protectd.domain.tokens import Lookup, Remembering
 from protectd.plugin.base import AuthPlugin
 from protectd.plugin.loader import AUTH, make
 from protectd.tasks.ending import submit_options
@@ -33,11 +33,12 @@ class Parts(Work):
     def auth(self) -> AuthPlugin:
         name = self.conf.auth_strategy
         plugin: type[AuthPlugin] = self.loader.load(AUTH, name)
-        return make(lambda: plugin.from_options({}, Lookup(self.database, self.clock)), f"auth {name}")
+        lookup = Remembering(Lookup(self.database, self.clock), self.clock, self.conf.api.token_memory_s)
+        return make(lambda: plugin.from_options({}, lookup), f"auth {name}")
 
     @cached_property
     def policies(self) -> Policies:
-        return policies.load(self.conf)
+        return policies.load(self.conf, self.clock)
 
     @cached_property
     def runtime(self) -> Runtime:

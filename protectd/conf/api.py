@@ -30,6 +30,16 @@ OPTS = [
         max=256,
         help="Requests each process answers at the same time.",
     ),
+    cfg.FloatOpt(
+        "token_memory_s",
+        default=1.0,
+        min=0.0,
+        max=300.0,
+        help="""
+Seconds for which a token that was found live is taken without another look into the database: as long may
+one that is revoked still be used. 0 looks at each request.
+""",
+    ),
     cfg.StrOpt(
         "public_endpoint",
         default="",

@@ -12,9 +12,13 @@ from protectd.common.clock import Clock
 from protectd.common.ids import new_id
 from protectd.model.models import Token
 from protectd.model.unit_of_work import Database, UnitOfWork
-from protectd.plugin.base import Identity
+from protectd.plugin.base import Identity, IdentityLookup
 
 TOKEN_BYTES = 32
+MOST = 10_000
+"""Tokens that are remembered; with one more, memory begins anew."""
+
+_NOTHING: tuple[float, None] = (0.0, None)
 
 
 def digest(text: str) -> str:
@@ -67,7 +71,7 @@ def is_live(token: Token, now: datetime) -> bool:
 
 
 class Lookup:
-    """Asks the database at each request, so a revoked token is refused at once."""
+    """Asks the database each time, so a revoked token is refused at once."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -80,4 +84,40 @@ class Lookup:
             return None
         if not is_live(token, self._clock.now()):
             return None
-        return Identity(token.user_id, token.project_id, tuple(token.roles))
+        return Identity(token.user_id, token.project_id, tuple(token.roles), token.expires_at)
+
+
+class Remembering:
+    """A lookup whose good answers hold for a moment: who asks many times is looked up once. A token that is
+    revoked counts for `memory_s` more at most; one that expires is refused at once, and one that was just
+    made is known at once.
+
+    Safe for use from many threads.
+    """
+
+    def __init__(self, lookup: IdentityLookup, clock: Clock, memory_s: float, most: int = MOST) -> None:
+        self._lookup = lookup
+        self._clock = clock
+        self._memory_s = memory_s
+        self._most = most
+        self._known: dict[str, tuple[float, Identity]] = {}
+
+    def by_digest(self, digest: str) -> Identity | None:
+        until_s, identity = self._known.get(digest, _NOTHING)
+        asked_s = self._clock.monotonic()
+        if identity is not None and asked_s < until_s and not self._is_over(identity):
+            return identity
+        identity = self._lookup.by_digest(digest)
+        self._note(digest, asked_s + self._memory_s, identity)
+        return identity
+
+    def _is_over(self, identity: Identity) -> bool:
+        return identity.expires_at is not None and identity.expires_at <= self._clock.now()
+
+    def _note(self, digest: str, until_s: float, identity: Identity | None) -> None:
+        if identity is None:
+            self._known.pop(digest, None)
+            return
+        if len(self._known) >= self._most:
+            self._known.clear()
+        self._known[digest] = until_s, identity

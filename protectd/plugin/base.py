@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, BinaryIO, ClassVar, Protocol, Self
 
 from protectd.common.context import RequestContext
@@ -506,9 +507,12 @@ class SecretStorePlugin(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
+    """:ivar expires_at: from when on the credential is worth nothing; None: it is not known, or never."""
+
     user_id: str
     project_id: str
     roles: tuple[str, ...]
+    expires_at: datetime | None = None
 
 
 class IdentityLookup(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import uuid
 from datetime import timedelta
 from pathlib import Path
 
@@ -84,6 +86,29 @@ def test_a_policy_file_takes_a_right_away(tmp_path: Path, rule: str) -> None:
         )
         assert member.refused(method, "plans", 403, body)["error"] == "forbidden"
         assert planner.call(method, "plans", body).status_int in (200, 201)
+
+
+def test_a_changed_policy_file_counts_within_a_moment(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("{}")
+    with running(tmp_path, policy=policy) as service:
+        member = service.client()
+        member.get("plans")
+        policy.write_text('"plan:get_all": "role:planner"\n')
+        deadline = time.monotonic() + 10
+        while member.call("GET", "plans").status_int != 403:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_what_was_decided_for_one_is_not_taken_for_another(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text('"plan:get_all": "role:planner or user_id:user-2"\n')
+    with running(tmp_path, policy=policy) as service:
+        project_id = str(uuid.uuid4())
+        some = [service.client(project_id), service.client(project_id, "planner"), service.client(project_id)]
+        for _ in range(2):
+            assert [each.call("GET", "plans").status_int for each in some] == [403, 200, 200]
 
 
 def test_a_right_to_show_that_is_taken_away_looks_like_absence(tmp_path: Path) -> None:

@@ -63,6 +63,63 @@ def test_a_revoked_token_is_refused_at_once_and_stays_revoked(any_database: Data
         assert uow.tokens.get(token_id).revoked_at == NOW
 
 
+class Counted:
+    """A lookup that counts how often it is asked."""
+
+    def __init__(self, lookup: tokens.Lookup) -> None:
+        self._lookup = lookup
+        self.asked = 0
+
+    def by_digest(self, digest: str) -> Identity | None:
+        self.asked += 1
+        return self._lookup.by_digest(digest)
+
+
+def remembering(database: Database, most: int = 10) -> tuple[tokens.Remembering, Counted, ManualClock]:
+    clock = ManualClock(NOW)
+    counted = Counted(tokens.Lookup(database, clock))
+    return tokens.Remembering(counted, clock, memory_s=1.0, most=most), counted, clock
+
+
+def test_a_live_token_is_looked_up_once_a_second(any_database: Database) -> None:
+    digest = tokens.digest(issue(any_database))
+    lookup, counted, clock = remembering(any_database)
+    for _ in range(25):
+        assert lookup.by_digest(digest) == Identity("user", "project", ("member", "reader"))
+        clock.sleep(0.1)
+    assert counted.asked == 3
+
+
+def test_a_revoked_token_is_remembered_for_a_second_at_most(any_database: Database) -> None:
+    digest = tokens.digest(issue(any_database))
+    lookup, _, clock = remembering(any_database)
+    assert lookup.by_digest(digest) is not None
+    with any_database.write() as uow:
+        tokens.revoke(uow, uow.tokens.by_digest(digest).id, NOW)
+    clock.sleep(1.0)
+    assert lookup.by_digest(digest) is None
+    assert lookup.by_digest(digest) is None
+
+
+def test_a_remembered_token_expires_to_the_moment(any_database: Database) -> None:
+    digest = tokens.digest(issue(any_database, ttl_s=60))
+    lookup, _, clock = remembering(any_database)
+    clock.sleep(59.9)
+    assert lookup.by_digest(digest) is not None
+    clock.sleep(0.1)
+    assert lookup.by_digest(digest) is None
+
+
+def test_unknown_tokens_are_not_remembered_and_memory_is_bounded(any_database: Database) -> None:
+    lookup, counted, _ = remembering(any_database, most=3)
+    digests = [tokens.digest(f"guess {number}") for number in range(5)]
+    assert {lookup.by_digest(digest) for digest in digests * 2} == {None}
+    assert counted.asked == 10
+    live = [tokens.digest(issue(any_database)) for _ in range(4)]
+    assert all(lookup.by_digest(digest) for digest in live)
+    assert len(vars(lookup)["_known"]) <= 3
+
+
 def test_revoking_what_is_not_there_says_so(any_database: Database) -> None:
     with pytest.raises(TokenNotFound), any_database.write() as uow:
         tokens.revoke(uow, "nothing", NOW)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
-
-import pecan
+from collections.abc import Callable
+from typing import ClassVar
 
 from protectd.api.answers import Answer
-from protectd.api.bodies import JSON
 from protectd.api.call import Call
 from protectd.api.errors import NoSuchPath
-from protectd.api.hooks import ANSWER, CALL
 from protectd.api.idempotency import once
 from protectd.common.errors import MethodNotAllowed
 
@@ -54,10 +50,3 @@ class Controller:
         if call.verb != "OPTIONS":
             raise MethodNotAllowed(allowed=allowed)
         return Answer(None, status=204, headers={"Allow": allowed})
-
-    def _index(self) -> None:
-        """Pecan's way in. The hook sends what is left in the context."""
-        context: Mapping[str, Any] = pecan.request.context
-        pecan.request.context[ANSWER] = self.answer(context[CALL])
-
-    index = pecan.expose(content_type=JSON)(_index)

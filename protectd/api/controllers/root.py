@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
-
-import pecan
+from collections.abc import Callable
+from typing import ClassVar
 
 from protectd.api import environ as env
 from protectd.api.answers import Answer
@@ -19,7 +17,6 @@ from protectd.api.controllers.restores import RestoresController
 from protectd.api.controllers.services import ServicesController
 from protectd.api.controllers.verifications import VerificationsController
 from protectd.api.errors import NoSuchPath
-from protectd.api.hooks import CALL
 from protectd.api.views import versions as views
 
 KEY_MANAGER_NOUNS = frozenset(
@@ -81,19 +78,18 @@ class RootController(Controller):
             return Answer(views.build())
         return Answer(views.versions(call.base_url(), views.negotiated(call.headers)), status=300)
 
-    def _walk(self, args: Sequence[str], request: Any) -> tuple[Callable[[], None], list[str]]:
-        """Pecan's routing: segment by segment, never by attribute. One slash at the end is forgiven."""
-        call: Call = request.context[CALL]
-        segments = list(args[:-1] if args and not args[-1] else args)
-        if "" in segments:
-            raise NoSuchPath
-        node: Controller = self
-        for segment in segments:
-            node = _known(node.child(segment, call))
-        call.environ[env.ROUTE] = node.path or ""
-        return node.index, []
 
-    _route = pecan.expose()(_walk)
+def walk(root: Controller, call: Call) -> Controller:
+    """Segment by segment, never by attribute. One slash at the end is forgiven.
+
+    :raises NoSuchPath: it leads nowhere.
+    """
+    segments = env.segments(call.environ)
+    node = root
+    for segment in segments[:-1] if segments and not segments[-1] else segments:
+        node = _known(node.child(segment, call) if segment else None)
+    call.environ[env.ROUTE] = node.path or ""
+    return node
 
 
 def _known(found: Controller | None) -> Controller:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable
 
 from protectd.api import environ as env
@@ -12,6 +13,7 @@ from protectd.common.errors import ProtectdError
 
 LOG = logging.getLogger(__name__)
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]")
 
 
@@ -24,7 +26,7 @@ def check_path(environ: env.Environ) -> None:
         path = str(environ.get("PATH_INFO", "")).encode("latin-1").decode("utf-8")
     except UnicodeError:
         raise MalformedPath(field="path", reason="is not UTF-8") from None
-    if any(ord(character) < 32 or ord(character) == 127 for character in path):
+    if _CONTROL.search(path):
         raise MalformedPath(field="path", reason="has a control character")
 
 

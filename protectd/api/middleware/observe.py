@@ -41,7 +41,8 @@ class Observe:
         verb = env.verb(environ)
         self._metrics.request(verb, env.route(environ), status, taken_s)
         level = logging.DEBUG if verb in READING and status < 500 else logging.INFO
-        LOG.log(level, "%s %s: %d in %.1f ms", quote(verb), _path(environ), status, taken_s * 1000)
+        if LOG.isEnabledFor(level):
+            LOG.log(level, "%s %s: %d in %.1f ms", quote(verb), _path(environ), status, taken_s * 1000)
 
 
 def _path(environ: env.Environ) -> str:

@@ -16,6 +16,7 @@ from protectd.api.policies import (
     verifications,
 )
 from protectd.api.policies.base import BASE, Policies
+from protectd.common.clock import Clock
 
 RULES = (
     *providers.RULES,
@@ -30,9 +31,9 @@ RULES = (
 )
 
 
-def load(conf: cfg.ConfigOpts) -> Policies:
+def load(conf: cfg.ConfigOpts, clock: Clock) -> Policies:
     """The rules in code, changed by the policy file that `[oslo_policy]` names, if it is there."""
-    return Policies(conf, RULES)
+    return Policies(conf, RULES, clock)
 
 
 def list_rules() -> list[object]:

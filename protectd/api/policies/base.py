@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from oslo_config import cfg
 from oslo_policy import policy
 
+from protectd.common.clock import Clock
 from protectd.common.context import RequestContext
 
 ADMIN_OR_OWNER = "rule:admin_or_owner"
 ADMIN = "rule:admin_api"
+
+MEMORY_S = 1.0
+MOST = 10_000
+"""Decisions that are remembered; with one more, memory begins anew."""
 
 BASE: Sequence[Any] = (
     policy.RuleDefault("context_is_admin", "role:admin", "Who counts as an administrator."),
@@ -31,19 +36,33 @@ def rule(name: str, description: str, *operations: tuple[str, str], check: str =
 
 
 class Policies:
-    """Answers one question. Reads the policy file that `[oslo_policy]` names, again when it changes."""
+    """Answers one question. Reads the policy file that `[oslo_policy]` names, again when it changes: within
+    `MEMORY_S`, for as long holds what was decided."""
 
-    def __init__(self, conf: cfg.ConfigOpts, rules: Sequence[Any]) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, rules: Sequence[Any], clock: Clock) -> None:
         self._enforcer = policy.Enforcer(conf)
         self._enforcer.register_defaults([*BASE, *rules])
         self._enforcer.load_rules()
+        self._clock = clock
+        self._decided: dict[tuple[str, ...], bool] = {}
+        self._until_s = 0.0
 
-    def may(self, name: str, context: RequestContext, target: Mapping[str, Any]) -> bool:
-        """Whether this caller passes rule `name` for what has the fields of `target`."""
+    def may(self, name: str, context: RequestContext, owner: str) -> bool:
+        """Whether this caller passes rule `name` for what is of the project `owner`."""
+        now_s = self._clock.monotonic()
+        if now_s >= self._until_s or len(self._decided) >= MOST:
+            self._decided, self._until_s = {}, now_s + MEMORY_S
+        decided = self._decided
+        key = (name, owner, context.project_id, context.user_id, *context.roles)
+        if key not in decided:
+            decided[key] = self._decide(name, context, owner)
+        return decided[key]
+
+    def _decide(self, name: str, context: RequestContext, owner: str) -> bool:
         caller = {
             "project_id": context.project_id,
             "user_id": context.user_id,
             "roles": list(context.roles),
             "is_admin": context.is_admin,
         }
-        return bool(self._enforcer.authorize(name, dict(target), caller))
+        return bool(self._enforcer.authorize(name, {"project_id": owner}, caller))
