@@ -6,7 +6,7 @@ leaves blobs that the next one finds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from protectd.common.reports import CopyReport
 from protectd.plugin.base import BankPlugin
 from protectd.vault.check_packs import stored_packs
 from protectd.vault.copy_blobs import BlobMover
-from protectd.vault.copy_plan import copied_json, find_copy, missing_rows, original_of
+from protectd.vault.copy_plan import copied_json, find_copy, missing_rows, original_of, tagged
 from protectd.vault.copy_worker import CopyWorker
 from protectd.vault.crypto import MasterKey
 from protectd.vault.errors import SameVault, SnapshotNotFound, VaultDamaged
@@ -34,7 +34,12 @@ from protectd.vault.tree_graph import Mask, TreeGraph
 
 @dataclass(frozen=True)
 class CopyVault:
-    """Role of a planner. :ivar snapshot_ids: None for all there are."""
+    """Role of a planner.
+
+    :ivar snapshot_ids: None for all there are.
+    :ivar tags: of the copies, by id of the snapshot, in place of its own. Copies that have their own may lie
+        in the vault that they are copied from: they take no more than their snapshots there.
+    """
 
     bank: BankPlugin
     key: MasterKey
@@ -42,11 +47,12 @@ class CopyVault:
     target_key: MasterKey
     options: EngineOptions
     snapshot_ids: Sequence[str] | None
+    tags: Mapping[str, Sequence[str]] | None = None
 
     def run(self, channel: Channel, pool: Pool) -> CopyReport:
         source = Repository.with_key(self.bank, self.key)
         target = Repository.with_key(self.target_bank, self.target_key)
-        if source.config.id == target.config.id:
+        if source.config.id == target.config.id and self.tags is None:
             raise SameVault(vault=source.config.id)
         reporter = Reporter(channel)
         clock, identity, wait_s = ListeningClock(reporter), self.options.identity(), self.options.lock_wait_s
@@ -84,7 +90,7 @@ class _Copy:
     def run(self, lock: HeldLock) -> CopyReport:
         there = self._snapshots_there()
         wanted = self._wanted()
-        present = {each.id: copy.id for each in wanted if (copy := find_copy(each, there))}
+        present = {each.id: copy.id for each in wanted if (copy := find_copy(self._tagged(each), there))}
         missing = [each for each in wanted if each.id not in present]
         copied = self._copy(missing, lock) if missing else {}
         return CopyReport(
@@ -183,4 +189,13 @@ class _Copy:
 
     def _save(self, snapshot: Snapshot, lock: HeldLock) -> str:
         raw = self._source.load_unpacked(SNAPSHOTS, snapshot.id)
-        return lock.store(SNAPSHOTS, copied_json(raw, original_of(snapshot)))
+        return lock.store(SNAPSHOTS, copied_json(raw, original_of(snapshot), self._tags(snapshot)))
+
+    def _tagged(self, snapshot: Snapshot) -> Snapshot:
+        """As its copy is to be found."""
+        tags = self._tags(snapshot)
+        return snapshot if tags is None else tagged(snapshot, tags)
+
+    def _tags(self, snapshot: Snapshot) -> Sequence[str] | None:
+        tags = self._role.tags
+        return None if tags is None else tags[snapshot.id]

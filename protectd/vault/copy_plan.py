@@ -51,12 +51,21 @@ def _core(snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, id="", parent=None, original=None, tags=tags, paths=paths)
 
 
-def copied_json(raw: bytes, original: str) -> bytes:
+def tagged(snapshot: Snapshot, tags: Sequence[str]) -> Snapshot:
+    """As it is, with other tags."""
+    return replace(snapshot, tags=tuple(tags))
+
+
+def copied_json(raw: bytes, original: str, tags: Sequence[str] | None = None) -> bytes:
     """The JSON of a copy: as it was, fields of other programs included, but without the parent, which the
-    other vault need not have."""
+    other vault need not have.
+
+    :param tags: in place of its own.
+    """
     fields = orjson.loads(raw)
     fields.pop("parent", None)
-    return orjson.dumps(fields | {"original": original})
+    own = {} if tags is None else {"tags": list(tags)}
+    return orjson.dumps(fields | own | {"original": original})
 
 
 # --- blobs ---

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
@@ -267,8 +267,14 @@ class VaultSession:
         target: VaultSession,
         snapshot_ids: Sequence[str] | None = None,
         progress: Progress | None = None,
+        *,
+        tags: Mapping[str, Sequence[str]] | None = None,
     ) -> CopyReport:
-        """Have the named snapshots (None: all) in another vault as well. What is there is not moved again."""
+        """Have the named snapshots (None: all) in another vault as well. What is there is not moved again.
+
+        :param tags: of the copies, by id of the snapshot, in place of its own. With them, `target` may be
+            this vault too.
+        """
         role = CopyVault(
             bank=self._bank,
             key=self._key,
@@ -276,6 +282,7 @@ class VaultSession:
             target_key=target._key,
             options=self._engine.options,
             snapshot_ids=None if snapshot_ids is None else tuple(snapshot_ids),
+            tags=tags,
         )
         in_threads = self._engine.runs_in_threads(target._bank)
         place = target._bank if in_threads else self._bank
