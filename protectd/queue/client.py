@@ -8,8 +8,8 @@ from typing import Any
 import oslo_messaging
 
 from protectd.common.errors import Conflict, Unavailable
-from protectd.queue.contract import EXCHANGE, OLDEST, PING, PING_VERSION, TOPIC, VERSION
-from protectd.queue.publisher import Inline, Publisher, QueueUnavailable
+from protectd.queue.contract import COPY_VERSION, EXCHANGE, OLDEST, PING, PING_VERSION, TOPIC, VERSION
+from protectd.queue.publisher import HeldBack, Inline, Publisher, QueueUnavailable
 
 
 class WorkerSilent(Unavailable):
@@ -68,6 +68,13 @@ class TaskClient:
         """Give back the bytes that no checkpoint uses."""
         self._cast("process_prune", context, task_id, host)
 
+    def process_copy(self, context: Mapping[str, Any], task_id: str, *, host: str | None = None) -> None:
+        """Bring a checkpoint that waits for it into another vault.
+
+        :raises HeldBack: not all workers know how yet.
+        """
+        self._cast("process_copy", context, task_id, host, version=COPY_VERSION)
+
     def ping(self, host: str | None = None, timeout_s: float = 10.0) -> dict[str, str]:
         """Ask the worker on `host`, or whichever answers first, for a sign of life.
 
@@ -107,6 +114,16 @@ class TaskClient:
         """Cast what was handed over, for `grace_s` at most."""
         self._publisher.close(grace_s)
 
-    def _cast(self, method: str, context: Mapping[str, Any], task_id: str, host: str | None) -> None:
-        rpc = self._rpc.prepare(server=host) if host else self._rpc
+    def _cast(
+        self,
+        method: str,
+        context: Mapping[str, Any],
+        task_id: str,
+        host: str | None,
+        version: str = OLDEST,
+    ) -> None:
+        where = {"server": host} if host else {}
+        rpc = self._rpc.prepare(version=version, version_cap=self._cap, **where)
+        if not rpc.can_send_version():
+            raise HeldBack(method=method, version=self._cap)
         self._publisher.publish(lambda: rpc.cast(dict(context), method, task_id=task_id))

@@ -16,19 +16,22 @@ METHODS: Mapping[str, str] = {
     "verify": "process_verify",
     "delete": "process_delete",
     "prune": "process_prune",
+    "copy": "process_copy",
 }
 """Operation -> the name it has on both ends of the queue."""
 
 TOPIC = "protectd-worker"
 EXCHANGE = "protectd"
-VERSION = "1.1"
-"""Of the messages. A worker refuses a greater one that it does not know. 1.1 has brought `ping`."""
+VERSION = "1.2"
+"""Of the messages. A worker refuses a greater one that it does not know. 1.1 has brought `ping`, 1.2
+`process_copy`."""
 
 OLDEST = "1.0"
 """Each message is sent with the version that brought it, so that older workers understand what they can."""
 
 PING = "ping"
 PING_VERSION = "1.1"
+COPY_VERSION = "1.2"
 
 
 class ContractMismatch(ConfigurationError):

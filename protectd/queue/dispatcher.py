@@ -14,7 +14,7 @@ from protectd.common.errors import ConfigurationError
 from protectd.model.unit_of_work import Database
 from protectd.queue.client import TaskClient
 from protectd.queue.contract import METHODS, TaskRef, context_to_message
-from protectd.queue.publisher import NobodyListens, QueueUnavailable
+from protectd.queue.publisher import HeldBack, NobodyListens, QueueUnavailable
 from protectd.queue.sent import SentMarks
 from protectd.queue.server import Tasks
 
@@ -145,7 +145,8 @@ class Dispatcher:
 
     def _send(self, refs: Sequence[TaskRef]) -> list[TaskRef]:
         """A broker that fails once ends it for all: the next message would only wait as long again. A host
-        without a worker ends it for the tasks of that host.
+        without a worker ends it for the tasks of that host, and a message that older workers would not know
+        for none.
 
         :returns: those that were not sent.
         """
@@ -159,6 +160,9 @@ class Dispatcher:
                 self._cast(ref)
             except NobodyListens as error:
                 deaf.add(ref.host)
+                missed.append(ref)
+                LOG.warning("task %s waits: %s", ref.task_id, error)
+            except HeldBack as error:
                 missed.append(ref)
                 LOG.warning("task %s waits: %s", ref.task_id, error)
             except QueueUnavailable as error:

@@ -46,6 +46,13 @@ class NobodyListens(QueueUnavailable):
     message = "no worker listens: {reason}"
 
 
+class HeldBack(QueueUnavailable):
+    """Older workers are still about that would not understand it."""
+
+    code = "queue.held_back"
+    message = "messages are held at version {version}, which has no {method}"
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """:ivar is_wanted: asked once, when its turn comes."""
