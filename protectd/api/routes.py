@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from protectd.api.controllers.base import Controller
 from protectd.api.controllers.checkpoints import CheckpointController, CheckpointsController
+from protectd.api.controllers.copies import CopiesController
 from protectd.api.controllers.holds import HoldController
 from protectd.api.controllers.operation_logs import OperationLogController, OperationLogsController
 from protectd.api.controllers.plans import PlanController, PlansController
@@ -27,6 +28,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     CheckpointsController,
     CheckpointController,
     HoldController,
+    CopiesController,
     ProtectablesController,
     ProtectableController,
     InstancesController,

@@ -37,7 +37,7 @@ class CheckpointHeld(Conflict):
 
 class CheckpointPinned(Conflict):
     code = "checkpoint.pinned"
-    message = "checkpoint {checkpoint_id} is {state}, and a restore or verification of it runs"
+    message = "checkpoint {checkpoint_id} is {state}, and a restore, verification or copy of it runs"
 
 
 def create(resolver: Resolver, plan: Plan, provider_id: str, extra_info: dict[str, Any] | None) -> Checkpoint:
@@ -57,7 +57,7 @@ def start_delete(uow: UnitOfWork, checkpoint: Checkpoint) -> None:
 
     :raises CheckpointBusy: it is being made or deleted.
     :raises CheckpointHeld: it is to stay until an administrator lifts its hold.
-    :raises CheckpointPinned: a restore or verification needs it.
+    :raises CheckpointPinned: a restore, verification or copy needs it.
     """
     if checkpoint.status == CheckpointStatus.DELETED:
         raise CheckpointNotFound(id=checkpoint.id)

@@ -23,7 +23,7 @@ _CREDENTIAL = re.compile(
     r"(?!.*_(file|path|ref)$).*(password|passphrase|secret|token|credential|(access|api|private)_?key)", re.I
 )
 _REQUIRED = frozenset(("id", "name", "plugin"))
-_OPTIONAL = frozenset(("description", "enabled", "bank", "url"))
+_OPTIONAL = frozenset(("description", "enabled", "bank", "url", "copy_target"))
 _TRUE, _FALSE = frozenset(("true", "yes", "on", "1")), frozenset(("false", "no", "off", "0"))
 
 
@@ -99,6 +99,8 @@ class ProviderFile:
             raise self.error("provider", "bank and url are two names for one bank; give one")
         if not is_uuid_like(options["id"]):
             raise self.error("provider", "id must be a UUID")
+        if not is_uuid_like(options.get("copy_target", options["id"])):
+            raise self.error("provider", "copy_target must be the UUID of a provider")
         return options
 
     def allowed_roots(self) -> dict[str, tuple[str, ...]]:

@@ -37,6 +37,7 @@ class Provider:
     """:ivar protections: by resource type.
     :ivar allowed_roots: directories that members may touch, by project id; `*` stands for every project.
     :ivar forbidden: paths that nobody may touch: see `Access`.
+    :ivar copy_target: id of the provider that copies go to when a request names none; None: this one.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Provider:
     enabled: bool = True
     allowed_roots: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     forbidden: tuple[str, ...] = ()
+    copy_target: str | None = None
 
     def access(self, project_id: str, is_admin: bool) -> Access:
         """What a caller of this project may touch."""
@@ -173,11 +175,13 @@ def load_providers(
     made = [_provider(file, loader) for file in files if file.enabled()]
     _refuse_twice(f"ids in {directory}", [provider.id for provider in made])
     _refuse_twice(f"names in {directory}", [provider.name for provider in made])
+    _refuse_lost_targets(made)
     return Providers(_with_forbidden(made, forbidden_paths))
 
 
 def _provider(file: ProviderFile, loader: PluginLoader) -> Provider:
     options = file.provider_options()
+    target = options.get("copy_target")
     return Provider(
         id=canonical_id(options["id"]),
         name=options["name"],
@@ -185,6 +189,7 @@ def _provider(file: ProviderFile, loader: PluginLoader) -> Provider:
         bank=provider_plugins.bank(file, loader),
         protections=provider_plugins.protections(file, file.names("provider", "plugin"), loader),
         allowed_roots=file.allowed_roots(),
+        copy_target=canonical_id(target) if target else None,
     )
 
 
@@ -193,6 +198,14 @@ def _with_forbidden(made: Collection[Provider], forbidden_paths: Collection[str]
     banks = {path for provider in made for path in provider.bank.local_paths()}
     forbidden = {spelled(path) for path in banks | set(forbidden_paths) for spelled in (abspath, realpath)}
     return [replace(provider, forbidden=tuple(sorted(forbidden))) for provider in made]
+
+
+def _refuse_lost_targets(made: Collection[Provider]) -> None:
+    ids = {provider.id for provider in made}
+    for provider in made:
+        if provider.copy_target is not None and provider.copy_target not in ids:
+            reason = f"copy_target {provider.copy_target} is no enabled provider"
+            raise ConfigurationError(where=f"provider {provider.id}", reason=reason)
 
 
 def _refuse_twice(where: str, words: Sequence[str]) -> None:

@@ -86,6 +86,10 @@ class Submission:
         subject = _subject(checkpoint) | {"verification_id": verification.id}
         return self._submit("verify", "verification", verification, **subject)
 
+    def process_copy(self, checkpoint: Checkpoint) -> Task:
+        """Bring the data of the checkpoint that this one is a copy of to where it belongs, on any host."""
+        return self._submit("copy", "checkpoint", checkpoint, **_subject(checkpoint))
+
     def process_prune(self, provider_id: str, project_id: str) -> Task:
         """Give unused bytes of a vault back. One that waits already does it for all that came before it."""
         entity_id = vault_entity_id(provider_id, project_id)

@@ -67,6 +67,12 @@ class VaultStatus:
 RUNNING_STATUSES = (RunStatus.PENDING, RunStatus.IN_PROGRESS)
 """A restore or verification in one of these pins its checkpoint."""
 
+COPYING_STATUSES = (CheckpointStatus.WAIT_COPYING, CheckpointStatus.COPYING)
+"""A copy in one of these pins the checkpoint that it is made of."""
+
+COPIED_STATUSES = (*COPYING_STATUSES, CheckpointStatus.AVAILABLE, CheckpointStatus.FINISHED)
+"""A copy in one of these need not be made again."""
+
 _RUN_MOVES = frozenset(
     {
         ("PENDING", "in_progress"),

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from protectd.common.clock import Clock
 from protectd.common.metrics import Metrics
 from protectd.common.progress import Progress
-from protectd.common.reports import PruneReport
+from protectd.common.reports import CopyReport, PruneReport
 from protectd.domain.providers import Protectables, Provider, Providers
 from protectd.model.repositories.waiting import Claimer, Limits
 from protectd.model.unit_of_work import Database
@@ -32,6 +32,17 @@ class OpenVault(VaultSession, Protocol):
     """What tasks do with a vault beyond what protections do."""
 
     def snapshots(self) -> list[Snapshot]: ...
+
+    def copy(
+        self,
+        target: Any,
+        snapshot_ids: Sequence[str] | None = None,
+        progress: Progress | None = None,
+        *,
+        tags: Mapping[str, Sequence[str]] | None = None,
+    ) -> CopyReport:
+        """Have snapshots in another open vault, or in this one, under other tags. Safe to repeat: what is
+        there is not moved again."""
 
     def forget(self, snapshot_ids: Sequence[str]) -> None:
         """Remove snapshots. Safe to repeat; no byte comes back before a prune."""

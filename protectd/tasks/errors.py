@@ -57,6 +57,13 @@ class NotSaved(ProtectdError):
     message = "the checkpoint holds no data of {resource}"
 
 
+class CopyIncomplete(ProtectdError):
+    """Some of what was saved could not be read whole, so there is no copy."""
+
+    code = "copy.incomplete"
+    message = "the checkpoint was not copied: {errors}"
+
+
 class RestoreIncomplete(ProtectdError):
     """Some of what was saved could not be read back whole, or not be written."""
 

@@ -13,6 +13,7 @@ from protectd.model.states import ResourceStatus
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.plugin.base import HandlerPlugin
 from protectd.tasks.base import BaseTask
+from protectd.tasks.copy import CopyCheckpoint
 from protectd.tasks.delete import DeleteCheckpoint
 from protectd.tasks.entities import move_resources
 from protectd.tasks.operations import makers
@@ -60,8 +61,20 @@ class SimulatedPrune(Simulation, PruneVault):
     pass
 
 
+class SimulatedCopy(Simulation, CopyCheckpoint):
+    pass
+
+
+SIMULATED: tuple[type[BaseTask[Any]], ...] = (
+    SimulatedProtect,
+    SimulatedRestore,
+    SimulatedVerify,
+    SimulatedDelete,
+    SimulatedPrune,
+    SimulatedCopy,
+)
+
+
 class NoopHandler(HandlerPlugin):
     def operations(self, env: Any) -> Mapping[str, Callable[[], BaseTask[Any]]]:
-        return makers(
-            env, (SimulatedProtect, SimulatedRestore, SimulatedVerify, SimulatedDelete, SimulatedPrune)
-        )
+        return makers(env, SIMULATED)

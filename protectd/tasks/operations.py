@@ -8,6 +8,7 @@ from typing import Any
 
 from protectd.plugin.base import HandlerPlugin
 from protectd.tasks.base import BaseTask
+from protectd.tasks.copy import CopyCheckpoint
 from protectd.tasks.delete import DeleteCheckpoint
 from protectd.tasks.env import TaskEnv
 from protectd.tasks.protect import ProtectCheckpoint
@@ -21,6 +22,7 @@ TASKS: tuple[type[BaseTask[Any]], ...] = (
     VerifyCheckpoint,
     DeleteCheckpoint,
     PruneVault,
+    CopyCheckpoint,
 )
 
 
@@ -33,7 +35,7 @@ def makers(
 
 
 class DefaultHandler(HandlerPlugin):
-    """Protects, restores, verifies, deletes and prunes."""
+    """Protects, restores, verifies, deletes, prunes and copies."""
 
     def operations(self, env: Any) -> Mapping[str, Callable[[], BaseTask[Any]]]:
         return makers(env)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from protectd.common.errors import ProtectdError
@@ -31,7 +30,7 @@ from protectd.tasks.env import OpenVault
 from protectd.tasks.errors import EntityNotReady
 from protectd.tasks.run import Run
 from protectd.tasks.saving import add_dependent, is_partial, keep, reports_of, sums
-from protectd.tasks.snapshots import forget_attempt, forget_checkpoint
+from protectd.tasks.snapshots import forget_checkpoint, forget_lost, taken_back
 
 LOG = logging.getLogger(__name__)
 
@@ -82,7 +81,7 @@ class ProtectCheckpoint(BaseTask[Checkpoint]):
         facts.graph = self.env.protectables.graph(facts.resources)
         with self.env.vaults.session(provider, run.context.project_id) as vault:
             self._forget_others(vault, run)
-            with _taken_back(vault, run):
+            with taken_back(vault, run.attempt_id):
                 facts.outcomes = runner.run(
                     facts.graph,
                     lambda resource, progress: self._job(run, provider, vault, resource, progress),
@@ -136,11 +135,7 @@ class ProtectCheckpoint(BaseTask[Checkpoint]):
 
     def handle_lost(self, run: Run) -> None:
         """What was stored before it was noticed that another has the task is this run's to take away."""
-        with self.env.database.read() as uow:
-            checkpoint = uow.checkpoints.find(run.entity_id, include_deleted=True)
-            keep = [row.snapshot_id for row in checkpoint.resources if row.snapshot_id] if checkpoint else []
-        with self.env.vaults.session(provider_of(self.env, run), run.context.project_id) as vault:
-            forgotten = forget_attempt(vault, run.attempt_id, keep=keep)
+        forgotten = forget_lost(self.env, run)
         LOG.info("task %s: %d snapshots of a lost attempt are taken away", run.task_id, forgotten)
 
     def _start(self, uow: UnitOfWork, checkpoint: Checkpoint) -> bool:
@@ -173,18 +168,6 @@ class ProtectCheckpoint(BaseTask[Checkpoint]):
             previous_snapshot_id=facts.previous.get(resource.key),
         )
         return Job(protection_of(provider, resource).protect(context), context)
-
-
-@contextmanager
-def _taken_back(vault: OpenVault, run: Run) -> Iterator[None]:
-    """What an attempt that fails has stored goes: its checkpoint is not to be found with restic either. Where
-    the vault is away, it goes with the next attempt or with the deletion of the checkpoint."""
-    try:
-        yield
-    except ProtectdError:
-        with suppress(ProtectdError):
-            forget_attempt(vault, run.attempt_id, keep=())
-        raise
 
 
 def _previous(uow: UnitOfWork, checkpoint: Checkpoint) -> dict[str, str]:

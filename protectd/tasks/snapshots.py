@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 
-from protectd.tasks.env import OpenVault
+from protectd.common.errors import ProtectdError
+from protectd.tasks.entities import provider_of
+from protectd.tasks.env import OpenVault, TaskEnv
+from protectd.tasks.run import Run
 from protectd.vault.tags import ATTEMPT_TAG, CHECKPOINT_TAG
 
 
@@ -31,3 +35,39 @@ def forget_attempt(vault: OpenVault, attempt: str, *, keep: Collection[str]) -> 
     if ids:
         vault.forget(ids)
     return len(ids)
+
+
+def forget_lost(env: TaskEnv, run: Run) -> int:
+    """Forget what a run has saved whose task is another's by now, save for what the checkpoint's row names.
+
+    :returns: how many snapshots.
+    """
+    with env.database.read() as uow:
+        checkpoint = uow.checkpoints.find(run.entity_id, include_deleted=True)
+        keep = [row.snapshot_id for row in checkpoint.resources if row.snapshot_id] if checkpoint else []
+    with env.vaults.session(provider_of(env, run), run.context.project_id) as vault:
+        return forget_attempt(vault, run.attempt_id, keep=keep)
+
+
+@contextmanager
+def taken_back(vault: OpenVault, attempt: str) -> Iterator[None]:
+    """What an attempt that fails has stored goes: its checkpoint is not to be found with restic either. Where
+    the vault is away, it goes with the next attempt or with the deletion of the checkpoint."""
+    try:
+        yield
+    except ProtectdError:
+        with suppress(ProtectdError):
+            forget_attempt(vault, attempt, keep=())
+        raise
+
+
+def retagged(
+    vault: OpenVault, snapshot_ids: Collection[str], checkpoint_id: str, attempt: str
+) -> dict[str, list[str]]:
+    """Tags for copies of these snapshots, by id: as they are, but of another checkpoint and attempt."""
+    own = [CHECKPOINT_TAG + checkpoint_id, ATTEMPT_TAG + attempt]
+    kept = {
+        snapshot.id: [tag for tag in snapshot.tags if not tag.startswith((CHECKPOINT_TAG, ATTEMPT_TAG))]
+        for snapshot in vault.snapshots()
+    }
+    return {id: own + kept.get(id, []) for id in snapshot_ids}

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from protectd.api.answers import Answer
 from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
+from protectd.api.controllers.copies import CopiesController
 from protectd.api.controllers.holds import HoldController
 from protectd.api.controllers.lists import listed
 from protectd.api.links import path_id
@@ -29,6 +30,8 @@ class CheckpointsController(Controller):
         self.provider_id = provider_id
 
     def child(self, segment: str, call: Call) -> Controller | None:
+        if segment == "action":
+            return CopiesController(self.provider_id)
         return CheckpointController(self.provider_id, segment)
 
     def on_get(self, call: Call) -> Answer:

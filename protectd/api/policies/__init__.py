@@ -6,6 +6,7 @@ from oslo_config import cfg
 
 from protectd.api.policies import (
     checkpoints,
+    copies,
     holds,
     operation_logs,
     plans,
@@ -24,6 +25,7 @@ RULES = (
     *plans.RULES,
     *checkpoints.RULES,
     *holds.RULES,
+    *copies.RULES,
     *restores.RULES,
     *verifications.RULES,
     *operation_logs.RULES,

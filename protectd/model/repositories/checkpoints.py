@@ -6,13 +6,19 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Select, exists, or_, select
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import aliased, selectinload
 
 from protectd.common.errors import NotFound
 from protectd.model.models import Checkpoint, CheckpointResource, Restore, Verification
 from protectd.model.repositories.base import Repository
 from protectd.model.repositories.filters import before, exact, since
-from protectd.model.states import RUNNING_STATUSES, CheckpointStatus, ResourceStatus
+from protectd.model.states import (
+    COPIED_STATUSES,
+    COPYING_STATUSES,
+    RUNNING_STATUSES,
+    CheckpointStatus,
+    ResourceStatus,
+)
 
 
 class CheckpointNotFound(NotFound):
@@ -43,7 +49,7 @@ class CheckpointRepository(Repository[Checkpoint]):
         return query.where(Checkpoint.status != CheckpointStatus.DELETED)
 
     def pinned(self, checkpoint_id: str) -> bool:
-        """Whether a restore or verification of it waits or runs."""
+        """Whether a restore, verification or copy of it waits or runs."""
         runs = [
             exists().where(
                 run.checkpoint_id == checkpoint_id,
@@ -52,17 +58,20 @@ class CheckpointRepository(Repository[Checkpoint]):
             )
             for run in (Restore, Verification)
         ]
-        return bool(self.session.scalar(select(or_(*runs))))
+        copy = aliased(Checkpoint)
+        copies = exists().where(copy.source_id == checkpoint_id, copy.status.in_(COPYING_STATUSES))
+        return bool(self.session.scalar(select(or_(*runs, copies))))
 
     def newest_available(
         self, plan_id: str, resource_type: str, resource_id: str
     ) -> CheckpointResource | None:
-        """The newest saved state of one resource: that of the newest available checkpoint of the plan."""
+        """The newest saved state of one resource: that of the newest available checkpoint of the plan that is
+        no copy: a copy may lie in another vault."""
         query = (
             select(CheckpointResource)
             .join(Checkpoint, CheckpointResource.checkpoint_id == Checkpoint.id)
             .where(Checkpoint.plan_id == plan_id, Checkpoint.deleted.is_(False))
-            .where(Checkpoint.status == CheckpointStatus.AVAILABLE)
+            .where(Checkpoint.status == CheckpointStatus.AVAILABLE, Checkpoint.source_id.is_(None))
             .where(CheckpointResource.resource_type == resource_type)
             .where(CheckpointResource.resource_id == resource_id)
             .where(CheckpointResource.status == ResourceStatus.AVAILABLE)
@@ -87,6 +96,30 @@ class CheckpointRepository(Repository[Checkpoint]):
             .where(Checkpoint.deleted.is_(False), Checkpoint.status != CheckpointStatus.DELETED)
             .where(or_(has_one, Checkpoint.id.in_(ids)))
             .order_by(Checkpoint.created_at, Checkpoint.id)
+        )
+
+    def any_of(self, plan_id: str) -> bool:
+        """Whether a plan has a checkpoint that is not deleted."""
+        query = select(Checkpoint.id).where(Checkpoint.plan_id == plan_id, Checkpoint.deleted.is_(False))
+        query = query.where(Checkpoint.status != CheckpointStatus.DELETED)
+        return self.session.scalar(query.limit(1)) is not None
+
+    def to_copy(self, plan_id: str, provider_id: str, target_id: str) -> list[Checkpoint]:
+        """Available checkpoints of a plan in a provider, oldest first, of which another one has no copy and
+        gets none now. Copies are not among them. Locked against their deletion."""
+        copy = aliased(Checkpoint)
+        copied = exists().where(
+            copy.source_id == Checkpoint.id,
+            copy.provider_id == target_id,
+            copy.status.in_(COPIED_STATUSES),
+        )
+        return self.all(
+            select(Checkpoint)
+            .where(Checkpoint.plan_id == plan_id, Checkpoint.provider_id == provider_id)
+            .where(Checkpoint.status == CheckpointStatus.AVAILABLE, Checkpoint.deleted.is_(False))
+            .where(Checkpoint.source_id.is_(None), ~copied)
+            .order_by(Checkpoint.created_at, Checkpoint.id)
+            .with_for_update()
         )
 
     def in_status(self, plan_id: str, statuses: tuple[str, ...]) -> list[Checkpoint]:
