@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from protectd.cmd import arguments, manage_services, manage_vault
+from protectd.cmd import arguments, manage_keys, manage_services, manage_vault
 from protectd.cmd import manage_actions as actions
 from protectd.cmd.build import parts
 from protectd.cmd.door import guarded
@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
         group(groups, "provider", "providers"), "list", actions.provider_list, "print the enabled providers"
     )
     manage_services.add(groups)
+    manage_keys.add(groups)
     action(
         group(groups, "secrets", "the service's own secrets"),
         "create-master-key",

@@ -17,7 +17,7 @@ from protectd.domain.purge import purge
 from protectd.model import migrate
 from protectd.model.models import Token
 from protectd.model.repositories.base import Page
-from protectd.plugin.secret_stores.crypto import make_master_key
+from protectd.plugin.secret_stores.master_keys import make_master_key
 
 
 class NoDatabase(NotFound):

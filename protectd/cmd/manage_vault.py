@@ -8,6 +8,7 @@ from typing import Any
 from protectd.cmd import manage_vault_actions as actions
 from protectd.cmd import manage_vault_file_parsers as file_parsers
 from protectd.cmd import manage_vault_key_parsers as key_parsers
+from protectd.cmd import recovery_kit
 from protectd.cmd.manage_parsers import count, group, names, of_vault, project
 from protectd.common.errors import BadRequest
 from protectd.vault.pack_share import PackShare
@@ -36,6 +37,7 @@ def _whole(vault: Any) -> None:
         actions.vault_credentials,
         "print a vault's repository and password, for restic",
     )
+    recovery_kit.add(vault)
     listing = of_vault(vault, "snapshots", actions.vault_snapshots, "print the snapshots, oldest first")
     names(listing, "only these")
     _check(vault)

@@ -26,7 +26,7 @@ from protectd.domain import tokens
 from protectd.model import migrate
 from protectd.model.models import Token
 from protectd.model.repositories.base import Page
-from protectd.plugin.secret_stores.crypto import make_master_key
+from protectd.plugin.secret_stores.master_keys import make_master_key
 
 LOG = logging.getLogger("protectd.cmd.standalone")
 

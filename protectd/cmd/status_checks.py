@@ -16,7 +16,6 @@ from protectd.cmd.build import Parts
 from protectd.cmd.manage_actions import need_database
 from protectd.common.errors import ProtectdError
 from protectd.domain.providers import Provider
-from protectd.domain.secrets import Secrets
 from protectd.model import migrate
 from protectd.model.models import Service
 from protectd.model.repositories.base import Page
@@ -106,12 +105,10 @@ def master_key(made: Parts) -> Result:
     file = Path(made.conf.secrets.master_key_file)
     if not file.exists():
         return Result(Code.WARNING, f"{file} is not there: fine where only an API runs, no worker starts")
-    name = made.conf.secrets.store
-    secrets = Secrets({name: made.store}, name)
     need_database(made)
     with made.database.read() as uow:
         for secret in uow.secrets.page(Page(limit=1)):
-            secrets.open(uow, secret.id, None)
+            made.secrets.open(uow, secret.id, None)
     return GOOD
 
 

@@ -104,11 +104,15 @@ class Work(Foundation):
                 LOG.info("the vault's processes start with the first operation: %s", error)
 
     @cached_property
-    def vaults(self) -> Vaults:
+    def secrets(self) -> Secrets:
         name = self.conf.secrets.store
+        return Secrets({name: self.store}, name, self.clock)
+
+    @cached_property
+    def vaults(self) -> Vaults:
         return Vaults(
             self.database,
-            Secrets({name: self.store}, name),
+            self.secrets,
             self.vault_engine,
             self.clock,
             self.conf.secrets.service_project_id,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from protectd.common.errors import ConfigurationError, Conflict
+from protectd.common.clock import Clock
+from protectd.common.errors import Conflict
 from protectd.common.ids import new_id
+from protectd.domain.project_keys import ProjectKeys
 from protectd.model.models import Secret, SecretConsumer
 from protectd.model.unit_of_work import UnitOfWork
-from protectd.plugin.base import SealedSecret, SecretStorePlugin
+from protectd.plugin.base import SecretStorePlugin
 
 
 class SecretInUse(Conflict):
@@ -24,17 +26,19 @@ class Secrets:
     :raises ConfigurationError: `default` is not one of them.
     """
 
-    def __init__(self, stores: Mapping[str, SecretStorePlugin], default: str) -> None:
-        self._stores = dict(stores)
+    def __init__(
+        self, stores: Mapping[str, SecretStorePlugin], default: str, clock: Clock | None = None
+    ) -> None:
+        self.keys = ProjectKeys(stores, clock)
         self._default = default
-        self._store(default)
+        self.keys.store(default)
 
     def add(
         self, uow: UnitOfWork, project_id: str, plain: bytes, *, name: str = "", secret_type: str = "opaque"
     ) -> Secret:
         """Seal a new secret into a row of `project_id`."""
         secret_id = new_id()
-        sealed = self._store(self._default).seal(plain, secret_id=secret_id, project_id=project_id)
+        key_id, key = self.keys.current(uow, project_id, self._default)
         return uow.secrets.add(
             Secret(
                 id=secret_id,
@@ -42,8 +46,8 @@ class Secrets:
                 name=name,
                 secret_type=secret_type,
                 store=self._default,
-                key_id=sealed.key_id,
-                cipher_text=sealed.cipher_text,
+                key_id=key_id,
+                cipher_text=key.seal(plain, secret_id),
             )
         )
 
@@ -51,20 +55,11 @@ class Secrets:
         """The plain bytes. They are for use, not for keeping.
 
         :raises SecretNotFound: the project has none such.
-        :raises SecretDamaged: the row is not what was sealed, or the master key is another.
+        :raises SecretDamaged: the row is not what was sealed, or a key is another.
         """
         secret = uow.secrets.get(secret_id, project_id)
-        sealed = SealedSecret(secret.cipher_text, secret.key_id)
-        store = self._store(secret.store)
-        return store.open(sealed, secret_id=secret.id, project_id=secret.project_id)
-
-    def reseal(self, uow: UnitOfWork, secret_id: str) -> None:
-        """Seal again with the present store and master key; the plain bytes and the id stay."""
-        plain = self.open(uow, secret_id, None)
-        secret = uow.secrets.get(secret_id)
-        sealed = self._store(self._default).seal(plain, secret_id=secret.id, project_id=secret.project_id)
-        secret.store, secret.key_id, secret.cipher_text = self._default, sealed.key_id, sealed.cipher_text
-        uow.flush()
+        key = self.keys.of(uow, secret.key_id, secret.project_id, secret.store)
+        return key.open(secret.cipher_text, secret.id)
 
     def add_consumer(
         self, uow: UnitOfWork, secret_id: str, service: str, resource_type: str, resource_id: str
@@ -97,8 +92,3 @@ class Secrets:
         if uow.secrets.has_consumers(secret_id):
             raise SecretInUse(secret_id=secret_id)
         uow.secrets.delete(secret)
-
-    def _store(self, name: str) -> SecretStorePlugin:
-        if name not in self._stores:
-            raise ConfigurationError(where="secrets", reason=f"there is no store {name}")
-        return self._stores[name]

@@ -16,6 +16,7 @@ from protectd.model.repositories.checkpoints import CheckpointRepository
 from protectd.model.repositories.idempotency_keys import IdempotencyKeyRepository
 from protectd.model.repositories.instances import InstanceRepository
 from protectd.model.repositories.plans import PlanRepository
+from protectd.model.repositories.project_keys import ProjectKeyRepository
 from protectd.model.repositories.restores import RestoreRepository
 from protectd.model.repositories.secrets import SecretRepository
 from protectd.model.repositories.services import ServiceRepository
@@ -45,6 +46,7 @@ class UnitOfWork:
         self.tokens = TokenRepository(session)
         self.instances = InstanceRepository(session)
         self.secrets = SecretRepository(session)
+        self.project_keys = ProjectKeyRepository(session)
         self.vaults = VaultRepository(session)
         self.services = ServiceRepository(session)
         self.idempotency_keys = IdempotencyKeyRepository(session)

@@ -15,7 +15,14 @@ from datetime import datetime
 from typing import Any, BinaryIO, ClassVar, Protocol, Self
 
 from protectd.common.context import RequestContext
-from protectd.common.errors import Forbidden, InvalidField, NotFound, ProtectdError, Unavailable
+from protectd.common.errors import (
+    ConfigurationError,
+    Forbidden,
+    InvalidField,
+    NotFound,
+    ProtectdError,
+    Unavailable,
+)
 from protectd.common.progress import Progress
 from protectd.common.reports import CheckReport, RestoreOptions, RestoreReport, SaveReport
 
@@ -467,39 +474,85 @@ class ProtectionPlugin(ABC):
 
 
 class SecretDamaged(ProtectdError):
-    """A sealed secret does not open: another master key, another row, or a changed byte."""
+    """A sealed secret does not open: another key, another row, or a changed byte."""
 
     code = "secret.damaged"
-    message = "secret {secret_id} does not open with master key {key_id}"
+    message = "secret {secret_id} does not open with key {key_id}"
+
+
+class MasterKeyMissing(SecretDamaged):
+    """Nothing is wrong with what was sealed; the key for it is not there, or not any more."""
+
+    code = "secret.master_key_missing"
+    message = "{secret_id} needs master key {key_id}, which the secret store does not have"
+
+
+class MasterKeysFixed(ConfigurationError):
+    """This store's master keys are made and dropped elsewhere."""
+
+    code = "secret.master_keys_fixed"
+    message = "{where}: {reason}"
 
 
 @dataclass(frozen=True, slots=True)
-class SealedSecret:
-    """What a store gives back to be kept in the row. `cipher_text` opens nowhere else than in its row."""
+class WrappedKey:
+    """A project's key, sealed with a master key, to be kept in a row.
 
-    cipher_text: bytes
-    key_id: str
-    """Which master key sealed it: an opaque name, not a secret."""
+    :ivar master_key_id: which one: a name, not a secret.
+    :ivar wrapped: empty for the master key itself, with which secrets were sealed at first.
+    """
+
+    master_key_id: str
+    wrapped: bytes
+
+
+class ProjectKey(Protocol):
+    """The open key of one project. Kept in memory for a short while, never written."""
+
+    def seal(self, plain: bytes, secret_id: str) -> bytes:
+        """Safe to repeat: each call gives another text, and all of them open, in the row `secret_id` of the
+        project and nowhere else."""
+
+    def open(self, sealed: bytes, secret_id: str) -> bytes:
+        """:raises SecretDamaged: it is not what `seal` gave for this row."""
 
 
 class SecretStorePlugin(ABC):
-    """Seals and opens small secrets. The row's identity is bound to the sealed bytes."""
+    """Makes and opens the keys of projects. It has master keys, of which the newest one seals; what it gives
+    is kept elsewhere, bound to the row that keeps it. Safe from many threads."""
 
     @classmethod
     @abstractmethod
     def from_options(cls, options: Mapping[str, str]) -> Self:
-        """May read the master key file.
+        """May read the master keys.
 
-        :raises ConfigurationError: it is missing, short or world-readable.
+        :raises ConfigurationError: they are missing, short or readable for others.
         """
 
     @abstractmethod
-    def seal(self, plain: bytes, *, secret_id: str, project_id: str) -> SealedSecret:
-        """Safe to repeat: each call gives another text, and all of them open."""
+    def master_key_ids(self) -> Sequence[str]:
+        """The master keys there are now, the newest first."""
 
     @abstractmethod
-    def open(self, sealed: SealedSecret, *, secret_id: str, project_id: str) -> bytes:
-        """:raises SecretDamaged: it is not what `seal` gave for these ids."""
+    def new_key(self, *, key_id: str, project_id: str) -> WrappedKey:
+        """A new random key of a project, for the row `key_id`."""
+
+    @abstractmethod
+    def unwrap(self, key: WrappedKey, *, key_id: str, project_id: str) -> ProjectKey:
+        """:raises SecretDamaged: it is not what `new_key` or `rewrap` gave for this row.
+        :raises MasterKeyMissing: its master key is not there."""
+
+    @abstractmethod
+    def rewrap(self, key: WrappedKey, *, key_id: str, project_id: str) -> WrappedKey:
+        """The same key, sealed with the newest master key. Raises as `unwrap`."""
+
+    def add_master_key(self) -> str:
+        """Make a master key that seals from now on; its id. Processes that run take it up by themselves."""
+        raise MasterKeysFixed(where=type(self).__name__, reason="a master key cannot be added from here")
+
+    def drop_master_key(self, master_key_id: str) -> None:
+        """Forget a master key for good. The newest one stays."""
+        raise MasterKeysFixed(where=type(self).__name__, reason="a master key cannot be dropped from here")
 
 
 # --- authentication ---

@@ -20,7 +20,7 @@ from protectd.common.ids import new_id
 from protectd.conf import new_config
 from protectd.domain import tokens
 from protectd.model import migrate
-from protectd.plugin.secret_stores.crypto import make_master_key
+from protectd.plugin.secret_stores.master_keys import make_master_key
 
 FILES_ID = "6659007d-6f66-4a0f-9cb4-17d6aded0bb9"
 MEMORY_ID = "0b6f2c5c-57a1-4b0e-8f0d-3f6f3f1f7a10"

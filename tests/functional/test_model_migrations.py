@@ -13,7 +13,7 @@ from tests.fakes import rows
 
 pytest_plugins = ["tests.fakes.databases"]
 
-HEAD = "0004_data_protection"
+HEAD = "0005_project_keys"
 
 
 def tables(url: str) -> set[str]:

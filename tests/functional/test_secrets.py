@@ -60,16 +60,6 @@ def test_sealed_bytes_open_in_their_own_row_only(any_database: Database, secrets
             secrets.open(uow, one.id, OTHER_PROJECT)
 
 
-def test_a_secret_moves_to_a_new_master_key(any_database: Database) -> None:
-    old, new = CryptoStore(os.urandom(32)), CryptoStore(os.urandom(32))
-    with any_database.write() as uow:
-        secret = Secrets({"old": old}, "old").add(uow, PROJECT, PLAIN)
-    with any_database.write() as uow:
-        Secrets({"old": old, "new": new}, "new").reseal(uow, secret.id)
-    with any_database.read() as uow:
-        assert Secrets({"new": new}, "new").open(uow, secret.id, PROJECT) == PLAIN
-
-
 def test_a_secret_with_a_consumer_is_not_deleted(any_database: Database, secrets: Secrets) -> None:
     with any_database.write() as uow:
         secret = secrets.add(uow, PROJECT, PLAIN)

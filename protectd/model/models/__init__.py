@@ -5,6 +5,7 @@ from protectd.model.models.gates import Gate
 from protectd.model.models.idempotency_keys import IdempotencyKey
 from protectd.model.models.instances import Instance
 from protectd.model.models.plans import Plan, PlanResource
+from protectd.model.models.project_keys import ProjectKeyRow
 from protectd.model.models.quotas import Quota, QuotaClass, QuotaUsage
 from protectd.model.models.restores import Restore
 from protectd.model.models.scheduled_operations import Occurrence, ScheduledOperation
@@ -25,6 +26,7 @@ __all__ = [
     "Occurrence",
     "Plan",
     "PlanResource",
+    "ProjectKeyRow",
     "Quota",
     "QuotaClass",
     "QuotaUsage",

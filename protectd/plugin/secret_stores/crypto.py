@@ -1,118 +1,152 @@
-"""Secrets sealed with AES-256-GCM under a master key that lies in a file."""
+"""Secrets sealed with AES-256-GCM: a master key in a file seals project keys, a project key seals secrets."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
 import os
 import secrets
-import stat
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from protectd.common.errors import ConfigurationError
-from protectd.common.files import sync_directory
-from protectd.plugin.base import SealedSecret, SecretDamaged, SecretStorePlugin
+from protectd.plugin.base import MasterKeyMissing, ProjectKey, SecretDamaged, SecretStorePlugin, WrappedKey
+from protectd.plugin.secret_stores.master_keys import (
+    KEY_BYTES,
+    add_master_key,
+    drop_master_key,
+    name_of,
+    read_master_keys,
+)
 
-KEY_BYTES = 32
 NONCE_BYTES = 12
-VERSION = b"\x01"
-FOREIGN_MODE = 0o027
-"""Bits that a master key's file may not have: for others any, for its group writing."""
+DIRECT = b"\x01"
+"""First byte of what a master key has sealed: project keys, and the secrets of the first days."""
+
+BY_PROJECT = b"\x02"
+"""First byte of what a project key has sealed."""
+
+
+class Box:
+    """Sealed text is `version(1) || nonce(12) || AES-256-GCM(plain) || tag(16)`.
+
+    The identity of its row, with the version before it, is the associated data: moved to another row, or
+    taken for something else, the bytes do not open.
+    """
+
+    def __init__(self, key: bytes, version: bytes) -> None:
+        self._cipher = AESGCM(key)
+        self._version = version
+
+    def seal(self, plain: bytes, *identity: str) -> bytes:
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return self._version + nonce + self._cipher.encrypt(nonce, plain, self._bound_to(identity))
+
+    def open(self, text: bytes, *identity: str) -> bytes:
+        """:raises InvalidTag: it is not what was sealed here for this identity."""
+        text = bytes(text)
+        if text[:1] != self._version or len(text) < 1 + NONCE_BYTES:
+            raise InvalidTag
+        nonce, rest = text[1 : 1 + NONCE_BYTES], text[1 + NONCE_BYTES :]
+        return self._cipher.decrypt(nonce, rest, self._bound_to(identity))
+
+    def _bound_to(self, identity: Sequence[str]) -> bytes:
+        """Unambiguous: no id can hold a NUL."""
+        return self._version + b"\0".join(part.encode() for part in identity)
+
+
+class BoxedKey:
+    """A project key, or the master key itself for what was sealed before there were project keys."""
+
+    def __init__(self, box: Box, project_id: str, key_id: str) -> None:
+        self._box = box
+        self._project_id = project_id
+        self._key_id = key_id
+
+    def __repr__(self) -> str:
+        return f"BoxedKey(key_id={self._key_id})"
+
+    def seal(self, plain: bytes, secret_id: str) -> bytes:
+        return self._box.seal(plain, secret_id, self._project_id)
+
+    def open(self, sealed: bytes, secret_id: str) -> bytes:
+        try:
+            return self._box.open(sealed, secret_id, self._project_id)
+        except (InvalidTag, ValueError):
+            raise SecretDamaged(secret_id=secret_id, key_id=self._key_id) from None
 
 
 class CryptoStore(SecretStorePlugin):
-    """A sealed secret is `version(1) || nonce(12) || AES-256-GCM(plain) || tag(16)`.
-
-    Its row's identity is the associated data: moved to another row, the bytes do not open.
+    """:param keys: master keys, the newest first.
+    :param file: where they were read, to be looked at again when it has changed.
     """
 
-    def __init__(self, key: bytes) -> None:
-        self._cipher = AESGCM(key)
-        self.key_id = hmac.digest(key, b"protectd master key id", "sha256").hex()[:16]
+    def __init__(self, *keys: bytes, file: Path | None = None) -> None:
+        self._file = file
+        self._seen = self._state()
+        self._masters = _boxes(keys)
 
     def __repr__(self) -> str:
-        return f"CryptoStore(key_id={self.key_id})"
+        return f"CryptoStore({', '.join(self._masters)})"
 
     @classmethod
     def from_options(cls, options: Mapping[str, str]) -> Self:
-        return cls(read_master_key(Path(options["master_key_file"])))
+        file = Path(options["master_key_file"])
+        return cls(*read_master_keys(file), file=file)
 
-    def seal(self, plain: bytes, *, secret_id: str, project_id: str) -> SealedSecret:
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        sealed = self._cipher.encrypt(nonce, plain, _bound_to(secret_id, project_id))
-        return SealedSecret(VERSION + nonce + sealed, self.key_id)
+    def master_key_ids(self) -> Sequence[str]:
+        return list(self._present())
 
-    def open(self, sealed: SealedSecret, *, secret_id: str, project_id: str) -> bytes:
-        text = bytes(sealed.cipher_text)
-        nonce, rest = text[1 : 1 + NONCE_BYTES], text[1 + NONCE_BYTES :]
+    def new_key(self, *, key_id: str, project_id: str) -> WrappedKey:
+        return self._wrap(secrets.token_bytes(KEY_BYTES), key_id, project_id)
+
+    def unwrap(self, key: WrappedKey, *, key_id: str, project_id: str) -> ProjectKey:
+        if not key.wrapped:
+            return BoxedKey(self._master(key.master_key_id, key_id), project_id, key.master_key_id)
+        return BoxedKey(Box(self._raw(key, key_id, project_id), BY_PROJECT), project_id, key_id)
+
+    def rewrap(self, key: WrappedKey, *, key_id: str, project_id: str) -> WrappedKey:
+        return self._wrap(self._raw(key, key_id, project_id), key_id, project_id)
+
+    def add_master_key(self) -> str:
+        return super().add_master_key() if self._file is None else add_master_key(self._file)
+
+    def drop_master_key(self, master_key_id: str) -> None:
+        if self._file is None:
+            super().drop_master_key(master_key_id)
+        else:
+            drop_master_key(self._file, master_key_id)
+
+    def _wrap(self, raw: bytes, key_id: str, project_id: str) -> WrappedKey:
+        name, box = next(iter(self._present().items()))
+        return WrappedKey(name, box.seal(raw, key_id, project_id))
+
+    def _raw(self, key: WrappedKey, key_id: str, project_id: str) -> bytes:
         try:
-            if text[:1] != VERSION or sealed.key_id != self.key_id:
-                raise InvalidTag
-            return self._cipher.decrypt(nonce, rest, _bound_to(secret_id, project_id))
+            return self._master(key.master_key_id, key_id).open(key.wrapped, key_id, project_id)
         except (InvalidTag, ValueError):
-            raise SecretDamaged(secret_id=secret_id, key_id=self.key_id) from None
+            raise SecretDamaged(secret_id=key_id, key_id=key.master_key_id) from None
+
+    def _master(self, name: str, key_id: str) -> Box:
+        masters = self._masters if name in self._masters else self._present()
+        if name not in masters:
+            raise MasterKeyMissing(secret_id=key_id, key_id=name)
+        return masters[name]
+
+    def _present(self) -> Mapping[str, Box]:
+        """The master keys as the file has them now: another process may have added one, or dropped it."""
+        state = self._state()
+        if self._file is not None and state != self._seen:
+            self._masters, self._seen = _boxes(read_master_keys(self._file)), state
+        return self._masters
+
+    def _state(self) -> tuple[int, int, int] | None:
+        if self._file is None:
+            return None
+        told = os.stat(self._file)
+        return told.st_ino, told.st_mtime_ns, told.st_size
 
 
-def _bound_to(secret_id: str, project_id: str) -> bytes:
-    """Unambiguous: neither id can hold a NUL."""
-    return VERSION + b"\0".join((secret_id.encode(), project_id.encode()))
-
-
-def read_master_key(path: Path) -> bytes:
-    """The 32 bytes that a file holds, raw or as base64.
-
-    :raises ConfigurationError: there is no such file, others can read it, or it holds no key.
-    """
-    try:
-        with path.open("rb") as file:
-            _refuse_foreign(path, os.fstat(file.fileno()).st_mode)
-            return _parse(file.read(1024), path)
-    except OSError as error:
-        raise ConfigurationError(where=f"master key {path}", reason=error.strerror) from error
-
-
-def _refuse_foreign(path: Path, mode: int) -> None:
-    if not stat.S_ISREG(mode):
-        raise ConfigurationError(where=f"master key {path}", reason="it is no regular file")
-    if mode & FOREIGN_MODE:
-        reason = f"mode {stat.S_IMODE(mode):04o} lets others at it; it must be 0600"
-        raise ConfigurationError(where=f"master key {path}", reason=reason)
-
-
-def _parse(raw: bytes, path: Path) -> bytes:
-    key = raw
-    if len(raw) != KEY_BYTES:
-        with suppress(binascii.Error):
-            key = base64.b64decode(raw.strip(), validate=True)
-    if len(key) != KEY_BYTES:
-        raise ConfigurationError(
-            where=f"master key {path}", reason=f"it must hold {KEY_BYTES} bytes, raw or as base64"
-        )
-    return key
-
-
-def make_master_key(path: Path) -> bool:
-    """Make a random master key, durably; one that is there already is kept.
-
-    :returns: whether this call made it. Of several at once, exactly one does.
-    """
-    temporary = path.with_name(f"{path.name}-tmp-{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-            file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
-            os.fsync(file.fileno())
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
-    finally:
-        temporary.unlink()
-        sync_directory(path.parent)
-    return True
+def _boxes(keys: Sequence[bytes]) -> dict[str, Box]:
+    return {name_of(key): Box(key, DIRECT) for key in keys}

@@ -1,0 +1,107 @@
+"""The keys of projects: made at first use, opened when needed, kept open for a short while."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from contextlib import suppress
+
+from sqlalchemy.exc import IntegrityError
+
+from protectd.common.clock import Clock, SystemClock
+from protectd.common.errors import ConfigurationError
+from protectd.common.ids import new_id
+from protectd.model.models import ProjectKeyRow
+from protectd.model.unit_of_work import UnitOfWork
+from protectd.plugin.base import ProjectKey, SecretStorePlugin, WrappedKey
+
+KEPT_S = 300.0
+KEPT = 10_000
+RIVALS = 8
+"""Requests that may make the first key of a project at the same moment, each at the cost of an attempt."""
+
+
+class ProjectKeys:
+    """Safe from many threads. An open key is forgotten `KEPT_S` seconds after it was opened.
+
+    :param stores: by the name that stands in the rows.
+    """
+
+    def __init__(self, stores: Mapping[str, SecretStorePlugin], clock: Clock | None = None) -> None:
+        self._stores = dict(stores)
+        self._clock = clock or SystemClock()
+        self._open: OrderedDict[tuple[str, str, str], tuple[float, ProjectKey]] = OrderedDict()
+        self._guard = threading.Lock()
+
+    def store(self, name: str) -> SecretStorePlugin:
+        """:raises ConfigurationError: it is not configured."""
+        if name not in self._stores:
+            raise ConfigurationError(where="secrets", reason=f"there is no store {name}")
+        return self._stores[name]
+
+    def current(self, uow: UnitOfWork, project_id: str, store: str) -> tuple[str, ProjectKey]:
+        """The key that seals what a project adds, and its id; made now if the project has none yet."""
+        row = uow.project_keys.current(project_id, store) or self._make(uow, project_id, store)
+        return row.id, self._opened(row, project_id)
+
+    def of(self, uow: UnitOfWork, key_id: str, project_id: str, store: str) -> ProjectKey:
+        """The key that a secret of a project was sealed with: a project's, or a master key itself.
+
+        :raises SecretDamaged: it does not open.
+        """
+        kept = self._kept((store, project_id, key_id))
+        if kept is not None:
+            return kept
+        row = uow.project_keys.find(key_id)
+        if row is None:
+            direct = WrappedKey(key_id, b"")
+            return self.store(store).unwrap(direct, key_id=key_id, project_id=project_id)
+        return self._opened(row, project_id)
+
+    def _make(self, uow: UnitOfWork, project_id: str, store: str) -> ProjectKeyRow:
+        """Of several that make a first key at once one does, and all use it."""
+        for _ in range(RIVALS):
+            with suppress(IntegrityError), uow.session.begin_nested():
+                return self._add(uow, project_id, store)
+            found = uow.project_keys.current(project_id, store)
+            if found is not None:
+                return found
+        return self._add(uow, project_id, store)
+
+    def _add(self, uow: UnitOfWork, project_id: str, store: str) -> ProjectKeyRow:
+        key_id = new_id()
+        made = self.store(store).new_key(key_id=key_id, project_id=project_id)
+        return uow.project_keys.add(
+            ProjectKeyRow(
+                id=key_id,
+                project_id=project_id,
+                store=store,
+                generation=1,
+                master_key_id=made.master_key_id,
+                wrapped=made.wrapped,
+            )
+        )
+
+    def _opened(self, row: ProjectKeyRow, project_id: str) -> ProjectKey:
+        """Kept by its id: a row that never came to be is asked for by nobody, and wrapped anew the key is
+        still the same. It opens for the project of the secret that asks, whatever its own row says."""
+        place = (row.store, project_id, row.id)
+        kept = self._kept(place)
+        if kept is None:
+            wrapped = WrappedKey(row.master_key_id, bytes(row.wrapped))
+            kept = self.store(row.store).unwrap(wrapped, key_id=row.id, project_id=project_id)
+            self._keep(place, kept)
+        return kept
+
+    def _kept(self, place: tuple[str, str, str]) -> ProjectKey | None:
+        with self._guard:
+            until, key = self._open.get(place, (0.0, None))
+            return key if until > self._clock.monotonic() else None
+
+    def _keep(self, place: tuple[str, str, str], key: ProjectKey) -> None:
+        with self._guard:
+            self._open[place] = (self._clock.monotonic() + KEPT_S, key)
+            self._open.move_to_end(place)
+            while len(self._open) > KEPT or next(iter(self._open.values()))[0] <= self._clock.monotonic():
+                self._open.popitem(last=False)

@@ -1,0 +1,101 @@
+"""Keys of projects, and what is sealed with which master key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from sqlalchemy import CursorResult, bindparam, func, select, update
+from sqlalchemy.orm import Session
+
+from protectd.model.base import utc_now
+from protectd.model.models import ProjectKeyRow, Secret
+
+
+class ProjectKeyRepository:
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def find(self, id: str) -> ProjectKeyRow | None:
+        return self.session.scalars(select(ProjectKeyRow).where(ProjectKeyRow.id == id)).one_or_none()
+
+    def current(self, project_id: str, store: str) -> ProjectKeyRow | None:
+        """The one that seals."""
+        query = (
+            select(ProjectKeyRow)
+            .where(ProjectKeyRow.project_id == project_id, ProjectKeyRow.store == store)
+            .order_by(ProjectKeyRow.generation.desc())
+            .limit(1)
+        )
+        return self.session.scalars(query).one_or_none()
+
+    def add(self, row: ProjectKeyRow) -> ProjectKeyRow:
+        self.session.add(row)
+        self.session.flush()
+        return row
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How many keys of projects each master key seals, by store and master key."""
+        columns = (ProjectKeyRow.store, ProjectKeyRow.master_key_id)
+        query = select(*columns, func.count()).group_by(*columns)
+        return {(store, master): count for store, master, count in self.session.execute(query)}
+
+    def direct_counts(self) -> dict[tuple[str, str], int]:
+        """The same of secrets that no project key seals. `key_id` of theirs is a master key's."""
+        known = select(ProjectKeyRow.id).where(ProjectKeyRow.id == Secret.key_id).exists()
+        columns = (Secret.store, Secret.key_id)
+        query = select(*columns, func.count()).where(~known, Secret.deleted.is_(False)).group_by(*columns)
+        return {(store, master): count for store, master, count in self.session.execute(query)}
+
+    def sealed_with(
+        self, store: str, master_key_id: str, limit: int, after_id: str = ""
+    ) -> Sequence[ProjectKeyRow]:
+        """Some of the keys that one master key seals, by id."""
+        query = (
+            select(ProjectKeyRow)
+            .where(ProjectKeyRow.store == store, ProjectKeyRow.master_key_id == master_key_id)
+            .where(ProjectKeyRow.id > after_id)
+            .order_by(ProjectKeyRow.id)
+            .limit(limit)
+        )
+        return self.session.scalars(query).all()
+
+    def directly_sealed(self, store: str, master_key_id: str, limit: int) -> Sequence[Secret]:
+        """Some of the secrets that a master key seals itself."""
+        query = (
+            select(Secret)
+            .where(Secret.store == store, Secret.key_id == master_key_id, Secret.deleted.is_(False))
+            .order_by(Secret.id)
+            .limit(limit)
+        )
+        return self.session.scalars(query).all()
+
+    def replace(self, changed: Sequence[tuple[str, str, str, bytes]]) -> None:
+        """Give rows another wrapped key, where it is still sealed as it was read.
+
+        :param changed: id, former master key, new master key and wrapped key of each.
+        """
+        table = ProjectKeyRow.__table__
+        statement = (
+            update(ProjectKeyRow)
+            .where(table.c.id == bindparam("row"), table.c.master_key_id == bindparam("former"))
+            .values(
+                master_key_id=bindparam("master"), wrapped=bindparam("text"), updated_at=bindparam("moment")
+            )
+        )
+        rows = [
+            {"row": id, "former": former, "master": master, "text": wrapped, "moment": utc_now()}
+            for id, former, master, wrapped in changed
+        ]
+        if rows:
+            self.session.connection().execute(statement, rows)
+
+    def reseal(self, secret: Secret, key_id: str, cipher_text: bytes) -> bool:
+        """Give a secret another text, if it is still sealed with the key it was read with."""
+        statement = (
+            update(Secret)
+            .where(Secret.id == secret.id, Secret.key_id == secret.key_id)
+            .values(key_id=key_id, cipher_text=cipher_text)
+        )
+        result = self.session.execute(statement, execution_options={"synchronize_session": False})
+        return cast("CursorResult[object]", result).rowcount == 1
