@@ -7,6 +7,7 @@ from typing import Any
 
 from pecan.core import PecanBase
 
+from protectd.api import openapi
 from protectd.api import runtime as runtimes
 from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
@@ -48,7 +49,7 @@ class _Unanswered:
 
 def create_main_app(runtime: Runtime) -> Any:
     """The WSGI application with every route. What stands before it is the pipeline's business."""
-    return Application(RootController(), [CallHook(runtime)])
+    return Application(RootController(openapi.render(runtime)), [CallHook(runtime)])
 
 
 def app_factory(global_conf: dict[str, str], **local_conf: str) -> Any:

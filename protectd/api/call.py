@@ -11,6 +11,7 @@ from protectd.api import bodies, links, query
 from protectd.api import environ as env
 from protectd.api.answers import Answer, Render
 from protectd.api.runtime import Runtime
+from protectd.api.terms import Terms
 from protectd.common.context import RequestContext
 from protectd.common.errors import Forbidden, InvalidField, NotFound, Unauthorized
 from protectd.common.ids import canonical_id
@@ -32,6 +33,8 @@ RIVALS = 3
 CUTS = 2
 """Connections that one request may lose, each at the cost of an attempt."""
 
+NOTHING: validation.Schema = {"not": {}}
+
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -42,6 +45,7 @@ class Call:
         self.runtime = runtime
         self.environ = environ
         self.verb = env.verb(environ)
+        self.terms: Terms | None = None
         self._raw_body: bytes | None = None
         self._uow: UnitOfWork | None = None
         self._submission: Submission | None = None
@@ -93,9 +97,14 @@ class Call:
         values = query.parse(self.environ.get("QUERY_STRING", ""))
         return query.Query(values, self.runtime.options.max_limit)
 
-    def body(self, schema: validation.Schema) -> dict[str, Any]:
-        """The checked JSON body. See `bodies.checked` for what is raised."""
-        return bodies.checked(self.raw_body, self.environ, schema)
+    def body(self, schema: validation.Schema | None = None) -> dict[str, Any]:
+        """The JSON body, checked by the terms of this verb. See `bodies.checked` for what is raised."""
+        told = self.terms.body if self.terms else None
+        return bodies.checked(self.raw_body, self.environ, told or schema or NOTHING)
+
+    def filters(self) -> dict[str, Any]:
+        """By what a list is narrowed, as the terms of this verb allow."""
+        return self.query.text(*(self.terms.filters() if self.terms else ()))
 
     @property
     def raw_body(self) -> bytes:

@@ -16,6 +16,7 @@ from protectd.model.repositories.base import Direction, Page
 
 MAX_FIELDS = 64
 MAX_VALUE_CHARACTERS = 4096
+MAX_NUMBER = 999_999_999
 TRUE_WORDS = frozenset({"true", "t", "yes", "y", "on", "1"})
 FALSE_WORDS = frozenset({"false", "f", "no", "n", "off", "0"})
 DIRECTIONS: dict[str, Direction] = {"asc": "asc", "desc": "desc"}
@@ -110,7 +111,7 @@ class Query:
         if text is None:
             return default
         if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) < least:
-            raise InvalidQuery(field=name, reason=f"must be an integer from {least} on")
+            raise InvalidQuery(field=name, reason=f"must be an integer from {least} to {MAX_NUMBER}")
         return int(text)
 
     def _marker(self) -> str | None:

@@ -16,13 +16,14 @@ from protectd.api.controllers.protectables import (
 )
 from protectd.api.controllers.providers import ProviderController, ProvidersController
 from protectd.api.controllers.restores import RestoreController, RestoresController
-from protectd.api.controllers.root import RootController, VersionController
+from protectd.api.controllers.root import DocumentController, RootController, VersionController
 from protectd.api.controllers.services import ServiceController, ServicesController
 from protectd.api.controllers.verifications import VerificationController, VerificationsController
 
 CONTROLLERS: tuple[type[Controller], ...] = (
     RootController,
     VersionController,
+    DocumentController,
     ProvidersController,
     ProviderController,
     CheckpointsController,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
@@ -16,9 +18,11 @@ from protectd.common.ids import is_uuid_like
 Schema = Mapping[str, Any]
 
 _FORMATS = FormatChecker(formats=())
-_FORMATS.checks("uuid-like")(lambda value: not isinstance(value, str) or is_uuid_like(value))
-_FORMATS.checks("not-blank")(lambda value: not isinstance(value, str) or bool(value.strip()))
-_FORMATS.checks("printable")(lambda value: not isinstance(value, str) or value.isprintable())
+_FORMATS.checks("uuid")(lambda value: not isinstance(value, str) or is_uuid_like(value))
+
+NOT_BLANK = r"\S"
+PRINTABLE = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
+NO_NUL = r"^[^\u0000]*$"
 
 _TYPES = {
     "object": "an object",
@@ -30,10 +34,12 @@ _TYPES = {
     "null": "null",
 }
 
-_FORMAT_REASONS = {
-    "uuid-like": "must be a UUID",
-    "not-blank": "must not be blank",
-    "printable": "must have printable characters only",
+_FORMAT_REASONS = {"uuid": "must be a UUID"}
+
+_PATTERN_REASONS = {
+    NOT_BLANK: "must not be blank",
+    PRINTABLE: "must have printable characters only",
+    NO_NUL: "must not have a NUL character",
 }
 
 
@@ -61,6 +67,7 @@ _REASONS: dict[str, Callable[[Any], str]] = {
     "minimum": lambda bound: f"must be at least {bound}",
     "maximum": lambda bound: f"must be at most {bound}",
     "format": lambda name: _FORMAT_REASONS.get(name, f"is no {name}"),
+    "pattern": lambda pattern: _PATTERN_REASONS.get(pattern, "is not valid"),
 }
 
 
@@ -79,9 +86,23 @@ def _unless_more(keyword: str, limit: str) -> Callable[..., Iterator[ValidationE
     return check_keyword
 
 
+def _check_pattern(
+    validator: Any, pattern: str, value: Any, schema: Mapping[str, Any]
+) -> Iterator[ValidationError]:
+    """`$` is the very end, as for others who read JSON Schema: Python's stands before a last newline, too."""
+    if isinstance(value, str) and not re.search(_ends_at_the_end(pattern), value):
+        yield ValidationError("does not match")
+
+
+@lru_cache(maxsize=256)
+def _ends_at_the_end(pattern: str) -> re.Pattern[str]:
+    return re.compile(f"{pattern[:-1]}\\Z" if pattern.endswith("$") else pattern)
+
+
 _Validator = extend(
     Draft202012Validator,
     {
+        "pattern": _check_pattern,
         "items": _unless_more("items", "maxItems"),
         "additionalProperties": _unless_more("additionalProperties", "maxProperties"),
         "patternProperties": _unless_more("patternProperties", "maxProperties"),

@@ -306,7 +306,6 @@ def test_lists_are_filtered_and_sorted(member: Client, path: Path) -> None:
         ("limit=٣", "limit"),
         ("offset=-1", "offset"),
         ("marker=x", "marker"),
-        (f"marker={UNKNOWN_ID}", "marker"),
         ("sort=size", "sort"),
         ("sort=name:up", "sort"),
         ("sort=name&sort_key=id", "sort"),
@@ -319,6 +318,11 @@ def test_lists_are_filtered_and_sorted(member: Client, path: Path) -> None:
 )
 def test_a_query_that_does_not_fit_is_refused_by_name(member: Client, query: str, field: str) -> None:
     assert member.refused("GET", f"plans?{query}", 400)["field"] == field
+
+
+def test_a_page_begins_behind_what_is_there(member: Client) -> None:
+    fault = member.refused("GET", f"plans?marker={UNKNOWN_ID}", 404)
+    assert (fault["error"], fault["field"]) == ("marker.unknown", "marker")
 
 
 def test_pages_miss_and_repeat_nothing_while_plans_are_added(member: Client, path: Path) -> None:

@@ -42,4 +42,4 @@ def test_the_list_can_be_narrowed_and_paged(member: Client) -> None:
 
 
 def test_an_unknown_marker_is_refused(member: Client) -> None:
-    assert member.refused("GET", f"providers?marker={UNKNOWN_ID}", 400)["field"] == "marker"
+    assert member.refused("GET", f"providers?marker={UNKNOWN_ID}", 404)["field"] == "marker"

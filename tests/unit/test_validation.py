@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from protectd.common.errors import InvalidField
-from protectd.domain.validation import check
+from protectd.domain.validation import NOT_BLANK, check
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "name": {"type": "string", "minLength": 2, "maxLength": 3, "format": "not-blank"},
-        "id": {"type": "string", "format": "uuid-like"},
+        "name": {"type": "string", "minLength": 2, "maxLength": 3, "pattern": NOT_BLANK},
+        "id": {"type": "string", "format": "uuid"},
         "mode": {"enum": ["a", "b"]},
         "flag": {"enum": [True, False, "true", "True", 1]},
         "count": {"type": ["integer", "null"], "minimum": 1, "maximum": 9},

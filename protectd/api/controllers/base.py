@@ -9,15 +9,20 @@ from protectd.api.answers import Answer
 from protectd.api.call import Call
 from protectd.api.errors import NoSuchPath
 from protectd.api.idempotency import once
+from protectd.api.terms import Terms
 from protectd.common.errors import MethodNotAllowed
 
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 class Controller:
-    """:cvar path: the template of its path; None: it only leads further."""
+    """
+    :cvar path: the template of its path; None: it only leads further.
+    :cvar terms: what each verb takes and gives.
+    """
 
     path: ClassVar[str | None] = None
+    terms: ClassVar[Mapping[str, Terms]] = {}
 
     def child(self, segment: str, call: Call) -> Controller | None:
         """The controller of the next segment; None: there is nothing."""
@@ -37,6 +42,7 @@ class Controller:
         handler = getattr(self, f"on_{call.verb.lower()}", None)
         if call.verb not in VERBS or handler is None:
             return self._options(call)
+        call.terms = self.terms.get(call.verb)
         return call.carry_out(lambda: self._once(call, handler))
 
     def _once(self, call: Call, handler: Callable[[Call], Answer]) -> Answer:

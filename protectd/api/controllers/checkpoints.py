@@ -13,6 +13,8 @@ from protectd.api.controllers.lists import listed
 from protectd.api.links import path_id
 from protectd.api.policies import checkpoints as policies
 from protectd.api.schemas import checkpoints as schemas
+from protectd.api.schemas.common import OBJECT
+from protectd.api.terms import MOMENT, OF_ANYONE, Listing, Parameter, Terms
 from protectd.api.views import checkpoints as views
 from protectd.common.fields import about
 from protectd.common.ids import canonical_id
@@ -22,9 +24,22 @@ from protectd.model.models import Checkpoint
 from protectd.model.repositories.checkpoints import CheckpointNotFound, CheckpointRepository
 from protectd.model.unit_of_work import UnitOfWork
 
+LISTING = Listing(
+    CheckpointRepository.sort_keys,
+    ("plan_id", "status", "source_id"),
+    more=(
+        Parameter("start_date", MOMENT, "made since; a date is its first moment"),
+        Parameter("end_date", MOMENT, "made before; a date counts in"),
+    ),
+)
+
 
 class CheckpointsController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/providers/{provider_id}/checkpoints"
+    terms = {
+        "GET": Terms({200: schemas.PAGE}, query=LISTING.query()),
+        "POST": Terms({202: schemas.ONE}, body=schemas.CREATE, query=OF_ANYONE, refusals=(403, 409)),
+    }
 
     def __init__(self, provider_id: str) -> None:
         self.provider_id = provider_id
@@ -51,7 +66,7 @@ class CheckpointsController(Controller):
     def on_post(self, call: Call) -> Answer:
         """Run a plan now: 202, and a Location to poll."""
         call.can(policies.CREATE)
-        body = call.body(schemas.CREATE)[schemas.KEY]
+        body = call.body()[schemas.KEY]
         provider = call.provider(self.provider_id)
         extra_info = body.get("extra-info") or body.get("extra_info")
         with about(f"{schemas.KEY}.plan_id"):
@@ -69,6 +84,10 @@ class CheckpointsController(Controller):
 
 class CheckpointController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/providers/{provider_id}/checkpoints/{checkpoint_id}"
+    terms = {
+        "GET": Terms({200: schemas.ONE}, query=OF_ANYONE),
+        "DELETE": Terms({202: OBJECT}, query=OF_ANYONE, refusals=(409,)),
+    }
 
     def __init__(self, provider_id: str, checkpoint_id: str) -> None:
         self.provider_id = provider_id
@@ -102,7 +121,7 @@ class CheckpointController(Controller):
 
 def checkpoint_filters(call: Call) -> dict[str, Any]:
     """What a list of checkpoints can be narrowed by."""
-    filters = call.query.text("plan_id", "status", "source_id")
+    filters = call.filters()
     start, end = call.query.moment("start_date"), call.query.moment("end_date", end=True)
     return filters | {name: value for name, value in (("start", start), ("end", end)) if value is not None}
 

@@ -10,6 +10,7 @@ from protectd.api.controllers.base import Controller
 from protectd.api.links import path_id
 from protectd.api.policies import holds as policies
 from protectd.api.schemas import holds as schemas
+from protectd.api.terms import OF_ANYONE, Terms
 from protectd.api.views import holds as views
 from protectd.domain import holds
 from protectd.model.models import Checkpoint
@@ -18,6 +19,11 @@ from protectd.model.repositories.checkpoints import CheckpointNotFound
 
 class HoldController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/providers/{provider_id}/checkpoints/{checkpoint_id}/hold"
+    terms = {
+        "GET": Terms({200: schemas.ONE}, query=OF_ANYONE),
+        "PUT": Terms({200: schemas.ONE}, body=schemas.UPDATE, query=OF_ANYONE, refusals=(409,)),
+        "DELETE": Terms({204: None}, query=OF_ANYONE, refusals=(403, 409)),
+    }
 
     def __init__(self, provider_id: str, checkpoint_id: str) -> None:
         self.provider_id = provider_id
@@ -31,7 +37,7 @@ class HoldController(Controller):
 
     def on_put(self, call: Call) -> Answer:
         """From now on nobody deletes it: neither its owner, nor retention, nor force."""
-        body = call.body(schemas.UPDATE)[schemas.KEY]
+        body = call.body()[schemas.KEY]
         checkpoint = self._checkpoint(call, lock=True)
         call.can(policies.PLACE, checkpoint)
         holds.place(checkpoint, body["reason"], call.context, call.runtime.clock.now())

@@ -8,10 +8,8 @@ from typing import Any
 
 from protectd.api.answers import Answer
 from protectd.api.call import Call
+from protectd.api.terms import SORT_KEYS
 from protectd.model.repositories.base import InvalidMarker, Page
-
-SORT_KEYS = ("id", "name", "status", "created_at")
-"""What the contract's client asks for on any list. Where a list has no such column the key is left out."""
 
 
 def listed(

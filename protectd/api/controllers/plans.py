@@ -11,15 +11,24 @@ from protectd.api.controllers.lists import listed
 from protectd.api.links import path_id
 from protectd.api.policies import plans as policies
 from protectd.api.schemas import plans as schemas
+from protectd.api.terms import OF_ANYONE, Listing, Terms
 from protectd.api.views import plans as views
 from protectd.domain import plans
 from protectd.domain.resources import Resolver
 from protectd.model.models import Plan
 from protectd.model.repositories.plans import PlanRepository
 
+LISTING = Listing(PlanRepository.sort_keys, ("name", "description", "status", "provider_id"))
+
 
 class PlansController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/plans"
+    terms = {
+        "GET": Terms({200: schemas.PAGE}, query=LISTING.query()),
+        "POST": Terms(
+            {201: schemas.ONE}, body=schemas.CREATE, narrowed=schemas.create_of, refusals=(403, 409)
+        ),
+    }
 
     def child(self, segment: str, call: Call) -> Controller | None:
         return PlanController(segment)
@@ -27,7 +36,7 @@ class PlansController(Controller):
     def on_get(self, call: Call) -> Answer:
         """The project's plans; newest first if nothing else is asked."""
         call.can(policies.GET_ALL)
-        filters = call.query.text("name", "description", "status", "provider_id")
+        filters = call.filters()
         return listed(
             call,
             "plans",
@@ -40,7 +49,7 @@ class PlansController(Controller):
     def on_post(self, call: Call) -> Answer:
         """Keep a plan, suspended: 201."""
         call.can(policies.CREATE)
-        body = call.body(schemas.CREATE)[schemas.KEY]
+        body = call.body()[schemas.KEY]
         provider = call.provider_in(body, schemas.KEY)
         plan = plans.create(call.registry(), provider, call.access(provider), body, schemas.KEY)
         return Answer({schemas.KEY: views.detail(plan)}, status=201, location=call.url("plans", plan.id))
@@ -48,6 +57,17 @@ class PlansController(Controller):
 
 class PlanController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/plans/{plan_id}"
+    terms = {
+        "GET": Terms({200: schemas.ONE}, query=OF_ANYONE),
+        "PUT": Terms(
+            {200: schemas.ONE},
+            body=schemas.UPDATE,
+            narrowed=schemas.update_of,
+            query=OF_ANYONE,
+            refusals=(403, 409),
+        ),
+        "DELETE": Terms({204: None}, query=OF_ANYONE, refusals=(409,)),
+    }
 
     def __init__(self, plan_id: str) -> None:
         self.plan_id = plan_id
@@ -59,7 +79,7 @@ class PlanController(Controller):
 
     def on_put(self, call: Call) -> Answer:
         """Change what is given. A started plan can only be suspended."""
-        body = call.body(schemas.UPDATE)[schemas.KEY]
+        body = call.body()[schemas.KEY]
         plan = self._plan(call, lock=True)
         call.can(policies.UPDATE, plan)
         plans.update(plan, body, self._resolver(call, plan, body), schemas.KEY)

@@ -12,6 +12,7 @@ from protectd.api.controllers.lists import Shelf, listed
 from protectd.api.links import path_id
 from protectd.api.policies import protectables as policies
 from protectd.api.schemas import instances as schemas
+from protectd.api.terms import OF_ANYONE, Listing, Parameter, Terms
 from protectd.api.views import protectables as views
 from protectd.common.fields import below
 from protectd.model.models import Instance
@@ -19,9 +20,15 @@ from protectd.model.repositories.base import Page
 from protectd.model.repositories.instances import InstanceNotFound, InstanceRepository
 from protectd.plugin.base import ProtectablePlugin, Resource
 
+PARAMETERS = Parameter(
+    "parameters", {"type": "object"}, "what the plug-in is asked with; also as Python writes it", in_json=True
+)
+LISTING = Listing(InstanceRepository.sort_keys, ("name",), more=(PARAMETERS,))
+
 
 class ProtectablesController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/protectables"
+    terms = {"GET": Terms({200: schemas.TYPES})}
 
     def child(self, segment: str, call: Call) -> Controller | None:
         return ProtectableController(segment)
@@ -29,11 +36,12 @@ class ProtectablesController(Controller):
     def on_get(self, call: Call) -> Answer:
         """The types; plain words, no paging."""
         call.can(policies.GET_ALL)
-        return Answer({"protectable_type": call.runtime.protectables.types()})
+        return Answer({schemas.TYPE_KEY: call.runtime.protectables.types()})
 
 
 class ProtectableController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/protectables/{protectable_type}"
+    terms = {"GET": Terms({200: schemas.TYPE})}
 
     def __init__(self, type: str) -> None:
         self.type = type
@@ -43,11 +51,15 @@ class ProtectableController(Controller):
 
     def on_get(self, call: Call) -> Answer:
         call.can(policies.GET)
-        return Answer({"protectable_type": views.protectable(call.runtime.protectables.get(self.type))})
+        return Answer({schemas.TYPE_KEY: views.protectable(call.runtime.protectables.get(self.type))})
 
 
 class InstancesController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/protectables/{protectable_type}/instances"
+    terms = {
+        "GET": Terms({200: schemas.PAGE}, query=LISTING.query()),
+        "POST": Terms({201: schemas.ONE}, body=schemas.CREATE, narrowed=schemas.create_of, refusals=(403,)),
+    }
 
     def __init__(self, type: str) -> None:
         self.type = type
@@ -71,7 +83,7 @@ class InstancesController(Controller):
 
     def _page(self, call: Call, page: Page, found: Sequence[Resource]) -> list[Any]:
         """Where some are found, pages are cut from all of them together."""
-        filters = {"type": self.type} | call.query.text("name")
+        filters = {"type": self.type} | call.filters()
         if not found:
             return list(call.uow.instances.page(page, call.scope, filters))
         rows = call.uow.instances.page(Page(call.runtime.options.max_limit), call.scope, filters)
@@ -82,7 +94,7 @@ class InstancesController(Controller):
         """Register one: 201; the one there is, if the project has it already."""
         call.can(policies.INSTANCE_CREATE)
         plugin = call.runtime.protectables.get(self.type)
-        body = call.body(schemas.CREATE)[schemas.KEY]
+        body = call.body()[schemas.KEY]
         accesses = [call.access(provider) for provider in call.runtime.providers.all()]
         registry = call.registry()
         described = registry.describe(
@@ -98,6 +110,7 @@ class InstancesController(Controller):
 
 class InstanceController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/protectables/{protectable_type}/instances/{instance_id}"
+    terms = {"GET": Terms({200: schemas.ONE}, query=(*OF_ANYONE, PARAMETERS))}
 
     def __init__(self, type: str, instance_id: str) -> None:
         self.type = type

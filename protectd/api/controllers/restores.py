@@ -12,6 +12,8 @@ from protectd.api.controllers.operation_logs import cancelled
 from protectd.api.links import path_id
 from protectd.api.policies import restores as policies
 from protectd.api.schemas import restores as schemas
+from protectd.api.schemas.operation_logs import ONE as CANCELLED
+from protectd.api.terms import OF_ANYONE, Listing, Terms
 from protectd.api.views import restores as views
 from protectd.common.ids import canonical_id
 from protectd.domain import checkpoints, operations, restores
@@ -19,9 +21,21 @@ from protectd.model.models import Restore
 from protectd.model.repositories.restores import RestoreRepository
 from protectd.model.unit_of_work import UnitOfWork
 
+LISTING = Listing(RestoreRepository.sort_keys, ("status", "checkpoint_id", "provider_id"))
+
 
 class RestoresController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/restores"
+    terms = {
+        "GET": Terms({200: schemas.PAGE}, query=LISTING.query()),
+        "POST": Terms(
+            {202: schemas.ONE},
+            body=schemas.CREATE,
+            narrowed=schemas.create_of,
+            query=OF_ANYONE,
+            refusals=(403, 409),
+        ),
+    }
 
     def child(self, segment: str, call: Call) -> Controller | None:
         return RestoreController(segment)
@@ -29,7 +43,7 @@ class RestoresController(Controller):
     def on_get(self, call: Call) -> Answer:
         """The project's restores; newest first if nothing else is asked."""
         call.can(policies.GET_ALL)
-        filters = call.query.text("status", "checkpoint_id", "provider_id")
+        filters = call.filters()
         return listed(
             call,
             "restores",
@@ -42,7 +56,7 @@ class RestoresController(Controller):
     def on_post(self, call: Call) -> Answer:
         """Write a checkpoint's data back: 202, and a Location to poll."""
         call.can(policies.CREATE)
-        body = call.body(schemas.CREATE)[schemas.KEY]
+        body = call.body()[schemas.KEY]
         provider = call.provider_in(body, schemas.KEY)
         target = restores.check_target(body.get("restore_target"), f"{schemas.KEY}.restore_target")
         checkpoint = checkpoints.usable(
@@ -63,6 +77,10 @@ class RestoresController(Controller):
 
 class RestoreController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/restores/{restore_id}"
+    terms = {
+        "GET": Terms({200: schemas.ONE}, query=OF_ANYONE),
+        "DELETE": Terms({202: CANCELLED}, query=OF_ANYONE, refusals=(409,)),
+    }
 
     def __init__(self, restore_id: str) -> None:
         self.restore_id = restore_id

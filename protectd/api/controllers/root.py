@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
+from orjson import Fragment
+
 from protectd.api import environ as env
 from protectd.api.answers import Answer
 from protectd.api.call import Call
@@ -17,6 +19,8 @@ from protectd.api.controllers.restores import RestoresController
 from protectd.api.controllers.services import ServicesController
 from protectd.api.controllers.verifications import VerificationsController
 from protectd.api.errors import NoSuchPath
+from protectd.api.schemas import versions as schemas
+from protectd.api.terms import Terms
 from protectd.api.views import versions as views
 
 KEY_MANAGER_NOUNS = frozenset(
@@ -54,9 +58,15 @@ class ProjectController(Controller):
 
 class VersionController(Controller):
     path: ClassVar[str | None] = "/v1"
+    terms = {"GET": Terms({200: schemas.VERSION})}
+
+    def __init__(self, document: bytes) -> None:
+        self._document = document
 
     def child(self, segment: str, call: Call) -> Controller | None:
         """A project that is not the caller's is not there."""
+        if segment == "openapi.json":
+            return DocumentController(self._document)
         if segment in KEY_MANAGER_NOUNS or segment != call.project_id:
             return None
         return ProjectController()
@@ -66,11 +76,29 @@ class VersionController(Controller):
         return Answer(views.version(call.base_url(), views.negotiated(call.headers)))
 
 
+class DocumentController(Controller):
+    path: ClassVar[str | None] = "/v1/openapi.json"
+    terms = {"GET": Terms({200: schemas.DOCUMENT})}
+
+    def __init__(self, document: bytes) -> None:
+        self._document = document
+
+    def on_get(self, call: Call) -> Answer:
+        """All of this in the words of OpenAPI 3.1. Needs no token."""
+        return Answer(Fragment(self._document))
+
+
 class RootController(Controller):
+    """:param document: what is known of all routes, as it is sent."""
+
     path: ClassVar[str | None] = "/"
+    terms = {"GET": Terms({300: schemas.VERSIONS, 200: schemas.VERSIONS})}
+
+    def __init__(self, document: bytes) -> None:
+        self._document = document
 
     def child(self, segment: str, call: Call) -> Controller | None:
-        return VersionController() if segment == "v1" else None
+        return VersionController(self._document) if segment == "v1" else None
 
     def on_get(self, call: Call) -> Answer:
         """All versions, 300 as the key manager answers. Needs no token."""

@@ -10,6 +10,7 @@ from protectd.api.controllers.base import Controller
 from protectd.api.links import path_number
 from protectd.api.policies import services as policies
 from protectd.api.schemas import services as schemas
+from protectd.api.terms import Terms, text
 from protectd.api.views import services as views
 from protectd.domain import services
 from protectd.model.models import Service
@@ -17,6 +18,7 @@ from protectd.model.models import Service
 
 class ServicesController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/os-services"
+    terms = {"GET": Terms({200: schemas.ALL}, query=(text("host"), text("binary")), refusals=(403,))}
 
     def child(self, segment: str, call: Call) -> Controller | None:
         return ServiceController(segment)
@@ -24,12 +26,16 @@ class ServicesController(Controller):
     def on_get(self, call: Call) -> Answer:
         """All of them, or those of a host or a name. The contract knows no pages here."""
         call.can(policies.GET_ALL)
-        found = call.uow.services.all(**call.query.text("host", "binary"))
+        found = call.uow.services.all(**call.filters())
         return Answer({"services": [shown(call, service) for service in found]})
 
 
 class ServiceController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/os-services/{service_id}"
+    terms = {
+        "PUT": Terms({200: schemas.ONE}, body=schemas.UPDATE, narrowed=schemas.update_of, refusals=(403,)),
+        "DELETE": Terms({204: None}, refusals=(403,)),
+    }
 
     def __init__(self, service_id: str) -> None:
         self.service_id = service_id
@@ -37,7 +43,7 @@ class ServiceController(Controller):
     def on_put(self, call: Call) -> Answer:
         """Enable or disable it: a worker that is disabled takes no new operation and ends those it has."""
         call.can(policies.UPDATE)
-        body = call.body(schemas.UPDATE)
+        body = call.body()
         service = self._service(call)
         services.update(call.uow, service, body, call.runtime.clock.now())
         return Answer({schemas.KEY: shown(call, service)})

@@ -12,6 +12,8 @@ from protectd.api.controllers.operation_logs import cancelled
 from protectd.api.links import path_id
 from protectd.api.policies import verifications as policies
 from protectd.api.schemas import verifications as schemas
+from protectd.api.schemas.operation_logs import ONE as CANCELLED
+from protectd.api.terms import OF_ANYONE, Listing, Terms
 from protectd.api.views import verifications as views
 from protectd.common.ids import canonical_id
 from protectd.domain import checkpoints, operations, parameters, verifications
@@ -19,9 +21,21 @@ from protectd.model.models import Verification
 from protectd.model.repositories.verifications import VerificationRepository
 from protectd.model.unit_of_work import UnitOfWork
 
+LISTING = Listing(VerificationRepository.sort_keys, ("status", "checkpoint_id", "provider_id"))
+
 
 class VerificationsController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/verifications"
+    terms = {
+        "GET": Terms({200: schemas.PAGE}, query=LISTING.query()),
+        "POST": Terms(
+            {202: schemas.ONE},
+            body=schemas.CREATE,
+            narrowed=schemas.create_of,
+            query=OF_ANYONE,
+            refusals=(403, 409),
+        ),
+    }
 
     def child(self, segment: str, call: Call) -> Controller | None:
         return VerificationController(segment)
@@ -29,7 +43,7 @@ class VerificationsController(Controller):
     def on_get(self, call: Call) -> Answer:
         """The project's verifications; newest first if nothing else is asked."""
         call.can(policies.GET_ALL)
-        filters = call.query.text("status", "checkpoint_id", "provider_id")
+        filters = call.filters()
         return listed(
             call,
             "verifications",
@@ -42,7 +56,7 @@ class VerificationsController(Controller):
     def on_post(self, call: Call) -> Answer:
         """Check a checkpoint's data: 202, and a Location to poll."""
         call.can(policies.CREATE)
-        body = call.body(schemas.CREATE)[schemas.KEY]
+        body = call.body()[schemas.KEY]
         provider = call.provider_in(body, schemas.KEY)
         checkpoint = checkpoints.usable(
             call.uow, canonical_id(body["checkpoint_id"]), provider.id, call.scope, schemas.KEY
@@ -63,6 +77,10 @@ class VerificationsController(Controller):
 
 class VerificationController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/verifications/{verification_id}"
+    terms = {
+        "GET": Terms({200: schemas.ONE}, query=OF_ANYONE),
+        "DELETE": Terms({202: CANCELLED}, query=OF_ANYONE, refusals=(409,)),
+    }
 
     def __init__(self, verification_id: str) -> None:
         self.verification_id = verification_id

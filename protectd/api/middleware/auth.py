@@ -9,7 +9,7 @@ from protectd.api import runtime as runtimes
 from protectd.common.context import RequestContext
 from protectd.plugin.base import AuthPlugin
 
-PUBLIC = "/ /v1"
+PUBLIC = "/ /v1 /v1/openapi.json"
 
 
 class Auth:

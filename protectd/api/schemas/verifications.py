@@ -1,8 +1,25 @@
-"""Bodies of /verifications."""
+"""Bodies and answers of /verifications."""
 
 from __future__ import annotations
 
-from protectd.api.schemas.common import PARAMETERS, UUID, closed, wrapped
+from protectd.api.schemas.common import (
+    COUNT,
+    ISSUES,
+    PARAMETERS,
+    PROGRESS,
+    SIMULATED,
+    STRING,
+    UUID,
+    Schema,
+    array,
+    closed,
+    page_of,
+    shape,
+    wrapped,
+)
+from protectd.api.schemas.narrowing import parameters_of
+from protectd.api.schemas.runs import RUN
+from protectd.domain.providers import Protectables, Providers
 from protectd.domain.verifications import DEPTHS
 
 KEY = "verification"
@@ -19,3 +36,32 @@ CREATE = wrapped(
         ["provider_id", "checkpoint_id"],
     ),
 )
+
+
+def create_of(providers: Providers, protectables: Protectables) -> Schema:
+    """CREATE, one form for each provider."""
+    forms = [
+        closed(
+            {
+                "provider_id": {"const": provider.id},
+                "checkpoint_id": UUID,
+                "parameters": parameters_of(provider.verify_schemas) | {"type": ["object", "null"]},
+                "depth": {"enum": list(DEPTHS)},
+            },
+            ["provider_id", "checkpoint_id"],
+        )
+        for provider in providers
+    ]
+    return wrapped(KEY, {"anyOf": forms})
+
+
+_BRIEF: Schema = RUN | {"depth": {"enum": list(DEPTHS)}, "read_bytes": COUNT}
+
+ONE = wrapped(
+    KEY,
+    shape(
+        _BRIEF | {"progress": PROGRESS, "errors": array(STRING), "warnings": ISSUES, "simulated": SIMULATED},
+        ["simulated"],
+    ),
+)
+PAGE = page_of("verifications", shape(_BRIEF))

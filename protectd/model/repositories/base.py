@@ -19,10 +19,11 @@ Filter = Callable[[Any], ColumnElement[bool]]
 T = TypeVar("T", bound=Base)
 
 
-class InvalidMarker(InvalidField):
+class InvalidMarker(NotFound):
     """No entity of this list has the id that the query starts after."""
 
     code = "marker.unknown"
+    message = "{field}: {reason}"
 
 
 class InvalidSortKey(InvalidField):
