@@ -9,6 +9,7 @@ from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
 from protectd.api.policies import copies as policies
 from protectd.api.schemas import copies as schemas
+from protectd.api.terms import OF_ANYONE, Terms
 from protectd.api.views import copies as views
 from protectd.common.fields import about
 from protectd.common.ids import canonical_id
@@ -17,6 +18,9 @@ from protectd.domain import copies
 
 class CopiesController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/providers/{provider_id}/checkpoints/action"
+    terms = {
+        "POST": Terms({202: schemas.ONE}, body=schemas.CREATE, query=OF_ANYONE, refusals=(403, 409)),
+    }
 
     def __init__(self, provider_id: str) -> None:
         self.provider_id = provider_id
@@ -24,7 +28,7 @@ class CopiesController(Controller):
     def on_post(self, call: Call) -> Answer:
         """Copy every available checkpoint of a plan that is not copied yet: 202, and which become which."""
         call.can(policies.CREATE)
-        body = call.body(schemas.CREATE)[schemas.KEY]
+        body = call.body()[schemas.KEY]
         provider = call.provider(self.provider_id)
         target = copies.target_of(
             call.runtime.providers, provider, body["parameters"], f"{schemas.KEY}.parameters"

@@ -1,10 +1,23 @@
-"""Body of /providers/{provider_id}/checkpoints/action."""
+"""Body and answer of /providers/{provider_id}/checkpoints/action."""
 
 from __future__ import annotations
 
-from protectd.api.schemas.common import UUID, closed, wrapped
+from protectd.api.schemas.common import OBJECT, STRING, UUID, array, closed, shape, wrapped
 from protectd.domain.copies import PARAMETERS
 
 KEY = "copy"
 
 CREATE = wrapped(KEY, closed({"plan_id": UUID, "parameters": PARAMETERS}, ["plan_id", "parameters"]))
+
+ONE = wrapped(
+    KEY,
+    shape(
+        {
+            "project_id": STRING,
+            "provider_id": UUID,
+            "plan_id": UUID,
+            "checkpoint_id": array(shape({"checkpoint_protect_id": UUID, "checkpoint_copy_id": UUID})),
+            "parameters": OBJECT,
+        }
+    ),
+)
