@@ -1,10 +1,12 @@
 """The three databases the model is written for, an own one of each for a test run.
 
-Use with `pytest_plugins = ["tests.fakes.databases"]` in a test module.
+Use with `pytest_plugins = ["tests.fakes.databases"]` in a test module. What goes through the API runs on the
+kind that PROTECTD_TEST_DATABASE names; without it on SQLite, and in CI on each in turn.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,21 @@ from protectd.model.unit_of_work import Database
 from tests.fakes.servers import own_mariadb, own_postgresql
 
 KINDS = ("sqlite", "postgresql", "mariadb")
+VARIABLE = "PROTECTD_TEST_DATABASE"
+
+
+def chosen_kind() -> str:
+    """What the variable names."""
+    kind = os.environ.get(VARIABLE, "sqlite")
+    if kind not in KINDS:
+        raise pytest.UsageError(f"{VARIABLE} is one of {', '.join(KINDS)}")
+    return kind
+
+
+def kinds_in_turn() -> tuple[str, ...]:
+    """What tests of the API run on."""
+    everything = os.environ.get("CI") == "true" and VARIABLE not in os.environ
+    return KINDS if everything else (chosen_kind(),)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The real application in this process: paste pipeline, SQLite, banks, tasks run directly or left waiting."""
+"""The real application in this process: paste pipeline, database, banks, tasks run or left waiting."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Barrier
@@ -21,6 +21,7 @@ from protectd.conf import new_config
 from protectd.domain import tokens
 from protectd.model import migrate
 from protectd.plugin.secret_stores.master_keys import make_master_key
+from tests.fakes.databases import chosen_kind, empty_database
 
 FILES_ID = "6659007d-6f66-4a0f-9cb4-17d6aded0bb9"
 MEMORY_ID = "0b6f2c5c-57a1-4b0e-8f0d-3f6f3f1f7a10"
@@ -192,7 +193,7 @@ def running(
     :param mode: `direct` runs tasks before the answer; `queue` sends them to nobody, so they wait.
     :param paste: text of the paste file, if not the shipped one.
     :param policy: a policy file.
-    :param database: URL of an empty one, if not SQLite.
+    :param database: URL of an empty one; without it, one of the chosen kind is made.
     :param handler: what does the operations.
     """
     allowed, paste_file = directory / "allowed", directory / "paste.ini"
@@ -203,9 +204,10 @@ def running(
     conf.set_override("handler", handler, group="dispatch")
     conf.set_override("paste_config", str(paste_file), group="api")
     conf.set_override("auth_strategy", auth)
-    if database is not None:
-        conf.set_override("connection", database, group="database")
-    with parts(conf, "protectd-api", in_process=True) as made:
+    with ExitStack() as stack:
+        url = database or stack.enter_context(empty_database(chosen_kind(), directory / "state"))
+        conf.set_override("connection", url, group="database")
+        made = stack.enter_context(parts(conf, "protectd-api", in_process=True))
         make_master_key(Path(made.conf.secrets.master_key_file))
         migrate.upgrade(made.database_url)
         yield Service(made, webtest.TestApp(made.application()), allowed)
@@ -219,7 +221,6 @@ def _conf(directory: Path, providers: Path, policy: Path | None) -> Any:
     conf = new_config([file])
     conf.set_override("state_dir", str(state))
     conf.set_override("provider_config_dir", str(providers))
-    conf.set_override("connection", f"sqlite:///{state}/protectd.db", group="database")
     return conf
 
 

@@ -7,28 +7,42 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.databases import KINDS, empty_database, kinds_in_turn
 from tests.fakes.service import Client, Service, running
 
 
+@pytest.fixture(scope="module", params=kinds_in_turn())
+def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of an empty database for the tests of a module, each chosen kind in turn."""
+    with empty_database(request.param, tmp_path_factory.mktemp("database")) as url:
+        yield url
+
+
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Tasks wait: nobody reads the queue. Callers of each test have projects of their own."""
-    with running(tmp_path_factory.mktemp("service")) as made:
+    with running(tmp_path_factory.mktemp("service"), database=database_url) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def direct(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def direct(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Tasks are done when the answer comes."""
-    with running(tmp_path_factory.mktemp("direct"), mode="direct") as made:
+    with running(tmp_path_factory.mktemp("direct"), mode="direct", database=database_url) as made:
         yield made
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+@pytest.fixture(params=KINDS)
 def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
     """Tasks wait. On each kind of database in turn, an own one for each test."""
-    database = None if request.param == "sqlite" else request.getfixturevalue(request.param)
-    with running(tmp_path, database=database) as service:
+    with empty_database(request.param, tmp_path) as url, running(tmp_path, database=url) as service:
+        yield service
+
+
+@pytest.fixture
+def on_sqlite(tmp_path: Path) -> Iterator[Service]:
+    """Tasks wait. SQLite says how it would find rows, however few there are."""
+    with empty_database("sqlite", tmp_path) as url, running(tmp_path, database=url) as service:
         yield service
 
 

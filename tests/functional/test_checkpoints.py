@@ -262,14 +262,14 @@ def test_it_tells_of_holds_and_proofs_and_of_who_asked_for_it(
 
 
 @pytest.mark.parametrize("query", ["", "all_tenants=1", "plan_id=x"])
-def test_no_page_of_a_list_is_sorted_by_hand(service: Service, query: str) -> None:
+def test_no_page_of_a_list_is_sorted_by_hand(on_sqlite: Service, query: str) -> None:
     """However deep it lies among however many: an index gives the order."""
-    boss = service.client(role="admin")
-    made = boss.checkpoint(boss.plan(service.allowed / uuid.uuid4().hex))
-    with service.counted_statements() as seen:
+    boss = on_sqlite.client(role="admin")
+    made = boss.checkpoint(boss.plan(on_sqlite.allowed / uuid.uuid4().hex))
+    with on_sqlite.counted_statements() as seen:
         listed(boss, f"{query}&marker={made['id']}")
     page = next(each for each in seen if "FROM checkpoints" in each and "ORDER BY" in each)
-    with service.parts.database.read() as uow:
+    with on_sqlite.parts.database.read() as uow:
         driver = uow.session.connection().connection.cursor()
         plan = driver.execute(f"EXPLAIN QUERY PLAN {page}", ["x"] * page.count("?")).fetchall()
     words = " / ".join(row[-1] for row in plan)
