@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
@@ -24,17 +26,20 @@ IDS = ("id", "entity_id", "checkpoint_id")
 MOMENTS = ("created_at", "updated_at", "started_at", "ended_at", "sent_at")
 
 
-def add_history(url: str, count: int) -> None:
-    """Repeat the newest finished task `count` times, as tasks of their own that ended a second apart."""
+def add_history(url: str, count: int, varied: Mapping[str, str] | None = None) -> None:
+    """Repeat the newest finished task `count` times, as tasks of their own that ended a second apart.
+
+    :param varied: columns that differ, as SQL of a `number` that counts within each 50,000.
+    """
     engine = create_engine(url, poolclass=NullPool)
     for before in range(0, count, BATCH):
-        _add(engine, before, min(BATCH, count - before))
+        _add(engine, before, min(BATCH, count - before), varied or {})
 
 
-def _add(engine: Engine, before: int, batch: int) -> None:
+def _add(engine: Engine, before: int, batch: int, varied: Mapping[str, str]) -> None:
     kind = engine.dialect.name
     columns = [column.name for column in Task.__table__.columns]
-    values = [_value(kind, column, before) for column in columns]
+    values = [varied.get(column) or _value(kind, column, before) for column in columns]
     newest = "(SELECT * FROM tasks WHERE state = 'done' ORDER BY created_at DESC LIMIT 1) AS done"
     statement = (
         f"INSERT INTO tasks ({', '.join(columns)}) SELECT {', '.join(values)} "

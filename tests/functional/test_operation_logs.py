@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from protectd.model.models import Task
+from protectd.model.repositories.logged import WORDS
 from tests.fakes.service import Client, Service, run_body
 
 
@@ -50,6 +51,30 @@ def test_a_line_names_its_subject_its_times_and_its_error(owner: Client) -> None
     assert shown["error_info"]
     assert shown["started_at"] <= shown["ended_at"]
     assert {"checkpoint_id", "plan_id", "provider_id", "scheduled_operation_id", "extra_info"} <= set(shown)
+
+
+def test_no_operation_ends_in_a_word_of_those_that_go_on(direct: Service) -> None:
+    """So a filter by status asks for the one or for the other."""
+    doers = [make() for make in direct.parts.operations.values()]
+    ends = {word for doer in doers for word in (doer.success_word, doer.failure_word)}
+    assert ends.isdisjoint(WORDS.values())
+
+
+@pytest.mark.parametrize("query", ["", "status=error", "status=PENDING", "operation_type=restore"])
+def test_no_page_of_a_list_is_sorted_by_hand(on_sqlite: Service, query: str) -> None:
+    """However deep it lies among however many: an index gives the order."""
+    client = on_sqlite.client()
+    client.checkpoint(client.plan(on_sqlite.allowed / "any"))
+    (line,) = logs(client)
+    with on_sqlite.counted_statements() as seen:
+        logs(client, f"{query}&marker={line['id']}")
+    page = next(each for each in seen if "FROM tasks" in each and "ORDER BY" in each)
+    with on_sqlite.parts.database.read() as uow:
+        driver = uow.session.connection().connection.cursor()
+        plan = driver.execute(f"EXPLAIN QUERY PLAN {page}", ["x"] * page.count("?")).fetchall()
+    told = " / ".join(row[-1] for row in plan)
+    assert "USING INDEX" in told
+    assert "TEMP B-TREE FOR ORDER BY" not in told, told
 
 
 def test_lines_can_be_narrowed(owner: Client) -> None:

@@ -18,7 +18,7 @@ WORDS: dict[tuple[str, str], str] = {
     ("verify", "pending"): "PENDING",
     ("verify", "running"): "in_progress",
 }
-"""By operation and state. A task that has ended says its word itself, in `outcome`."""
+"""By operation and state. A task that has ended says its word itself, in `outcome`, and none of these."""
 
 
 def logged_status(task: Task) -> str:
@@ -27,7 +27,7 @@ def logged_status(task: Task) -> str:
 
 
 def has_logged_status(word: str) -> ColumnElement[bool]:
-    """As a filter. Knows no word that is not one of the contract's."""
+    """As a filter, of one range of an index: a word is either of what has ended or of what has not."""
     meant = [
         and_(Task.operation == operation, Task.state == state)
         for (operation, state), said in WORDS.items()
@@ -35,4 +35,4 @@ def has_logged_status(word: str) -> ColumnElement[bool]:
     ]
     if not meant:
         return Task.outcome == word
-    return or_(Task.outcome == word, and_(Task.outcome.is_(None), or_(*meant)))
+    return and_(Task.outcome.is_(None), or_(*meant))
