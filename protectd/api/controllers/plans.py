@@ -41,7 +41,7 @@ class PlansController(Controller):
             call,
             "plans",
             ["plans"],
-            lambda page: call.uow.plans.page(page, call.scope, filters),
+            lambda page: call.uow.plans.looks(page, call.scope, filters),
             views.detail,
             PlanRepository.sort_keys,
         )
@@ -73,14 +73,14 @@ class PlanController(Controller):
         self.plan_id = plan_id
 
     def on_get(self, call: Call) -> Answer:
-        plan = self._plan(call)
+        plan = call.uow.plans.look(self._id, call.scope)
         call.can(policies.GET, plan)
         return Answer({schemas.KEY: views.detail(plan)})
 
     def on_put(self, call: Call) -> Answer:
         """Change what is given. A started plan can only be suspended."""
         body = call.body()[schemas.KEY]
-        plan = self._plan(call, lock=True)
+        plan = self._plan(call)
         call.can(policies.UPDATE, plan)
         plans.update(plan, body, self._resolver(call, plan, body), schemas.KEY)
         call.uow.flush()
@@ -88,13 +88,18 @@ class PlanController(Controller):
 
     def on_delete(self, call: Call) -> Answer:
         """Its checkpoints stay: 204, or 409 while one is being made."""
-        plan = self._plan(call, lock=True)
+        plan = self._plan(call)
         call.can(policies.DELETE, plan)
         plans.delete(call.uow, plan)
         return Answer(None, status=204)
 
-    def _plan(self, call: Call, *, lock: bool = False) -> Plan:
-        return call.uow.plans.get(path_id(self.plan_id, "plan_id"), call.scope, lock=lock)
+    @property
+    def _id(self) -> str:
+        return path_id(self.plan_id, "plan_id")
+
+    def _plan(self, call: Call) -> Plan:
+        """To be changed."""
+        return call.uow.plans.get(self._id, call.scope, lock=True)
 
     def _resolver(self, call: Call, plan: Plan, body: dict[str, Any]) -> Resolver | None:
         if "resources" not in body:

@@ -13,6 +13,7 @@ from sqlalchemy.sql.base import ExecutableOption
 from protectd.common.errors import InvalidField, NotFound
 from protectd.model.base import Base, utc_now
 from protectd.model.repositories.keyset import Key, after, order
+from protectd.model.repositories.pictures import Pictures
 
 Direction = Literal["asc", "desc"]
 Filter = Callable[[Any], ColumnElement[bool]]
@@ -54,6 +55,8 @@ class Repository(Generic[T]):
 
     filters: ClassVar[Mapping[str, Filter]] = {}
     page_options: ClassVar[Sequence[ExecutableOption]] = ()
+    pictures: ClassVar[Pictures[Any]]
+    """How its entities are looked at, where a kind is shown often."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -72,6 +75,13 @@ class Repository(Generic[T]):
     ) -> T:
         """As `find`. :raises NotFound: its leaf; another project's entity is not found either."""
         found = self.find(id, project_id, include_deleted=include_deleted, lock=lock)
+        if found is None:
+            raise self.not_found(id=id)
+        return found
+
+    def look(self, id: str, project_id: str | None = None) -> T:
+        """As `get`, of what is only shown: a picture."""
+        found: T | None = self.pictures.one(self.session, id, project_id)
         if found is None:
             raise self.not_found(id=id)
         return found
@@ -100,12 +110,22 @@ class Repository(Generic[T]):
         :raises InvalidSortKey: a key is not one of `sort_keys`.
         :raises InvalidMarker: there is no such entity in this project.
         """
-        query = self.listed(project_id, filters or {})
+        query = self._paged(page, project_id, filters or {})
+        return list(self.session.scalars(query.options(*self.page_options)))
+
+    def looks(
+        self, page: Page, project_id: str | None = None, filters: Mapping[str, Any] | None = None
+    ) -> list[T]:
+        """As `page`, of what is only shown: pictures."""
+        found: list[T] = self.pictures.many(self.session, self._paged(page, project_id, filters or {}))
+        return found
+
+    def _paged(self, page: Page, project_id: str | None, filters: Mapping[str, Any]) -> Select[T]:
+        query = self.listed(project_id, filters)
         keys = self._keys(page)
         if page.marker is not None:
-            query = query.where(after(keys, self._marker(page.marker, project_id)))
-        query = query.order_by(*order(keys)).limit(page.limit).offset(page.offset or None)
-        return list(self.session.scalars(query.options(*self.page_options)))
+            query = query.where(after(keys, self._marker(page.marker, project_id, keys)))
+        return query.order_by(*order(keys)).limit(page.limit).offset(page.offset or None)
 
     def all(self, query: Select[T]) -> list[T]:
         return list(self.session.scalars(query))
@@ -138,9 +158,11 @@ class Repository(Generic[T]):
         column: InstrumentedAttribute[Any] = getattr(self.model, self.columns.get(sort_key, sort_key))
         return column
 
-    def _marker(self, marker: str, project_id: str | None) -> T:
-        """Deleted ones too: a list goes on where a client left it."""
-        found = self.find(marker, project_id, include_deleted=True)
+    def _marker(self, marker: str, project_id: str | None, keys: Sequence[Key]) -> Any:
+        """Where it stands. Deleted ones too: a list goes on where a client left it."""
+        query = self._visible(project_id, True).where(self.model.id == marker)
+        place = query.with_only_columns(*(key.attribute for key in keys))
+        found = self.session.execute(place).one_or_none()
         if found is None:
             raise InvalidMarker(field="marker", reason="nothing in this list has this id")
         return found

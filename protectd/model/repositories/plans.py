@@ -9,6 +9,7 @@ from protectd.model.base import utc_now
 from protectd.model.models import Plan, PlanResource
 from protectd.model.repositories.base import Repository
 from protectd.model.repositories.filters import contains, exact
+from protectd.model.repositories.pictures import Children, Pictures
 
 
 class PlanNotFound(NotFound):
@@ -26,6 +27,16 @@ class PlanRepository(Repository[Plan]):
         "status": exact(Plan.status),
         "provider_id": exact(Plan.provider_id),
     }
+    pictures = Pictures(
+        Plan,
+        Children(
+            "resources",
+            PlanResource,
+            PlanResource.plan_id,
+            where=(PlanResource.deleted.is_(False),),
+            order=(PlanResource.position, PlanResource.id),
+        ),
+    )
 
     def delete(self, entity: Plan) -> None:
         for resource in entity.resources:

@@ -1,0 +1,113 @@
+"""Pictures of entities: what lists and shows need, read as plain rows, in a third of the time of entities.
+
+A picture is of the entity's class and has its values, its methods and the children that were named. It is of
+no session: it never changes, reads nothing later, and what it does not show fails when it is asked for. What
+a unit of work has not flushed is not in the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import ColumnElement, Select, bindparam, inspect, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from protectd.model.base import Base
+
+T = TypeVar("T", bound=Base)
+
+PARENTS, ID, PROJECT = "of_parents", "of_id", "of_project"
+
+
+@dataclass(frozen=True, eq=False)
+class Children:
+    """What hangs on each picture, in order: one statement for all of a list.
+
+    :ivar attribute: its name at the parent.
+    :ivar parent: the column that has the parent's id.
+    :ivar hidden: columns that are left out.
+    """
+
+    attribute: str
+    model: type[Base]
+    parent: InstrumentedAttribute[str]
+    where: Sequence[ColumnElement[bool]]
+    order: Sequence[InstrumentedAttribute[Any]]
+    hidden: frozenset[str] = frozenset()
+
+    def read(self, session: Session, parents: Mapping[str, dict[str, Any]]) -> None:
+        """:param parents: values of pictures by their ids."""
+        for values in parents.values():
+            values[self.attribute] = []
+        rows = session.connection().execute(self._query, {PARENTS: list(parents)})
+        for row in rows:
+            child = _picture(self.model, self._names, row)
+            parents[getattr(child, self.parent.key)][self.attribute].append(child)
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return [name for name in _columns(self.model) if name not in self.hidden]
+
+    @cached_property
+    def _query(self) -> Select[Any]:
+        columns = _columns(self.model)
+        return (
+            select(*(columns[name] for name in self._names))
+            .where(self.parent.in_(bindparam(PARENTS, expanding=True)), *self.where)
+            .order_by(*self.order)
+        )
+
+
+class Pictures(Generic[T]):
+    """Of one kind of entity, which has an `id`, a `project_id` and is deleted softly."""
+
+    def __init__(self, model: type[T], *children: Children) -> None:
+        self._model = model
+        self._children = children
+        self._ones: dict[bool, Select[Any]] = {}
+
+    def one(self, session: Session, id: str, project_id: str | None) -> T | None:
+        """:param project_id: None: of any project."""
+        found = self._read(session, self._one(project_id is not None), {ID: id, PROJECT: project_id})
+        return found[0] if found else None
+
+    def many(self, session: Session, query: Select[T]) -> list[T]:
+        """:param query: selects the entity; conditions, order and limits are its own."""
+        return self._read(session, query, {})
+
+    def _read(self, session: Session, query: Select[Any], values: Mapping[str, Any]) -> list[T]:
+        names, rows = self._names, session.connection().execute(query, values)
+        found = [_picture(self._model, names, row) for row in rows]
+        if found:
+            parents = {picture.id: vars(picture) for picture in found}
+            for children in self._children:
+                children.read(session, parents)
+        return found
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return list(_columns(self._model))
+
+    def _one(self, owned: bool) -> Select[Any]:
+        """Made once, for it is always the same."""
+        if owned not in self._ones:
+            model: Any = self._model
+            query = select(model).where(model.id == bindparam(ID), model.deleted.is_(False))
+            self._ones[owned] = query.where(model.project_id == bindparam(PROJECT)) if owned else query
+        return self._ones[owned]
+
+
+def _columns(model: type[Any]) -> dict[str, Any]:
+    """By the names of the attributes, in the order in which they are selected."""
+    return {attribute.key: attribute.columns[0] for attribute in inspect(model).column_attrs}
+
+
+def _picture(model: type[Any], names: Iterable[str], row: Sequence[Any]) -> Any:
+    """SQLAlchemy looks for values of an instance here first, and fails loudly where there is none: what never
+    had a session is no entity to it."""
+    picture = object.__new__(model)
+    vars(picture).update(zip(names, row, strict=True))
+    return picture

@@ -1,0 +1,109 @@
+"""Pictures show what entities show, on each database, and are no entities."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.orm.exc import UnmappedInstanceError
+
+from protectd.model.models import Plan
+from protectd.model.repositories.base import InvalidMarker, Page
+from protectd.model.repositories.plans import PlanNotFound
+from protectd.model.unit_of_work import Database, UnitOfWork
+from tests.fakes import rows
+from tests.fakes.rows import OTHER_PROJECT, PROJECT
+
+pytest_plugins = ["tests.fakes.databases"]
+
+
+def plans(database: Database, count: int = 1) -> list[str]:
+    with database.write() as uow:
+        made = [
+            uow.plans.add(
+                rows.plan(
+                    name=f"nächtlich {number}",
+                    parameters={"directory": {"excludes": ["ü", None]}},
+                    resources=[
+                        rows.resource(f"{number}-{each}", position=9 - each) for each in range(number)
+                    ],
+                )
+            )
+            for number in range(count)
+        ]
+        return [plan.id for plan in made]
+
+
+def values(plan: Plan) -> dict[str, object]:
+    shown = {name: value for name, value in vars(plan).items() if not name.startswith("_")}
+    return shown | {"resources": [values(each) for each in vars(plan).get("resources", [])]}  # type: ignore[arg-type]
+
+
+def test_a_picture_has_every_value_and_child_that_the_entity_has(any_database: Database) -> None:
+    ids = plans(any_database, 4)
+    with any_database.write() as uow:
+        changed = uow.plans.get(ids[3])
+        uow.plans.replace_resources(changed, changed.resources[1:])
+    with any_database.read() as uow:
+        for id in ids:
+            assert values(uow.plans.look(id, PROJECT)) == values(uow.plans.get(id, PROJECT))
+        assert [values(each) for each in uow.plans.looks(Page(10))] == [
+            values(each) for each in uow.plans.page(Page(10))
+        ]
+        assert uow.plans.looks(Page(10), OTHER_PROJECT) == []
+
+
+def test_a_picture_is_of_its_class_and_knows_its_methods(any_database: Database) -> None:
+    (_, id) = plans(any_database, 2)
+    with any_database.read() as uow:
+        picture = uow.plans.look(id)
+    assert isinstance(picture, Plan)
+    assert picture.resources[0].summary()["name"] == "1-0"
+
+
+def test_who_may_not_see_a_thing_gets_no_picture_of_it(any_database: Database) -> None:
+    (id, gone) = plans(any_database, 2)
+    with any_database.write() as uow:
+        uow.plans.delete(uow.plans.get(gone))
+    with any_database.read() as uow:
+        for hidden, project in ((id, OTHER_PROJECT), (gone, PROJECT), (gone, None), ("nothing", None)):
+            with pytest.raises(PlanNotFound) as caught:
+                uow.plans.look(hidden, project)
+            assert caught.value.facts == {"id": hidden}
+        assert [plan.id for plan in uow.plans.looks(Page(10), PROJECT)] == [id]
+        with pytest.raises(InvalidMarker):
+            uow.plans.looks(Page(10, id), OTHER_PROJECT)
+
+
+def test_a_picture_cannot_be_changed_kept_or_asked_for_what_it_does_not_show(any_database: Database) -> None:
+    (id,) = plans(any_database)
+    with any_database.write() as uow:
+        picture = uow.plans.look(id)
+        with pytest.raises((AttributeError, UnmappedInstanceError)):
+            picture.name = "another"
+        with pytest.raises(UnmappedInstanceError):
+            uow.session.add(picture)
+        del vars(picture)["parameters"]
+        with pytest.raises((AttributeError, UnmappedInstanceError)):
+            picture.parameters  # noqa: B018
+    with any_database.read() as uow:
+        assert uow.plans.get(id).name == "nächtlich 0"
+
+
+def test_pictures_take_as_many_statements_for_many_as_for_two(any_database: Database) -> None:
+    plans(any_database, 12)
+    for limit in (2, 12):
+        with any_database.read() as uow:
+            sent = statements(uow)
+            assert len(uow.plans.looks(Page(limit), PROJECT)) == limit
+            assert len(sent) == 2
+    with any_database.read() as uow:
+        marker = uow.plans.looks(Page(2), PROJECT)[1].id
+        sent = statements(uow)
+        assert len(uow.plans.looks(Page(100, marker), PROJECT)) == 10
+        assert len(sent) == 3
+
+
+def statements(uow: UnitOfWork) -> list[str]:
+    sent: list[str] = []
+    event.listen(uow.session.connection(), "before_cursor_execute", lambda *call: sent.append(call[2]))
+    return sent
