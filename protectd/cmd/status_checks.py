@@ -105,10 +105,11 @@ def master_key(made: Parts) -> Result:
     file = Path(made.conf.secrets.master_key_file)
     if not file.exists():
         return Result(Code.WARNING, f"{file} is not there: fine where only an API runs, no worker starts")
+    secrets = made.secrets
     need_database(made)
     with made.database.read() as uow:
         for secret in uow.secrets.page(Page(limit=1)):
-            made.secrets.open(uow, secret.id, None)
+            secrets.open(uow, secret.id, None)
     return GOOD
 
 
