@@ -114,6 +114,11 @@ class Call:
             self._raw_body = bodies.read(self.environ)
         return self._raw_body
 
+    @property
+    def plain_body(self) -> bytes:
+        """The body as it came; it may be empty."""
+        return self.raw_body if int(self.environ.get("CONTENT_LENGTH") or 0) else b""
+
     # --- with what ---
 
     @property

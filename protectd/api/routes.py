@@ -17,7 +17,13 @@ from protectd.api.controllers.protectables import (
 from protectd.api.controllers.providers import ProviderController, ProvidersController
 from protectd.api.controllers.restores import RestoreController, RestoresController
 from protectd.api.controllers.root import DocumentController, RootController, VersionController
+from protectd.api.controllers.scheduled_operations import (
+    OccurrencesController,
+    ScheduledOperationController,
+    ScheduledOperationsController,
+)
 from protectd.api.controllers.services import ServiceController, ServicesController
+from protectd.api.controllers.triggers import FireController, TriggerController, TriggersController
 from protectd.api.controllers.verifications import VerificationController, VerificationsController
 
 CONTROLLERS: tuple[type[Controller], ...] = (
@@ -44,6 +50,12 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     OperationLogController,
     ServicesController,
     ServiceController,
+    TriggersController,
+    TriggerController,
+    FireController,
+    ScheduledOperationsController,
+    ScheduledOperationController,
+    OccurrencesController,
 )
 
 

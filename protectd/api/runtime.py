@@ -6,7 +6,7 @@ name into the global configuration as `runtime`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -16,7 +16,9 @@ from protectd.common.errors import ConfigurationError
 from protectd.common.metrics import Metrics
 from protectd.common.units import MIB
 from protectd.domain.providers import Protectables, Providers
+from protectd.domain.schedules import ScheduleLimits
 from protectd.domain.submission import SubmitOptions
+from protectd.domain.triggers import EventSecrets
 from protectd.model.unit_of_work import Database
 from protectd.plugin.base import AuthPlugin
 from protectd.queue.dispatcher import Dispatcher
@@ -31,6 +33,7 @@ class ApiOptions:
     :ivar trust_forwarded: X-Forwarded-* headers are believed.
     :ivar max_limit: most entries of a list in one answer.
     :ivar service_down_time_s: seconds without a heartbeat after which a daemon is down.
+    :ivar schedules: what triggers may say.
     :ivar submit: how often a task is tried, until when, and how turns are given.
     """
 
@@ -39,6 +42,7 @@ class ApiOptions:
     max_body_bytes: int = MIB
     max_limit: int = 1000
     service_down_time_s: float = 60.0
+    schedules: ScheduleLimits = field(default_factory=ScheduleLimits)
     submit: SubmitOptions = field(default_factory=SubmitOptions)
 
 
@@ -47,6 +51,7 @@ class Runtime:
     """Shared by every thread of one API process.
 
     :ivar host: name of the host whose directories a new instance means.
+    :ivar event_secrets: made when the first is needed: most processes need no master key.
     """
 
     database: Database
@@ -57,6 +62,7 @@ class Runtime:
     auth: AuthPlugin
     policies: Policies
     host: str
+    event_secrets: Callable[[], EventSecrets]
     options: ApiOptions = field(default_factory=ApiOptions)
     metrics: Metrics = field(default_factory=Metrics)
 

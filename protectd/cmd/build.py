@@ -52,6 +52,7 @@ class Parts(Work):
             auth=self.auth,
             policies=self.policies,
             host=self.host,
+            event_secrets=lambda: self.event_secrets,
             metrics=self.metrics,
             options=ApiOptions(
                 public_endpoint=api.public_endpoint,
@@ -59,6 +60,7 @@ class Parts(Work):
                 max_body_bytes=api.max_body_bytes,
                 max_limit=api.max_limit,
                 service_down_time_s=self.conf.service_down_time_s,
+                schedules=self.schedule_limits,
                 submit=submit_options(self.task_options),
             ),
         )

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from protectd.api.controllers.root import KEY_MANAGER_NOUNS
+from protectd.api.controllers.root import KEY_MANAGER_NOUNS, TRIGGERS
 from protectd.cmd.build import Parts
 
 Action = Callable[[Parts, argparse.Namespace], int]
@@ -53,7 +53,7 @@ def project(text: str) -> str:
     good = 0 < len(text) <= 64 and all(c.isascii() and (c.isalnum() or c in "_-") for c in text)
     if not good:
         raise argparse.ArgumentTypeError("use up to 64 letters, digits, '_' and '-'")
-    if text in KEY_MANAGER_NOUNS:
+    if text in KEY_MANAGER_NOUNS or text == TRIGGERS:
         raise argparse.ArgumentTypeError(f"{text} stands for something else in the API")
     return text
 

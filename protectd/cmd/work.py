@@ -17,7 +17,9 @@ from protectd.cmd.logs import log_options, start_logging
 from protectd.common.errors import ConfigurationError
 from protectd.common.units import MIB
 from protectd.conf.metrics import port_of
+from protectd.domain.schedules import ScheduleLimits
 from protectd.domain.secrets import Secrets
+from protectd.domain.triggers import EventSecrets
 from protectd.domain.vaults import Vaults
 from protectd.engine.census import Census
 from protectd.engine.purge import ExpiredKeys, Purger
@@ -107,6 +109,20 @@ class Work(Foundation):
     def secrets(self) -> Secrets:
         name = self.conf.secrets.store
         return Secrets({name: self.store}, name, self.clock)
+
+    @cached_property
+    def event_secrets(self) -> EventSecrets:
+        return EventSecrets(self.secrets, self.conf.secrets.service_project_id)
+
+    @cached_property
+    def schedule_limits(self) -> ScheduleLimits:
+        options = self.conf.schedules
+        return ScheduleLimits(
+            min_interval_s=options.min_interval_s,
+            window_s=options.default_window_s,
+            min_window_s=options.min_window_s,
+            max_window_s=options.max_window_s,
+        )
 
     @cached_property
     def vaults(self) -> Vaults:

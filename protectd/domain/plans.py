@@ -30,6 +30,11 @@ class PlanBusy(Conflict):
     message = "plan {plan_id} has checkpoint {checkpoint_id} in state {state}"
 
 
+class PlanScheduled(Conflict):
+    code = "plan.scheduled"
+    message = "plan {plan_id} is used by scheduled operation {scheduled_operation_id}"
+
+
 def create(
     registry: Registry, provider: Provider, access: Access, wanted: Mapping[str, Any], field: str
 ) -> Plan:
@@ -66,6 +71,7 @@ def update(plan: Plan, wanted: Mapping[str, Any], resolver: Resolver | None, fie
         raise PlanNotSuspended(plan_id=plan.id, state=plan.status, field=join(field, others[0]))
     if status != plan.status:
         check_move(plan.kind, plan.status, status)
+        plan.held = status == PlanStatus.SUSPENDED
     for name in wanted.keys() & {"name", "description", "status"}:
         setattr(plan, name, wanted[name])
     if resolver is not None and "resources" in wanted:
@@ -74,10 +80,14 @@ def update(plan: Plan, wanted: Mapping[str, Any], resolver: Resolver | None, fie
 
 
 def delete(uow: UnitOfWork, plan: Plan) -> None:
-    """Remove a plan; its checkpoints stay and can be restored.
+    """Remove a plan; its checkpoints stay and can be restored. The plan's row is locked by the caller.
 
+    :raises PlanScheduled: a scheduled operation needs it.
     :raises PlanBusy: a checkpoint of it is being made.
     """
+    scheduled = uow.scheduled_operations.one_of_plan(plan.id)
+    if scheduled is not None:
+        raise PlanScheduled(plan_id=plan.id, scheduled_operation_id=scheduled.id)
     running = (CheckpointStatus.PENDING, CheckpointStatus.PROTECTING)
     for checkpoint in uow.checkpoints.in_status(plan.id, running):
         raise PlanBusy(plan_id=plan.id, checkpoint_id=checkpoint.id, state=checkpoint.status)

@@ -18,10 +18,15 @@ from protectd.model.repositories.instances import InstanceRepository
 from protectd.model.repositories.plans import PlanRepository
 from protectd.model.repositories.project_keys import ProjectKeyRepository
 from protectd.model.repositories.restores import RestoreRepository
+from protectd.model.repositories.scheduled_operations import (
+    OccurrenceRepository,
+    ScheduledOperationRepository,
+)
 from protectd.model.repositories.secrets import SecretRepository
 from protectd.model.repositories.services import ServiceRepository
 from protectd.model.repositories.tasks import TaskRepository
 from protectd.model.repositories.tokens import TokenRepository
+from protectd.model.repositories.triggers import TriggerRepository
 from protectd.model.repositories.vaults import VaultRepository
 from protectd.model.repositories.verifications import VerificationRepository
 from protectd.model.sqlite import WRITES, fold_log
@@ -49,6 +54,9 @@ class UnitOfWork:
         self.project_keys = ProjectKeyRepository(session)
         self.vaults = VaultRepository(session)
         self.services = ServiceRepository(session)
+        self.triggers = TriggerRepository(session)
+        self.scheduled_operations = ScheduledOperationRepository(session)
+        self.occurrences = OccurrenceRepository(session)
         self.idempotency_keys = IdempotencyKeyRepository(session)
 
     @property

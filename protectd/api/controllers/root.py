@@ -16,7 +16,9 @@ from protectd.api.controllers.plans import PlansController
 from protectd.api.controllers.protectables import ProtectablesController
 from protectd.api.controllers.providers import ProvidersController
 from protectd.api.controllers.restores import RestoresController
+from protectd.api.controllers.scheduled_operations import ScheduledOperationsController
 from protectd.api.controllers.services import ServicesController
+from protectd.api.controllers.triggers import FireDoor, TriggersController
 from protectd.api.controllers.verifications import VerificationsController
 from protectd.api.errors import NoSuchPath
 from protectd.api.schemas import versions as schemas
@@ -37,6 +39,9 @@ KEY_MANAGER_NOUNS = frozenset(
 )
 """Never taken for a project: the other contract has these words here."""
 
+TRIGGERS = "triggers"
+"""Never taken for a project either: below it are the doors for events."""
+
 PROJECT_CONTROLLERS: dict[str, Callable[[], Controller]] = {
     "providers": ProvidersController,
     "protectables": ProtectablesController,
@@ -45,6 +50,8 @@ PROJECT_CONTROLLERS: dict[str, Callable[[], Controller]] = {
     "verifications": VerificationsController,
     "operation_logs": OperationLogsController,
     "os-services": ServicesController,
+    "triggers": TriggersController,
+    "scheduled_operations": ScheduledOperationsController,
 }
 
 
@@ -67,6 +74,8 @@ class VersionController(Controller):
         """A project that is not the caller's is not there."""
         if segment == "openapi.json":
             return DocumentController(self._document)
+        if segment == TRIGGERS:
+            return FireDoor()
         if segment in KEY_MANAGER_NOUNS or segment != call.project_id:
             return None
         return ProjectController()

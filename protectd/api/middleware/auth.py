@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 
 from protectd.api import environ as env
@@ -10,6 +11,9 @@ from protectd.common.context import RequestContext
 from protectd.plugin.base import AuthPlugin
 
 PUBLIC = "/ /v1 /v1/openapi.json"
+
+SIGNED = re.compile(r"/v1/triggers/[^/]+/fire")
+"""Paths to which a POST brings a signature of its own, and no token."""
 
 
 class Auth:
@@ -23,9 +27,13 @@ class Auth:
         self._public = frozenset(public)
 
     def __call__(self, environ: env.Environ, start_response: env.StartResponse) -> Iterable[bytes]:
-        if env.path(environ) not in self._public:
+        if not self._is_public(environ):
             environ[env.CONTEXT] = self._context(environ)
         return self._app(environ, start_response)
+
+    def _is_public(self, environ: env.Environ) -> bool:
+        path = env.path(environ)
+        return path in self._public or (env.verb(environ) == "POST" and SIGNED.fullmatch(path) is not None)
 
     def _context(self, environ: env.Environ) -> RequestContext:
         identity = self._plugin.authenticate(env.headers(environ))

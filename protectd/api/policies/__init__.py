@@ -13,7 +13,9 @@ from protectd.api.policies import (
     protectables,
     providers,
     restores,
+    scheduled_operations,
     services,
+    triggers,
     verifications,
 )
 from protectd.api.policies.base import BASE, Policies
@@ -30,6 +32,8 @@ RULES = (
     *verifications.RULES,
     *operation_logs.RULES,
     *services.RULES,
+    *triggers.RULES,
+    *scheduled_operations.RULES,
 )
 
 

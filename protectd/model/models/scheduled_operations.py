@@ -16,15 +16,18 @@ from protectd.model.base import (
     Base,
     FreeText,
     Json,
+    Stateful,
     Timestamps,
     UTCDateTime,
     id_column,
+    utc_now,
 )
 
 
-class ScheduledOperation(Timestamps, Base):
+class ScheduledOperation(Timestamps, Stateful, Base):
     """`user_id` and `roles` are those of whoever made it: it runs with the rights they have in the project.
-    `plan_id` and `provider_id` repeat what the definition names, to be asked for."""
+    `plan_id` and `provider_id` repeat what the definition names, to be asked for. Nothing is expected of it
+    before `enabled_at`."""
 
     __tablename__ = "scheduled_operations"
     __table_args__ = (
@@ -33,6 +36,7 @@ class ScheduledOperation(Timestamps, Base):
         Index(None, "plan_id", "deleted"),
         TABLE_OPTIONS,
     )
+    kind = "scheduled_operation"
 
     id: Mapped[str] = id_column()
     name: Mapped[str] = mapped_column(String(LENGTH_NAME))
@@ -46,6 +50,7 @@ class ScheduledOperation(Timestamps, Base):
     plan_id: Mapped[str | None] = mapped_column(String(LENGTH_ID))
     provider_id: Mapped[str | None] = mapped_column(String(LENGTH_ID))
     enabled: Mapped[bool] = mapped_column(Boolean, default=True)
+    enabled_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
 
 
 class Occurrence(Base):

@@ -15,16 +15,19 @@ from protectd.model.base import (
     TABLE_OPTIONS,
     Base,
     Json,
+    Stateful,
     Timestamps,
     UTCDateTime,
     id_column,
 )
 
 
-class Trigger(Timestamps, Base):
+class Trigger(Timestamps, Stateful, Base):
     """
     :ivar properties: as they were given and checked: format, pattern, time zone, bounds and policies.
-    :ivar next_at: when it fires next; None: never again, or it is one of events.
+    :ivar expected_at: the next time by its pattern; None: never again, or it is one of events.
+    :ivar next_at: when an engine is to look at it next: the expected time and its jitter; for one of events,
+        since when some wait.
     :ivar secret_id: what events are signed with; None: it is one of times.
     """
 
@@ -34,11 +37,13 @@ class Trigger(Timestamps, Base):
         Index(None, "deleted", "next_at"),
         TABLE_OPTIONS,
     )
+    kind = "trigger"
 
     id: Mapped[str] = id_column()
     name: Mapped[str] = mapped_column(String(LENGTH_NAME))
     project_id: Mapped[str] = mapped_column(String(LENGTH_NAME))
     type: Mapped[str] = mapped_column(String(LENGTH_WORD))
     properties: Mapped[dict[str, Any]] = mapped_column(Json)
+    expected_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     next_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     secret_id: Mapped[str | None] = mapped_column(String(LENGTH_ID))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, Text, cast
 from sqlalchemy.orm import InstrumentedAttribute
 
 from protectd.model.repositories.base import Filter
@@ -19,6 +19,12 @@ def contains(column: InstrumentedAttribute[Any]) -> Filter:
     """Case-sensitive; the value is plain text, no pattern."""
     expression: ColumnElement[Any] = column.expression
     return lambda value: expression.contains(value, autoescape=True)
+
+
+def has_text(column: InstrumentedAttribute[Any]) -> Filter:
+    """Of a JSON value: its text as it is kept has this plain text in it."""
+    text = cast(column.expression, Text)
+    return lambda value: text.contains(value, autoescape=True)
 
 
 def since(column: InstrumentedAttribute[Any]) -> Filter:

@@ -1,0 +1,156 @@
+"""Scheduled operations: create, list, show, change, delete, and what came of each of their times."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from protectd.api.answers import Answer
+from protectd.api.call import Call
+from protectd.api.controllers.base import Controller
+from protectd.api.controllers.lists import listed
+from protectd.api.links import path_id
+from protectd.api.policies import scheduled_operations as policies
+from protectd.api.schemas import scheduled_operations as schemas
+from protectd.api.terms import OF_ANYONE, Listing, Parameter, Terms
+from protectd.api.views import scheduled_operations as views
+from protectd.common.fields import join
+from protectd.domain import scheduled_operations
+from protectd.model.models import ScheduledOperation
+from protectd.model.repositories.base import Page
+from protectd.model.repositories.scheduled_operations import (
+    OccurrenceRepository,
+    ScheduledOperationRepository,
+)
+
+LISTING = Listing(
+    ScheduledOperationRepository.sort_keys,
+    ("name", "operation_type", "trigger_id", "operation_definition", "plan_id"),
+    [Parameter("enabled", {"type": "boolean"}, "only those that run, or only those that rest")],
+)
+OCCURRENCES = Listing(OccurrenceRepository.sort_keys, ("outcome",))
+
+
+class ScheduledOperationsController(Controller):
+    path: ClassVar[str | None] = "/v1/{project_id}/scheduled_operations"
+    terms = {
+        "GET": Terms({200: schemas.PAGE}, query=LISTING.query()),
+        "POST": Terms({201: schemas.ONE}, body=schemas.CREATE, narrowed=schemas.create_of, query=OF_ANYONE),
+    }
+
+    def child(self, segment: str, call: Call) -> Controller | None:
+        return ScheduledOperationController(segment)
+
+    def on_get(self, call: Call) -> Answer:
+        """The project's scheduled operations, under the contract's key `operations`; newest first."""
+        call.can(policies.LIST)
+        filters = call.filters()
+        if "enabled" in call.query.values:
+            filters["enabled"] = call.query.flag("enabled")
+        return listed(
+            call,
+            "operations",
+            ["scheduled_operations"],
+            lambda page: call.uow.scheduled_operations.page(page, call.scope, filters),
+            views.detail,
+            ScheduledOperationRepository.sort_keys,
+        )
+
+    def on_post(self, call: Call) -> Answer:
+        """Let something be done whenever a trigger fires, with the rights of whoever asks: 201."""
+        call.can(policies.CREATE)
+        body = call.body()[schemas.KEY]
+        wanted = scheduled_operations.type_of(body["operation_type"], join(schemas.KEY, "operation_type"))
+        call.can(wanted.rule)
+        operation = scheduled_operations.create(
+            call.uow,
+            call.runtime.providers,
+            call.context,
+            call.scope,
+            body,
+            call.runtime.clock.now(),
+            schemas.KEY,
+        )
+        return Answer(
+            {schemas.KEY: views.detail(operation)},
+            status=201,
+            location=call.location("scheduled_operations", operation.id),
+        )
+
+
+class ScheduledOperationController(Controller):
+    path: ClassVar[str | None] = "/v1/{project_id}/scheduled_operations/{scheduled_operation_id}"
+    terms = {
+        "GET": Terms({200: schemas.ONE}, query=OF_ANYONE),
+        "PUT": Terms({200: schemas.ONE}, body=schemas.UPDATE, narrowed=schemas.update_of, query=OF_ANYONE),
+        "DELETE": Terms({204: None}, query=OF_ANYONE),
+    }
+
+    def __init__(self, operation_id: str) -> None:
+        self.operation_id = operation_id
+
+    def child(self, segment: str, call: Call) -> Controller | None:
+        return OccurrencesController(self.operation_id) if segment == "occurrences" else None
+
+    def on_get(self, call: Call) -> Answer:
+        """With what came of its last time, and when its next is."""
+        operation = found(call, self.operation_id)
+        call.can(policies.GET, operation)
+        return Answer({schemas.KEY: shown(call, operation)})
+
+    def on_put(self, call: Call) -> Answer:
+        """Change what is given, from the next time on; `enabled` lets it rest and go on."""
+        body = call.body()[schemas.KEY]
+        operation = self._locked(call)
+        call.can(policies.UPDATE, operation)
+        scheduled_operations.update(
+            call.uow, call.runtime.providers, operation, body, call.runtime.clock.now(), schemas.KEY
+        )
+        call.uow.flush()
+        return Answer({schemas.KEY: shown(call, operation)})
+
+    def on_delete(self, call: Call) -> Answer:
+        """It does not run any more: 204. What it has begun goes on to its end."""
+        operation = self._locked(call)
+        call.can(policies.DELETE, operation)
+        call.uow.scheduled_operations.delete(operation)
+        return Answer(None, status=204)
+
+    def _locked(self, call: Call) -> ScheduledOperation:
+        """An engine that fires its trigger is waited for, and does not find it afterwards. Triggers are
+        locked before what hangs on them."""
+        operation = found(call, self.operation_id)
+        call.uow.triggers.find(operation.trigger_id, include_deleted=True, lock=True)
+        return call.uow.scheduled_operations.get(operation.id, call.scope, lock=True)
+
+
+class OccurrencesController(Controller):
+    path: ClassVar[str | None] = "/v1/{project_id}/scheduled_operations/{scheduled_operation_id}/occurrences"
+    terms = {"GET": Terms({200: schemas.OCCURRENCES}, query=OCCURRENCES.query())}
+
+    def __init__(self, operation_id: str) -> None:
+        self.operation_id = operation_id
+
+    def on_get(self, call: Call) -> Answer:
+        """Every time it was to run, with its outcome; the newest first."""
+        operation = found(call, self.operation_id)
+        call.can(policies.GET, operation)
+        filters = {"scheduled_operation_id": operation.id} | call.filters()
+        return listed(
+            call,
+            "occurrences",
+            ["scheduled_operations", operation.id, "occurrences"],
+            lambda page: call.uow.occurrences.page(page, None, filters),
+            views.occurrence,
+            OccurrenceRepository.sort_keys,
+        )
+
+
+def found(call: Call, operation_id: str) -> ScheduledOperation:
+    id = path_id(operation_id, "scheduled_operation_id")
+    return call.uow.scheduled_operations.get(id, call.scope)
+
+
+def shown(call: Call, operation: ScheduledOperation) -> dict[str, Any]:
+    last = call.uow.occurrences.page(Page(limit=1), None, {"scheduled_operation_id": operation.id})
+    trigger = call.uow.triggers.find(operation.trigger_id)
+    return views.with_runs(operation, last[0] if last else None, trigger and trigger.expected_at)

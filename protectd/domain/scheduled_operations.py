@@ -1,0 +1,166 @@
+"""Scheduled operations: what may be created and changed, and what each type of them needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from protectd.common.context import RequestContext
+from protectd.common.errors import InvalidField, NotFound
+from protectd.common.fields import about, join
+from protectd.common.ids import canonical_id, is_uuid_like, new_id
+from protectd.domain import validation
+from protectd.domain.checkpoints import PlanOfOtherProvider
+from protectd.domain.providers import Provider, Providers
+from protectd.domain.retention import RetentionRules
+from protectd.domain.verifications import DEPTHS
+from protectd.model.models import ScheduledOperation
+from protectd.model.unit_of_work import UnitOfWork
+
+PROTECT = "protect"
+RETENTION_PROTECT = "retention_protect"
+VERIFY = "verify"
+COPY = "copy"
+PRUNE = "prune"
+
+_PARAMETERS = {"type": "object", "maxProperties": 1024}
+
+
+@dataclass(frozen=True, slots=True)
+class OperationType:
+    """
+    :ivar rule: the policy that whoever made it has to pass, when it is made and each time it runs.
+    :ivar needs_plan: its definition names a plan.
+    :ivar schema: of what else is looked at; other keys are kept and not heeded.
+    """
+
+    rule: str
+    needs_plan: bool = True
+    schema: Mapping[str, Any] = field(default_factory=dict)
+
+
+TYPES: Mapping[str, OperationType] = {
+    PROTECT: OperationType("provider:checkpoint_create"),
+    RETENTION_PROTECT: OperationType("provider:checkpoint_create"),
+    VERIFY: OperationType(
+        "verification:create", schema={"depth": {"enum": list(DEPTHS)}, "parameters": _PARAMETERS}
+    ),
+    COPY: OperationType("copy:create", schema={"parameters": _PARAMETERS}),
+    PRUNE: OperationType("provider:checkpoint_delete", needs_plan=False),
+}
+
+
+def type_of(name: str, field: str) -> OperationType:
+    """:raises InvalidField: there is none such."""
+    if name not in TYPES:
+        raise InvalidField(field=field, reason="must be one of " + ", ".join(TYPES))
+    return TYPES[name]
+
+
+def create(
+    uow: UnitOfWork,
+    providers: Providers,
+    context: RequestContext,
+    project_id: str | None,
+    wanted: Mapping[str, Any],
+    now: datetime,
+    field: str,
+) -> ScheduledOperation:
+    """One that runs from now on, with the rights of whoever asks; added to the unit of work.
+
+    :param project_id: whose trigger and plan may be named; None: any.
+    :param wanted: fits the schema of a scheduled operation; `field` is where it stands.
+    """
+    with about(join(field, "trigger_id")):
+        trigger = uow.triggers.get(canonical_id(wanted["trigger_id"]), project_id, lock=True)
+    operation = ScheduledOperation(
+        id=new_id(),
+        name=wanted["name"],
+        description=wanted.get("description"),
+        operation_type=wanted["operation_type"],
+        project_id=trigger.project_id,
+        user_id=context.user_id,
+        roles=list(context.roles),
+        trigger_id=trigger.id,
+        enabled=wanted.get("enabled", True),
+        enabled_at=now,
+    )
+    define(uow, providers, operation, wanted["operation_definition"], join(field, "operation_definition"))
+    return uow.scheduled_operations.add(operation)
+
+
+def update(
+    uow: UnitOfWork,
+    providers: Providers,
+    operation: ScheduledOperation,
+    wanted: Mapping[str, Any],
+    now: datetime,
+    field: str,
+) -> None:
+    """Change what is given, from the next time on. The rights stay those of whoever made it. Its trigger is
+    locked by the caller."""
+    if "trigger_id" in wanted:
+        with about(join(field, "trigger_id")):
+            trigger = uow.triggers.get(canonical_id(wanted["trigger_id"]), operation.project_id, lock=True)
+        operation.trigger_id = trigger.id
+    if "operation_definition" in wanted:
+        where = join(field, "operation_definition")
+        define(uow, providers, operation, wanted["operation_definition"], where)
+    if wanted.get("enabled", operation.enabled) and (not operation.enabled or "trigger_id" in wanted):
+        operation.enabled_at = now
+    for name in wanted.keys() & {"name", "description", "enabled"}:
+        setattr(operation, name, wanted[name])
+
+
+def define(
+    uow: UnitOfWork, providers: Providers, operation: ScheduledOperation, given: Any, field: str
+) -> None:
+    """Let an operation do what a definition says; its plan is locked, so that nobody deletes it meanwhile."""
+    definition, wanted = read(given, field), type_of(operation.operation_type, "operation_type")
+    provider = _provider(providers, definition, field)
+    plan_id = _id(definition, "plan_id", field) if wanted.needs_plan or definition.get("plan_id") else None
+    schema = {"type": "object", "properties": dict(wanted.schema)}
+    validation.check(definition, schema, field)
+    if operation.operation_type == RETENTION_PROTECT:
+        RetentionRules.parse(definition, field)
+    if plan_id is not None:
+        with about(join(field, "plan_id")):
+            plan = uow.plans.get(plan_id, operation.project_id, lock=True)
+        if plan.provider_id != provider.id:
+            raise PlanOfOtherProvider(
+                plan_id=plan.id, provider_id=plan.provider_id, field=join(field, "provider_id")
+            )
+    operation.operation_definition = definition
+    operation.plan_id, operation.provider_id = plan_id, provider.id
+
+
+def read(given: Any, field: str) -> dict[str, Any]:
+    """A definition, or the text `plan_id=...,provider_id=...` that a command line sends instead.
+
+    :raises InvalidField: it is neither.
+    """
+    if isinstance(given, dict):
+        return dict(given)
+    pairs = [part.partition("=") for part in str(given).split(",")]
+    if any(not name.strip() or not equals for name, equals, _ in pairs):
+        raise InvalidField(
+            field=field, reason="must be an object, or a text such as plan_id=...,provider_id=..."
+        )
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _provider(providers: Providers, definition: Mapping[str, Any], field: str) -> Provider:
+    try:
+        return providers.get(_id(definition, "provider_id", field))
+    except NotFound:
+        raise InvalidField(field=join(field, "provider_id"), reason="is no provider") from None
+
+
+def _id(definition: Mapping[str, Any], name: str, field: str) -> str:
+    if name not in definition:
+        raise InvalidField(field=join(field, name), reason="is required")
+    if not is_uuid_like(definition[name]):
+        raise InvalidField(field=join(field, name), reason="must be a UUID")
+    return canonical_id(definition[name])

@@ -1,0 +1,98 @@
+"""Scheduled operations and their occurrences."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import select
+
+from protectd.common.errors import NotFound
+from protectd.model.models import Occurrence, ScheduledOperation
+from protectd.model.repositories.base import Repository
+from protectd.model.repositories.filters import contains, exact, has_text
+
+LATELY = 20
+"""Runs of an operation that may still be going on."""
+
+
+class ScheduledOperationNotFound(NotFound):
+    code = "scheduled_operation.not_found"
+    message = "scheduled operation {id} is not there"
+
+
+class ScheduledOperationRepository(Repository[ScheduledOperation]):
+    model = ScheduledOperation
+    not_found = ScheduledOperationNotFound
+    sort_keys = ("id", "name", "created_at", "updated_at", "operation_type")
+    filters = {
+        "name": contains(ScheduledOperation.name),
+        "operation_type": exact(ScheduledOperation.operation_type),
+        "trigger_id": exact(ScheduledOperation.trigger_id),
+        "operation_definition": has_text(ScheduledOperation.operation_definition),
+        "plan_id": exact(ScheduledOperation.plan_id),
+        "enabled": exact(ScheduledOperation.enabled),
+    }
+
+    def one_of_trigger(self, trigger_id: str) -> ScheduledOperation | None:
+        """Some operation that the trigger is needed for."""
+        return self._one(ScheduledOperation.trigger_id == trigger_id)
+
+    def one_of_plan(self, plan_id: str) -> ScheduledOperation | None:
+        """Some operation that the plan is needed for."""
+        return self._one(ScheduledOperation.plan_id == plan_id)
+
+    def enabled_of(self, trigger_id: str) -> list[ScheduledOperation]:
+        """What is to be done when a trigger fires, in a steady order."""
+        return self.all(
+            select(ScheduledOperation)
+            .where(ScheduledOperation.trigger_id == trigger_id, ScheduledOperation.deleted.is_(False))
+            .where(ScheduledOperation.enabled.is_(True))
+            .order_by(ScheduledOperation.created_at, ScheduledOperation.id)
+        )
+
+    def _one(self, condition: object) -> ScheduledOperation | None:
+        query = select(ScheduledOperation).where(condition, ScheduledOperation.deleted.is_(False))  # type: ignore[arg-type]
+        return self.session.scalars(query.limit(1)).one_or_none()
+
+
+class OccurrenceNotFound(NotFound):
+    code = "occurrence.not_found"
+    message = "occurrence {id} is not there"
+
+
+class OccurrenceRepository(Repository[Occurrence]):
+    """A list's newest are those that were expected last."""
+
+    model = Occurrence
+    not_found = OccurrenceNotFound
+    sort_keys = ("id", "created_at", "expected_at")
+    columns = {"created_at": "expected_at"}
+    filters = {
+        "scheduled_operation_id": exact(Occurrence.scheduled_operation_id),
+        "outcome": exact(Occurrence.outcome),
+    }
+
+    def with_key(self, operation_ids: Collection[str], key: str) -> set[str]:
+        """Those operations that have an occurrence of this key."""
+        query = select(Occurrence.scheduled_operation_id).where(
+            Occurrence.scheduled_operation_id.in_(operation_ids), Occurrence.key == key
+        )
+        return set(self.session.scalars(query))
+
+    def with_outcome(self, operation_ids: Collection[str], outcome: str, limit: int) -> list[Occurrence]:
+        """Oldest first."""
+        return self.all(
+            select(Occurrence)
+            .where(Occurrence.scheduled_operation_id.in_(operation_ids), Occurrence.outcome == outcome)
+            .order_by(Occurrence.expected_at, Occurrence.id)
+            .limit(limit)
+        )
+
+    def made_lately(self, operation_id: str) -> list[Occurrence]:
+        """The newest occurrences that have made something, newest first."""
+        return self.all(
+            select(Occurrence)
+            .where(Occurrence.scheduled_operation_id == operation_id, Occurrence.entity_id.is_not(None))
+            .order_by(Occurrence.expected_at.desc(), Occurrence.id.desc())
+            .limit(LATELY)
+        )
