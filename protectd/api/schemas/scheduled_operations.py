@@ -1,4 +1,4 @@
-"""Bodies and answers of /scheduled_operations. What a definition needs depends on the type of the operation."""
+"""Bodies and answers of /scheduled_operations. What a definition needs depends on the operation."""
 
 from __future__ import annotations
 

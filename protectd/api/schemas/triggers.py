@@ -45,7 +45,7 @@ _MINUTE, _HOUR = (
 )
 _PATTERNS = {
     "crontab": rf"^{_MINUTE} {_HOUR} (\*|[12]?[1-9]) \* (\*|[0-6](,[0-6])*)$",
-    "calendar": r"^RRULE:FREQ=(HOURLY|DAILY|WEEKLY|MONTHLY)(;INTERVAL=[1-9])?(;BYDAY=(MO|TU|WE|TH|FR|SA|SU))?$",
+    "calendar": r"^RRULE:FREQ=(HOURLY|DAILY|WEEKLY|MONTHLY)(;INTERVAL=[1-9])?(;BYDAY=(MO|TH|SU))?$",
 }
 """Of what each language allows, a part that can be told in a schema; the rest is told where users read."""
 
