@@ -68,6 +68,8 @@ class Dispatcher:
         self._lock = threading.Lock()
         self._running: dict[str, Future[None]] = {}
         self._closed = False
+        self.is_cut = False
+        """Whether the last message found no broker."""
 
     def dispatch(self, submitted: Sequence[TaskRef], *, wait_for_direct: bool = True) -> bool:
         """Run each of them, or have it sent: nobody waits for the broker.
@@ -158,7 +160,9 @@ class Dispatcher:
                 continue
             try:
                 self._cast(ref)
+                self.is_cut = False
             except NobodyListens as error:
+                self.is_cut = False
                 deaf.add(ref.host)
                 missed.append(ref)
                 LOG.warning("task %s waits: %s", ref.task_id, error)
@@ -166,6 +170,7 @@ class Dispatcher:
                 missed.append(ref)
                 LOG.warning("task %s waits: %s", ref.task_id, error)
             except QueueUnavailable as error:
+                self.is_cut = True
                 LOG.warning("task %s and later ones wait: %s", ref.task_id, error)
                 return missed + list(refs[number:])
         return missed

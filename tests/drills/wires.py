@@ -46,8 +46,12 @@ class Wire(Line):
         self._is_up = False
         self.cut()
 
-    def up(self) -> None:
+    def admit(self) -> None:
+        """Whoever connects is not turned away any more; held is what was held."""
         self._is_up = True
+
+    def up(self) -> None:
+        self.admit()
         self.release()
 
     def arm(self, scissors: Scissors | None) -> None:

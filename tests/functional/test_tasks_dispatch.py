@@ -181,6 +181,22 @@ def test_a_task_is_announced_by_the_relay_when_the_broker_was_away(env, corner):
         wait_until(lambda: checkpoint_of(env.database, checkpoint).status == "available")
 
 
+def test_the_relay_tries_one_task_while_the_broker_is_away_and_all_when_it_is_back(env):
+    refs = [new_checkpoint(env.database, env.clock)[1] for _ in range(5)]
+    with line_to_rabbit() as (line, url), rabbit_corner() as near, worker(env, near, lambda run: None):
+        line.cut()
+        line.hold()
+        dispatcher = dispatcher_of(env, QUEUE, Corner(url, near.topic, near.exchange), budget_s=0.3)
+        relay = Relay(env.database, env.clock, dispatcher, resend_grace_s=0)
+        assert relay.resend_all() == 5
+        wait_until(relay.run_once)
+        assert [relay.run_once() for _ in range(3)] == [1, 1, 1]
+        assert {task_of(env.database, ref).sent_at for ref in refs} == {None}
+        line.release()
+        wait_until(lambda: relay.run_once() > 1)
+        wait_until(lambda: all(task_of(env.database, ref).state == "done" for ref in refs))
+
+
 def test_nobody_waits_for_a_broker_that_says_no_word(env):
     """With a budget that no test lives to see the end of."""
     refs = [new_checkpoint(env.database, env.clock)[1] for _ in range(3)]
