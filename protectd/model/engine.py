@@ -14,6 +14,7 @@ from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 from protectd.common.errors import ConfigurationError
 from protectd.model.base import MYSQL_FAMILY
 from protectd.model.errors import ConnectionLost, DatabaseContended, DatabaseUnavailable
+from protectd.model.resting import Resting
 from protectd.model.sqlite import BUSY_TIMEOUT_S, Writers
 
 POOL_RECYCLE_S = 1800
@@ -68,10 +69,11 @@ def make_engine(url: str | URL, *, pool_size: int = 5, max_overflow: int = 10) -
 
 
 def _pool_options(url: URL) -> dict[str, Any]:
-    """A server may go and come back: connections are tried first; statements see what is committed."""
+    """Statements see what is committed. What is left open on MySQL is `resting`'s to roll back."""
     if url.get_backend_name() == "sqlite":
         return {}
-    return {"pool_pre_ping": True, "pool_recycle": POOL_RECYCLE_S, "isolation_level": "READ COMMITTED"}
+    options = {"pool_recycle": POOL_RECYCLE_S, "isolation_level": "READ COMMITTED"}
+    return options | ({"pool_reset_on_return": None} if url.get_backend_name() in MYSQL_FAMILY else {})
 
 
 def _parse(url: str | URL) -> URL:
@@ -98,7 +100,9 @@ def _listen(engine: Engine) -> None:
     event.listen(engine, "handle_error", _name_error)
     if engine.dialect.name == "sqlite":
         Writers().listen(engine)
-    elif engine.dialect.name in MYSQL_FAMILY:
+        return
+    Resting(engine).listen()
+    if engine.dialect.name in MYSQL_FAMILY:
         event.listen(engine, "connect", _set_up_mysql)
 
 
@@ -112,8 +116,6 @@ def _set_up_mysql(connection: Any, record: object) -> None:
 
 
 def _name_error(context: ExceptionContext) -> BaseException | None:
-    if context.is_pre_ping:
-        return None  # the pool connects anew by itself
     if not (context.is_disconnect or _away(context)):
         return None
     return _kind(context)(reason=_reason(context.original_exception))

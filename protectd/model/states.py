@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, update
+from sqlalchemy import ColumnElement, Update, bindparam, update
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import instance_dict, set_committed_value
 
 from protectd.common.errors import ProtectdError
-from protectd.model.base import Base, Stateful
+from protectd.model.base import Stateful
+
+_ID, _SOURCE = "moved_id", "moved_from"
 
 
 class PlanStatus:
@@ -171,25 +175,64 @@ def move(
 
     One UPDATE whose WHERE names the source (and `where`): of several callers at once, one wins.
 
-    :returns: whether this call won. An instance that the session has loaded is read anew either way.
+    :returns: whether this call won. An instance that the session has loaded shows what was written, or is
+        read anew when another was first.
     :raises MoveNotAllowed: the pair is not in the table.
     """
     check_move(model.kind, source, target)
-    entity = cast(type[Base], model)
-    state = getattr(model, model.state_column)
-    statement = (
-        update(entity)
-        .where(cast(Any, model).id == id, state == source, *where)
-        .values({model.state_column: target, **values})
-    )
-    return swap(session, entity, id, statement)
+    statement = _move_of(cast(Any, model))
+    if where:
+        statement = statement.where(*where)
+    named = {_ID: id, _SOURCE: source, model.state_column: target}
+    return _run(session, model, id, statement, named | values)
 
 
-def swap(session: Session, model: type[Any], id: str | int, statement: Any) -> bool:
-    """Run an UPDATE of at most one row; whether it met its WHERE."""
+def swap(
+    session: Session,
+    model: type[Any],
+    id: str | int,
+    where: Sequence[ColumnElement[bool]],
+    values: Mapping[str, Any],
+) -> bool:
+    """Set `values`, by the names of their columns, in the row of this id if it is as `where` says; whether it
+    was."""
+    return _run(session, model, id, _change_of(cast(Any, model)).where(*where), {_ID: id, **values})
+
+
+def _run(
+    session: Session, model: type[Any], id: str | int, statement: Update, values: Mapping[str, Any]
+) -> bool:
     session.flush()
-    result = session.execute(statement, execution_options={"synchronize_session": False})
+    computed = {name: value for name, value in values.items() if isinstance(value, ColumnElement)}
+    if computed:
+        statement = statement.values(computed)
+    plain = {name: value for name, value in values.items() if name not in computed}
+    result = session.connection().execute(statement, plain)
+    won = result.rowcount == 1
     loaded = session.identity_map.get(session.identity_key(model, id))
     if loaded is not None:
-        session.refresh(loaded)
-    return cast("CursorResult[Any]", result).rowcount == 1
+        if won and not computed:
+            _show(loaded, result.last_updated_params())
+        else:
+            session.refresh(loaded)
+    return won
+
+
+def _show(loaded: Any, written: Any) -> None:
+    """What was just written, and what the table adds to each change."""
+    known = instance_dict(loaded)
+    for name, value in written.items():
+        if name in known:
+            set_committed_value(loaded, name, value)
+
+
+@cache
+def _change_of(model: Any) -> Update:
+    table = model.__table__
+    return update(table).where(table.c.id == bindparam(_ID))
+
+
+@cache
+def _move_of(model: Any) -> Update:
+    """Built once: to build a statement takes longer than to send it."""
+    return _change_of(model).where(model.__table__.c[model.state_column] == bindparam(_SOURCE))

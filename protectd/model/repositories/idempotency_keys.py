@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, delete, select, update
+from sqlalchemy import CursorResult, delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -46,8 +46,7 @@ class IdempotencyKeyRepository:
 
     def amend(self, id: str, body: Any) -> None:
         """The answer left with another body than was kept."""
-        kept = (IdempotencyKey.id == id, IdempotencyKey.status.is_not(None))
-        swap(self.session, IdempotencyKey, id, update(IdempotencyKey).where(*kept).values(body=body))
+        swap(self.session, IdempotencyKey, id, [IdempotencyKey.status.is_not(None)], {"body": body})
 
     def purge(self, before: datetime, limit: int) -> int:
         """Remove keys that were first used before then, oldest first. :returns: how many, at most `limit`."""
@@ -68,9 +67,7 @@ class IdempotencyKeyRepository:
 
     def _replace(self, found: IdempotencyKey, body_digest: str, now: datetime) -> bool:
         """False: another did so first, and `found` shows it."""
-        statement = (
-            update(IdempotencyKey)
-            .where(IdempotencyKey.id == found.id, IdempotencyKey.created_at == found.created_at)
-            .values(body_digest=body_digest, created_at=now, status=None, location=None, body=None)
-        )
-        return swap(self.session, IdempotencyKey, found.id, statement)
+        anew = {"status": None, "location": None, "body": None}
+        values = {"body_digest": body_digest, "created_at": now, **anew}
+        as_found = [IdempotencyKey.created_at == found.created_at]
+        return swap(self.session, IdempotencyKey, found.id, as_found, values)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast
 
-from sqlalchemy import ColumnElement, CursorResult, and_, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, bindparam, func, literal, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from protectd.common.ids import new_id
@@ -23,6 +23,10 @@ from protectd.model.states import TaskState, move, swap
 Hold = Literal["held", "lost", "cancel", "late"]
 
 _FREE = {"lease_owner": None, "lease_token": None, "lease_expires_at": None}
+
+
+Moment = datetime | ColumnElement[datetime]
+Name = str | None | ColumnElement[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +49,26 @@ class TaskLeases(Repository[Task]):
     ) -> Task | None:
         """Take a pending task that is due and meant for `host` (or any). None: another has it, or it is not
         to be run now. The attempt counts from here."""
+        named = {"id": task_id, "now": now, "host": host}
+        task = self.session.scalars(_TO_CLAIM, named).one_or_none()
+        return None if task is None else self._take(task, owner, token, lease_s, now)
+
+    def _take(self, task: Task, owner: str, token: str, lease_s: float, now: datetime) -> Task | None:
+        """:param task: pending; its row is locked."""
         won = move(
             self.session,
             Task,
-            task_id,
+            task.id,
             TaskState.PENDING,
             TaskState.RUNNING,
-            where=(is_due(now), or_(Task.host.is_(None), Task.host == host)),
             lease_owner=owner,
             lease_token=token,
             lease_expires_at=now + timedelta(seconds=lease_s),
-            attempts=Task.attempts + 1,
-            started_at=_first(Task.started_at, now),
+            attempts=task.attempts + 1,
+            started_at=task.started_at or now,
             updated_at=now,
         )
-        return self.get(task_id) if won else None
+        return task if won else None
 
     def renew(
         self, task_id: str, token: str, now: datetime, lease_s: float, progress: dict[str, Any] | None = None
@@ -72,8 +81,7 @@ class TaskLeases(Repository[Task]):
         values: dict[str, Any] = {"lease_expires_at": now + timedelta(seconds=lease_s), "updated_at": now}
         if progress is not None:
             values["progress"] = progress
-        statement = update(Task).where(Task.id == task_id, *_held(token)).values(values)
-        if not swap(self.session, Task, task_id, statement):
+        if not swap(self.session, Task, task_id, _held(token), values):
             return "lost"
         query = select(Task.cancel_requested_at, Task.deadline_at).where(Task.id == task_id)
         cancel_requested_at, deadline_at = self.session.execute(query).one()
@@ -84,8 +92,7 @@ class TaskLeases(Repository[Task]):
     def keep_marks(self, task_id: str, token: str, marks: list[str], now: datetime) -> bool:
         """Write what the work of a claimed task has begun. False: the lease is lost, so it must not begin."""
         values = {"marks": marks, "updated_at": now}
-        statement = update(Task).where(Task.id == task_id, *_held(token)).values(values)
-        return swap(self.session, Task, task_id, statement)
+        return swap(self.session, Task, task_id, _held(token), values)
 
     def finish(
         self,
@@ -182,12 +189,9 @@ class TaskLeases(Repository[Task]):
 
     def request_cancel(self, task_id: str, now: datetime) -> bool:
         """Ask a waiting or running task to end. False: it is over. Safe to repeat: the first moment stays."""
-        statement = (
-            update(Task)
-            .where(Task.id == task_id, Task.state.in_((TaskState.PENDING, TaskState.RUNNING)))
-            .values(cancel_requested_at=_first(Task.cancel_requested_at, now), updated_at=now)
-        )
-        return swap(self.session, Task, task_id, statement)
+        lives = Task.state.in_((TaskState.PENDING, TaskState.RUNNING))
+        values = {"cancel_requested_at": _first(Task.cancel_requested_at, now), "updated_at": now}
+        return swap(self.session, Task, task_id, [lives], values)
 
     def fence_owner(self, owner_prefix: str, now: datetime, *, keep: str | None = None) -> int:
         """End the leases of owners whose name starts so: a former boot of this process, known to be dead.
@@ -222,8 +226,27 @@ def _expires(moment: datetime | None) -> ColumnElement[bool]:
     return Task.lease_expires_at.is_(None) if moment is None else Task.lease_expires_at == moment
 
 
-def is_due(now: datetime) -> ColumnElement[bool]:
+def is_due(now: Moment) -> ColumnElement[bool]:
     return or_(Task.not_before.is_(None), Task.not_before <= now)
+
+
+def is_here(host: Name) -> ColumnElement[bool]:
+    return or_(Task.host.is_(None), Task.host == host)
+
+
+CLAIMABLE = (
+    Task.state == TaskState.PENDING,
+    is_due(bindparam("now", type_=UTCDateTime())),
+    is_here(bindparam("host")),
+)
+"""Asks for `now` and `host` by name."""
+
+_TO_CLAIM = (
+    select(Task)
+    .where(Task.id == bindparam("id"), *CLAIMABLE)
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
 
 
 def _first(column: InstrumentedAttribute[datetime | None], now: datetime) -> ColumnElement[Any]:

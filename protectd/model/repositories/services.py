@@ -56,12 +56,8 @@ class ServiceRepository:
 
     def heartbeat(self, service_id: int, now: datetime) -> bool:
         """Say that the daemon lives. False: its row is gone; register again."""
-        statement = (
-            update(Service)
-            .where(Service.id == service_id, Service.deleted.is_(False))
-            .values(report_count=Service.report_count + 1, updated_at=now)
-        )
-        return swap(self.session, Service, service_id, statement)
+        values = {"report_count": Service.report_count + 1, "updated_at": now}
+        return swap(self.session, Service, service_id, [Service.deleted.is_(False)], values)
 
     def all(self, host: str | None = None, binary: str | None = None) -> Sequence[Service]:
         """Those that were not removed, in a steady order."""
@@ -88,10 +84,7 @@ class ServiceRepository:
         self._set(service, deleted=True, deleted_at=now)
 
     def _set(self, service: Service, **values: Any) -> None:
-        statement = (
-            update(Service).where(Service.id == service.id).values(updated_at=Service.updated_at, **values)
-        )
-        swap(self.session, Service, service.id, statement)
+        swap(self.session, Service, service.id, [], {"updated_at": Service.updated_at, **values})
 
     def common_version(self, topic: str, since: datetime) -> str | None:
         """The newest version of messages that every listener on `topic` that lives understands; None: there

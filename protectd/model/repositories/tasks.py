@@ -87,12 +87,9 @@ class TaskRepository(TaskTurns):
     def mark_sent(self, task_id: str, sent_at: datetime) -> bool:
         """False: it is not pending any more, or something has come of it since, such as a worker that gave
         it back; it needs no mark then."""
-        statement = (
-            update(Task)
-            .where(Task.id == task_id, Task.state == TaskState.PENDING, Task.updated_at <= sent_at)
-            .values(sent_at=sent_at, sent_count=Task.sent_count + 1, updated_at=sent_at)
-        )
-        return swap(self.session, Task, task_id, statement)
+        untouched = (Task.state == TaskState.PENDING, Task.updated_at <= sent_at)
+        values = {"sent_at": sent_at, "sent_count": Task.sent_count + 1, "updated_at": sent_at}
+        return swap(self.session, Task, task_id, untouched, values)
 
     def backlog(self, now: datetime) -> Backlog:
         """How many tasks wait and run. One statement that reads no ended one."""

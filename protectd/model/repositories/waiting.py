@@ -11,12 +11,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Executable, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, func, or_, select, update
 
 from protectd.common.errors import Unavailable
 from protectd.model.models import Service, Task
 from protectd.model.repositories.gates import GateRepository, project_gate, provider_gate
-from protectd.model.repositories.leases import TaskLeases, is_due
+from protectd.model.repositories.leases import CLAIMABLE, TaskLeases, is_due
 from protectd.model.states import TaskState
 
 
@@ -70,19 +70,19 @@ class TaskTurns(TaskLeases):
         :param but: tasks that are not to be taken.
         :raises NoRoom: others were faster; roll back and ask again.
         """
-        return self._claim(self._next(by, now, but), by, token, now)
+        return self._claim(self._next(by, but), by, token, now)
 
     def claim_this(self, task_id: str, by: Claimer, token: str, now: datetime) -> Task | None:
         """Take this task, out of turn, within the limits. None: as above. :raises NoRoom: it has to wait."""
-        query = select(Task.id, Task.project_id, Task.provider_id).where(Task.id == task_id, *_enabled(by))
-        return self._claim(query, by, token, now)
+        return self._claim(_AS_ASKED.where(Task.id == task_id), by, token, now)
 
-    def _claim(self, query: Executable, by: Claimer, token: str, now: datetime) -> Task | None:
-        found = self.session.execute(query).one_or_none()
-        if found is None:
+    def _claim(self, query: Select[Task], by: Claimer, token: str, now: datetime) -> Task | None:
+        named = {"now": now, "host": by.host, "service_id": by.service_id}
+        task = self.session.scalars(query, named).one_or_none()
+        if task is None:
             return None
-        self._pass_gates(found.project_id, found.provider_id, by.limits)
-        return self.claim(found.id, by.owner, token, by.lease_s, now, by.host)
+        self._pass_gates(task.project_id, task.provider_id, by.limits)
+        return self._take(task, by.owner, token, by.lease_s, now)
 
     def held_back(self, host: str, now: datetime) -> Task | None:
         """The first that waits for another host than this one: whoever has made room here can tell it."""
@@ -105,16 +105,9 @@ class TaskTurns(TaskLeases):
                 execution_options={"synchronize_session": False},
             )
 
-    def _next(self, by: Claimer, now: datetime, but: Collection[str]) -> Executable:
-        query = (
-            select(Task.id, Task.project_id, Task.provider_id)
-            .where(Task.state == TaskState.PENDING, is_due(now), _here(by))
-            .where(*_enabled(by), *self._full(by.limits))
-            .order_by(Task.turn, Task.created_at)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        return query.where(Task.id.not_in(list(but))) if but else query
+    def _next(self, by: Claimer, but: Collection[str]) -> Select[Task]:
+        excluded = [*self._full(by.limits), *([Task.id.not_in(list(but))] if but else [])]
+        return _IN_TURN.where(*excluded) if excluded else _IN_TURN
 
     def _full(self, limits: Limits) -> list[ColumnElement[bool]]:
         """Leaves out the projects and providers that had no room a moment ago."""
@@ -145,12 +138,8 @@ class TaskTurns(TaskLeases):
                 raise NoRoom(name=name, limit=limit)
 
 
-def _here(by: Claimer) -> ColumnElement[bool]:
-    return or_(Task.host.is_(None), Task.host == by.host)
-
-
-def _enabled(by: Claimer) -> list[ColumnElement[bool]]:
-    if by.service_id is None:
-        return []
-    disabled = select(Service.id).where(Service.id == by.service_id, Service.disabled.is_(True))
-    return [~disabled.exists()]
+_DISABLED = select(Service.id).where(Service.id == bindparam("service_id"), Service.disabled.is_(True))
+_OPEN = select(Task).where(*CLAIMABLE, ~_DISABLED.exists()).execution_options(populate_existing=True)
+_AS_ASKED = _OPEN.with_for_update()
+_IN_TURN = _OPEN.order_by(Task.turn, Task.created_at).limit(1).with_for_update(skip_locked=True)
+"""Built once: to build a statement takes longer than to send it."""
