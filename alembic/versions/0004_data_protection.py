@@ -131,6 +131,7 @@ _NEW_COLUMNS: Sequence[tuple[str, str, Any, dict[str, Any]]] = (
     ("plans", "held", sa.Boolean(), {"server_default": sa.false()}),
     ("checkpoints", "scheduled_operation_id", sa.String(36), {"nullable": True}),
     ("checkpoints", "source_id", sa.String(36), {"nullable": True}),
+    ("checkpoints", "manifest_id", sa.String(64), {"nullable": True}),
     ("checkpoints", "counted", sa.Boolean(), {"server_default": sa.false()}),
     ("checkpoints", "counted_bytes", sa.BigInteger(), {"server_default": "0"}),
     ("checkpoints", "hold_reason", sa.String(255), {"nullable": True}),

@@ -18,7 +18,7 @@ from protectd.vault.choosing import choose
 from protectd.vault.engine import VaultSession
 from protectd.vault.reading import Reading
 from protectd.vault.snapshot import Snapshot
-from protectd.vault.tags import checkpoint_of, resource_of
+from protectd.vault.tags import checkpoint_of, manifest_of, resource_of
 
 FOUND = 1
 """Exit code when all was looked at, and something is damaged, missing or left out."""
@@ -45,7 +45,7 @@ def opened(made: Parts, args: argparse.Namespace) -> Iterator[VaultSession]:
 def chosen(session: VaultSession, names: Sequence[str]) -> list[Snapshot]:
     """The snapshots that these ids, starts of ids and checkpoints name, each once. None given: none."""
     snapshots = session.snapshots() if names else []
-    found = {each.id: each for name in names for each in choose(snapshots, name)}
+    found = {each.id: each for name in names for each in choose(snapshots, name, manifests=True)}
     return list(found.values())
 
 
@@ -59,6 +59,7 @@ def snapshot_view(snapshot: Snapshot) -> dict[str, Any]:
         "time": moment(snapshot.time),
         "checkpoint_id": checkpoint_of(snapshot),
         "resource_id": resource_of(snapshot),
+        "manifest": manifest_of(snapshot) is not None,
         "paths": list(snapshot.paths),
         "hostname": snapshot.hostname,
         "username": snapshot.username,

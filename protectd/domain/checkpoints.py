@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from protectd.common.errors import BadRequest, Conflict, InvalidField
 from protectd.common.fields import about, join
 from protectd.domain.resources import Resolver
-from protectd.model.models import Checkpoint, Plan
+from protectd.model.models import Checkpoint, CheckpointResource, Plan
 from protectd.model.repositories.checkpoints import CheckpointNotFound
-from protectd.model.states import CheckpointStatus, move
+from protectd.model.states import CheckpointStatus, ResourceStatus, move
 from protectd.model.unit_of_work import UnitOfWork
 
+RESET_CODE = "checkpoint.reset"
+BY_REQUEST = "set to error by a request"
 DELETABLE = (CheckpointStatus.AVAILABLE, CheckpointStatus.ERROR, CheckpointStatus.ERROR_DELETING)
 
 
@@ -38,6 +41,13 @@ class CheckpointHeld(Conflict):
 class CheckpointPinned(Conflict):
     code = "checkpoint.pinned"
     message = "checkpoint {checkpoint_id} is {state}, and a restore, verification or copy of it runs"
+
+
+class ResetRefused(BadRequest):
+    """The contract tells 404, 403 and 400 apart here."""
+
+    code = "checkpoint.reset_refused"
+    message = "checkpoint {checkpoint_id} is {state}: {reason}"
 
 
 def create(resolver: Resolver, plan: Plan, provider_id: str, extra_info: dict[str, Any] | None) -> Checkpoint:
@@ -70,6 +80,39 @@ def start_delete(uow: UnitOfWork, checkpoint: Checkpoint) -> None:
     source = checkpoint.status
     if not move(uow.session, Checkpoint, checkpoint.id, source, CheckpointStatus.DELETING):
         raise CheckpointBusy(checkpoint_id=checkpoint.id, state="changing")
+
+
+def check_reset(uow: UnitOfWork, checkpoint: Checkpoint) -> None:
+    """Whether its state may be set by hand. The checkpoint's row is locked by the caller.
+
+    :raises ResetRefused: it is deleted, or a task has it in hand.
+    """
+    facts = {"checkpoint_id": checkpoint.id, "state": checkpoint.status}
+    if checkpoint.status == CheckpointStatus.DELETED:
+        raise ResetRefused(**facts, reason="nothing is left of it")
+    live = uow.tasks.live("checkpoint", checkpoint.id)
+    if live:
+        reason = f"operation {live[0].id} ({live[0].operation}) has not ended; wait, or ask it to end"
+        raise ResetRefused(**facts, reason=reason)
+
+
+def set_error(uow: UnitOfWork, checkpoint: Checkpoint, now: datetime) -> None:
+    """Move to error, with all that was under way in it. `check_reset` has passed."""
+    for row in checkpoint.resources:
+        if row.status not in (ResourceStatus.AVAILABLE, ResourceStatus.ERROR, ResourceStatus.DELETED):
+            target = ResourceStatus.ERROR
+            move(uow.session, CheckpointResource, row.id, row.status, target, reason=BY_REQUEST)
+    if checkpoint.status != CheckpointStatus.ERROR:
+        move(
+            uow.session,
+            Checkpoint,
+            checkpoint.id,
+            checkpoint.status,
+            CheckpointStatus.ERROR,
+            ended_at=checkpoint.ended_at or now,
+            error_code=RESET_CODE,
+            error_message=BY_REQUEST,
+        )
 
 
 def usable(

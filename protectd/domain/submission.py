@@ -74,6 +74,10 @@ class Submission:
         """Forget a checkpoint, on any host."""
         return self._submit("delete", "checkpoint", checkpoint, **_subject(checkpoint))
 
+    def process_reset(self, checkpoint: Checkpoint) -> Task:
+        """Look whether a checkpoint is whole, on any host."""
+        return self._submit("reset", "checkpoint", checkpoint, **_subject(checkpoint))
+
     def process_restore(self, restore: Restore, host: str | None = None) -> Task:
         """:param host: where to write; without it, the host that had the resources."""
         checkpoint = self._uow.checkpoints.get(restore.checkpoint_id)

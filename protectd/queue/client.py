@@ -8,7 +8,16 @@ from typing import Any
 import oslo_messaging
 
 from protectd.common.errors import Conflict, Unavailable
-from protectd.queue.contract import COPY_VERSION, EXCHANGE, OLDEST, PING, PING_VERSION, TOPIC, VERSION
+from protectd.queue.contract import (
+    COPY_VERSION,
+    EXCHANGE,
+    OLDEST,
+    PING,
+    PING_VERSION,
+    RESET_VERSION,
+    TOPIC,
+    VERSION,
+)
 from protectd.queue.publisher import HeldBack, Inline, Publisher, QueueUnavailable
 
 
@@ -74,6 +83,13 @@ class TaskClient:
         :raises HeldBack: not all workers know how yet.
         """
         self._cast("process_copy", context, task_id, host, version=COPY_VERSION)
+
+    def process_reset(self, context: Mapping[str, Any], task_id: str, *, host: str | None = None) -> None:
+        """Look whether a checkpoint is whole, and call it available if it is.
+
+        :raises HeldBack: not all workers know how yet.
+        """
+        self._cast("process_reset", context, task_id, host, version=RESET_VERSION)
 
     def ping(self, host: str | None = None, timeout_s: float = 10.0) -> dict[str, str]:
         """Ask the worker on `host`, or whichever answers first, for a sign of life.

@@ -17,6 +17,7 @@ METHODS: Mapping[str, str] = {
     "delete": "process_delete",
     "prune": "process_prune",
     "copy": "process_copy",
+    "reset": "process_reset",
 }
 """Operation -> the name it has on both ends of the queue."""
 
@@ -24,7 +25,7 @@ TOPIC = "protectd-worker"
 EXCHANGE = "protectd"
 VERSION = "1.2"
 """Of the messages. A worker refuses a greater one that it does not know. 1.1 has brought `ping`, 1.2
-`process_copy`."""
+`process_copy` and `process_reset`."""
 
 OLDEST = "1.0"
 """Each message is sent with the version that brought it, so that older workers understand what they can."""
@@ -32,6 +33,7 @@ OLDEST = "1.0"
 PING = "ping"
 PING_VERSION = "1.1"
 COPY_VERSION = "1.2"
+RESET_VERSION = "1.2"
 
 
 class ContractMismatch(ConfigurationError):

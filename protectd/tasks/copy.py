@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from protectd.common.errors import ProtectdError
 from protectd.common.reports import CopyReport
+from protectd.domain import manifests
+from protectd.domain.manifests import Manifest
 from protectd.model.models import Checkpoint, CheckpointResource
 from protectd.model.states import COPYING_STATUSES, CheckpointStatus, ResourceStatus, move
 from protectd.model.unit_of_work import UnitOfWork
+from protectd.tasks import describing
 from protectd.tasks.base import BaseTask
 from protectd.tasks.entities import fail_resources, provider_of
 from protectd.tasks.env import OpenVault
@@ -30,12 +34,17 @@ UNFINISHED = (ResourceStatus.PENDING, ResourceStatus.PROTECTING)
 class CopyFacts:
     """:ivar snapshots: of the source, by `type#id`.
     :ivar repeated: an earlier attempt may have left snapshots.
+    :ivar manifest: what describes the copy, without its snapshots. :ivar manifest_id: that of the whole.
+    :ivar ended_at: when all was there.
     """
 
     source_provider_id: str
     snapshots: Mapping[str, str]
     repeated: bool
+    manifest: Manifest | None = None
     report: CopyReport | None = None
+    ended_at: datetime | None = None
+    manifest_id: str | None = None
 
     @property
     def copies(self) -> dict[str, str]:
@@ -66,16 +75,20 @@ class CopyCheckpoint(BaseTask[Checkpoint]):
                 expected=CheckpointStatus.WAIT_COPYING,
             )
         source = uow.checkpoints.get(checkpoint.source_id or "", checkpoint.project_id)
-        run.facts = CopyFacts(source.provider_id, _snapshots(source), repeated)
+        plan = uow.plans.find(checkpoint.plan_id, include_deleted=True)
+        manifest = manifests.of_rows(checkpoint, plan.parameters if plan else {})
+        run.facts = CopyFacts(source.provider_id, _snapshots(source), repeated, manifest)
 
     def handle_processing(self, run: Run) -> None:
-        """Blobs first, then snapshots, rows later: what breaks off here leaves rubbish, never a lie."""
+        """Blobs first, then snapshots, then what describes them, rows later: what breaks off here leaves
+        rubbish, never a lie."""
         facts: CopyFacts = run.facts
         project_id, provider = run.context.project_id, provider_of(self.env, run)
         home = self.env.providers.get(facts.source_provider_id)
         with (
             self.env.vaults.session(home, project_id) as source,
             self.env.vaults.session(provider, project_id) as target,
+            target.notes(run.progress) as notes,
             taken_back(target, run.attempt_id),
         ):
             self._forget_others(target, run)
@@ -85,6 +98,8 @@ class CopyCheckpoint(BaseTask[Checkpoint]):
             self._forget_others(target, run)
             if not facts.report.ok:
                 raise CopyIncomplete(errors="; ".join(facts.report.errors))
+            facts.ended_at = self.env.clock.now()
+            facts.manifest_id = describing.write(notes, _whole(facts), run.attempt_id)
 
     def _forget_others(self, vault: OpenVault, run: Run) -> None:
         """An attempt that broke off, or was late to notice that its lease was lost, may have left some."""
@@ -109,7 +124,8 @@ class CopyCheckpoint(BaseTask[Checkpoint]):
             checkpoint.id,
             CheckpointStatus.COPYING,
             CheckpointStatus.AVAILABLE,
-            ended_at=self.env.clock.now(),
+            ended_at=facts.ended_at or self.env.clock.now(),
+            manifest_id=facts.manifest_id,
             extra_info=(checkpoint.extra_info or {}) | FINISHED,
             stored_bytes=facts.report.copied_bytes if facts.report else 0,
         )
@@ -158,3 +174,14 @@ def _snapshots(source: Checkpoint) -> dict[str, str]:
         if not row.snapshot_id:
             raise NotSaved(resource=row.key)
     return {row.key: row.snapshot_id for row in source.resources if row.snapshot_id}
+
+
+def _whole(facts: CopyFacts) -> Manifest:
+    """What describes the copy, now that it is there."""
+    assert facts.manifest is not None and facts.report is not None
+    return facts.manifest.holding(
+        facts.copies,
+        ended_at=manifests.text_of(facts.ended_at),
+        extra_info=(facts.manifest.checkpoint["extra_info"] or {}) | FINISHED,
+        stored_bytes=facts.report.copied_bytes,
+    )

@@ -13,7 +13,7 @@ from protectd.tasks.base import BaseTask
 from protectd.tasks.entities import fail_resources, move_resources, provider_of
 from protectd.tasks.errors import EntityNotReady
 from protectd.tasks.run import Run
-from protectd.tasks.snapshots import forget_checkpoint
+from protectd.tasks.snapshots import forget_checkpoint, snapshot_ids
 
 ENDED = (ResourceStatus.AVAILABLE, ResourceStatus.ERROR)
 
@@ -40,7 +40,7 @@ class DeleteCheckpoint(BaseTask[Checkpoint]):
                 kind=self.kind, id=checkpoint.id, status=checkpoint.status, expected=CheckpointStatus.DELETING
             )
         move_resources(uow, checkpoint.resources, ENDED, ResourceStatus.DELETING)
-        run.facts = DeleteFacts(frozenset(row.snapshot_id for row in checkpoint.resources if row.snapshot_id))
+        run.facts = DeleteFacts(snapshot_ids(checkpoint))
 
     def handle_processing(self, run: Run) -> None:
         provider = provider_of(self.env, run)

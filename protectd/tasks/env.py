@@ -18,7 +18,9 @@ from protectd.model.unit_of_work import Database
 from protectd.plugin.base import VaultSession
 from protectd.queue.contract import TaskRef
 from protectd.tasks.hands import Hands
+from protectd.vault.notes import Notes
 from protectd.vault.prune import Waits
+from protectd.vault.reading import Reading
 from protectd.vault.snapshot import Snapshot
 
 
@@ -46,6 +48,12 @@ class OpenVault(VaultSession, Protocol):
 
     def forget(self, snapshot_ids: Sequence[str]) -> None:
         """Remove snapshots. Safe to repeat; no byte comes back before a prune."""
+
+    def notes(self, progress: Progress | None = None) -> AbstractContextManager[Notes]:
+        """Take small files into the vault; their lock is taken meanwhile."""
+
+    def reading(self, progress: Progress | None = None) -> AbstractContextManager[Reading]:
+        """Look into the vault from this thread."""
 
     def prune(self, progress: Progress | None = None, *, waits: Waits | None = None) -> PruneReport:
         """Give back what no snapshot needs.

@@ -19,6 +19,7 @@ from protectd.tasks.entities import move_resources
 from protectd.tasks.operations import makers
 from protectd.tasks.protect import ProtectCheckpoint
 from protectd.tasks.prune import PruneVault
+from protectd.tasks.reset import ResetCheckpoint
 from protectd.tasks.restore import RestoreCheckpoint
 from protectd.tasks.run import Run
 from protectd.tasks.saved import Saved
@@ -65,6 +66,10 @@ class SimulatedCopy(Simulation, CopyCheckpoint):
     pass
 
 
+class SimulatedReset(Simulation, ResetCheckpoint):
+    pass
+
+
 SIMULATED: tuple[type[BaseTask[Any]], ...] = (
     SimulatedProtect,
     SimulatedRestore,
@@ -72,6 +77,7 @@ SIMULATED: tuple[type[BaseTask[Any]], ...] = (
     SimulatedDelete,
     SimulatedPrune,
     SimulatedCopy,
+    SimulatedReset,
 )
 
 

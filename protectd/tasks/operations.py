@@ -13,6 +13,7 @@ from protectd.tasks.delete import DeleteCheckpoint
 from protectd.tasks.env import TaskEnv
 from protectd.tasks.protect import ProtectCheckpoint
 from protectd.tasks.prune import PruneVault
+from protectd.tasks.reset import ResetCheckpoint
 from protectd.tasks.restore import RestoreCheckpoint
 from protectd.tasks.verify import VerifyCheckpoint
 
@@ -23,6 +24,7 @@ TASKS: tuple[type[BaseTask[Any]], ...] = (
     DeleteCheckpoint,
     PruneVault,
     CopyCheckpoint,
+    ResetCheckpoint,
 )
 
 
@@ -35,7 +37,7 @@ def makers(
 
 
 class DefaultHandler(HandlerPlugin):
-    """Protects, restores, verifies, deletes, prunes and copies."""
+    """Does all of them, for real."""
 
     def operations(self, env: Any) -> Mapping[str, Callable[[], BaseTask[Any]]]:
         return makers(env)

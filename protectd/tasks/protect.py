@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 from protectd.common.errors import ProtectdError
 from protectd.common.progress import Progress
-from protectd.domain import parameters
+from protectd.domain import manifests, parameters
 from protectd.domain.providers import Provider
 from protectd.model.models import Checkpoint, CheckpointResource
 from protectd.model.states import CheckpointStatus, ResourceStatus, move
@@ -17,6 +19,7 @@ from protectd.plugin import runner
 from protectd.plugin.base import ProtectContext, Resource
 from protectd.plugin.graph import Graph
 from protectd.plugin.outcomes import Job, Outcome
+from protectd.tasks import describing
 from protectd.tasks.base import BaseTask
 from protectd.tasks.entities import (
     access_of,
@@ -29,7 +32,7 @@ from protectd.tasks.entities import (
 from protectd.tasks.env import OpenVault
 from protectd.tasks.errors import EntityNotReady
 from protectd.tasks.run import Run
-from protectd.tasks.saving import add_dependent, is_partial, keep, reports_of, sums
+from protectd.tasks.saving import add_dependent, described, is_partial, keep, reports_of, sums
 from protectd.tasks.snapshots import forget_checkpoint, forget_lost, taken_back
 
 LOG = logging.getLogger(__name__)
@@ -41,14 +44,19 @@ UNFINISHED = (ResourceStatus.PENDING, ResourceStatus.PROTECTING)
 class ProtectFacts:
     """:ivar repeated: an earlier attempt may have left snapshots.
     :ivar previous: snapshot of each resource in the newest available checkpoint of the plan.
+    :ivar asked_for: how its manifest begins.
+    :ivar ended_at: when all was saved. :ivar manifest_id: of the snapshot that describes it.
     """
 
     resources: list[Resource]
     parameters: parameters.Parameters
     previous: Mapping[str, str]
     repeated: bool
+    asked_for: Mapping[str, Any] = field(default_factory=dict)
     graph: Graph | None = None
     outcomes: list[Outcome] = field(default_factory=list)
+    ended_at: datetime | None = None
+    manifest_id: str | None = None
 
 
 class ProtectCheckpoint(BaseTask[Checkpoint]):
@@ -67,19 +75,25 @@ class ProtectCheckpoint(BaseTask[Checkpoint]):
                 kind=self.kind, id=checkpoint.id, status=checkpoint.status, expected=CheckpointStatus.PENDING
             )
         plan = uow.plans.find(checkpoint.plan_id, include_deleted=True)
+        chosen = plan.parameters if plan else {}
         run.facts = ProtectFacts(
             resources=[plugin_resource(row) for row in checkpoint.resources],
-            parameters=plan.parameters if plan else {},
+            parameters=chosen,
             previous=_previous(uow, checkpoint),
             repeated=repeated,
+            asked_for=manifests.asked_for(checkpoint, chosen),
         )
 
     def handle_processing(self, run: Run) -> None:
-        """Snapshots first, rows later: what breaks off here leaves rubbish in the vault, never a lie."""
+        """Snapshots first, then what describes them, rows later: what breaks off here leaves rubbish in the
+        vault, never a lie."""
         facts: ProtectFacts = run.facts
         provider = provider_of(self.env, run)
         facts.graph = self.env.protectables.graph(facts.resources)
-        with self.env.vaults.session(provider, run.context.project_id) as vault:
+        with (
+            self.env.vaults.session(provider, run.context.project_id) as vault,
+            vault.notes(run.progress) as notes,
+        ):
             self._forget_others(vault, run)
             with taken_back(vault, run.attempt_id):
                 facts.outcomes = runner.run(
@@ -91,6 +105,9 @@ class ProtectCheckpoint(BaseTask[Checkpoint]):
                 error = runner.first_error(facts.outcomes)
                 if error is not None:
                     raise error
+                facts.ended_at = self.env.clock.now()
+                manifest = described(facts.asked_for, facts.graph, facts.outcomes, facts.ended_at)
+                facts.manifest_id = describing.write(notes, manifest, run.attempt_id)
 
     def _forget_others(self, vault: OpenVault, run: Run) -> None:
         """An attempt that broke off, or was late to notice that its lease was lost, may have left some."""
@@ -112,9 +129,10 @@ class ProtectCheckpoint(BaseTask[Checkpoint]):
             checkpoint.id,
             CheckpointStatus.PROTECTING,
             CheckpointStatus.AVAILABLE,
-            ended_at=self.env.clock.now(),
+            ended_at=facts.ended_at or self.env.clock.now(),
             resource_graph=facts.graph.to_json() if facts.graph else None,
             partial=any(map(is_partial, reports)),
+            manifest_id=facts.manifest_id,
             **sums(reports),
         )
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from protectd.common.reports import SaveReport
+from protectd.domain import manifests
+from protectd.domain.manifests import Manifest
 from protectd.model.models import Checkpoint, CheckpointResource
 from protectd.model.states import ResourceStatus, move
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.plugin.base import ProtectContext, Resource
+from protectd.plugin.graph import Graph
 from protectd.plugin.outcomes import Outcome
 from protectd.tasks.entities import issue_rows
 
@@ -36,25 +40,53 @@ def keep(uow: UnitOfWork, row: CheckpointResource, outcome: Outcome) -> None:
     report = outcome.report
     if not isinstance(report, SaveReport) or not isinstance(outcome.context, ProtectContext):
         return
-    info = dict(outcome.context.saved_info)
+    values = saved(report, outcome.context)
     move(
         uow.session,
         CheckpointResource,
         row.id,
         ResourceStatus.PROTECTING,
         ResourceStatus.AVAILABLE,
-        snapshot_id=report.snapshot_id,
-        tree_id=report.tree_id,
-        source_path=info.get("path"),
-        saved_info=info,
-        files=report.files,
-        directories=report.directories,
-        logical_bytes=report.logical_bytes,
-        added_bytes=report.added_bytes,
-        stored_bytes=report.stored_bytes,
-        issue_count=report.issue_count,
-        issues=issue_rows(report.issues),
+        **values,
     )
+
+
+def saved(report: SaveReport, context: ProtectContext) -> dict[str, Any]:
+    """By the names of `manifests.SAVED`."""
+    info = dict(context.saved_info)
+    return {
+        "snapshot_id": report.snapshot_id,
+        "tree_id": report.tree_id,
+        "source_path": info.get("path"),
+        "saved_info": info,
+        "files": report.files,
+        "directories": report.directories,
+        "logical_bytes": report.logical_bytes,
+        "added_bytes": report.added_bytes,
+        "stored_bytes": report.stored_bytes,
+        "issue_count": report.issue_count,
+        "issues": issue_rows(report.issues),
+    }
+
+
+def described(
+    asked_for: Mapping[str, Any], graph: Graph, outcomes: Sequence[Outcome], ended_at: datetime
+) -> Manifest:
+    """What is to be known of a checkpoint when all of it is saved."""
+    reports = reports_of(outcomes)
+    parts = [
+        manifests.part(
+            outcome.resource.id,
+            outcome.resource.type,
+            outcome.resource.name,
+            outcome.resource.extra_info,
+            saved(outcome.report, outcome.context),
+        )
+        for outcome in outcomes
+        if isinstance(outcome.report, SaveReport) and isinstance(outcome.context, ProtectContext)
+    ]
+    end = manifests.came_of_it(ended_at, graph.to_json(), any(map(is_partial, reports)), sums(reports))
+    return Manifest({**asked_for, **end}, parts)
 
 
 def reports_of(outcomes: Sequence[Outcome]) -> list[SaveReport]:

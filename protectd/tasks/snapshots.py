@@ -6,26 +6,34 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
 from protectd.common.errors import ProtectdError
+from protectd.model.models import Checkpoint
 from protectd.tasks.entities import provider_of
 from protectd.tasks.env import OpenVault, TaskEnv
 from protectd.tasks.run import Run
-from protectd.vault.tags import ATTEMPT_TAG, CHECKPOINT_TAG
+from protectd.vault.tags import ATTEMPT_TAG, CHECKPOINT_TAG, MANIFEST_TAG
+
+
+def snapshot_ids(checkpoint: Checkpoint) -> frozenset[str]:
+    """All that its rows name."""
+    named = (checkpoint.manifest_id, *(row.snapshot_id for row in checkpoint.resources))
+    return frozenset(filter(None, named))
 
 
 def forget_checkpoint(
     vault: OpenVault, checkpoint_id: str, *, also: Collection[str] = (), keep: Collection[str] = ()
 ) -> int:
-    """Forget every snapshot that is tagged with the checkpoint, and those of `also`, which need not read any
-    more.
+    """Forget what describes the checkpoint, then every snapshot that is tagged with it, and those of `also`,
+    which need not read any more. What is broken off leaves data that nothing describes.
 
     Safe to repeat. :returns: how many were meant.
     """
-    tag = CHECKPOINT_TAG + checkpoint_id
-    meant = {each.id for each in vault.snapshots() if tag in each.tags} | set(also)
-    ids = sorted(meant.difference(keep))
-    if ids:
+    snapshots = vault.snapshots()
+    described = {each.id for each in snapshots if MANIFEST_TAG + checkpoint_id in each.tags}
+    meant = {each.id for each in snapshots if CHECKPOINT_TAG + checkpoint_id in each.tags} | set(also)
+    found = [sorted(ids.difference(keep)) for ids in (described, meant)]
+    for ids in filter(None, found):
         vault.forget(ids)
-    return len(ids)
+    return sum(map(len, found))
 
 
 def forget_attempt(vault: OpenVault, attempt: str, *, keep: Collection[str]) -> int:
@@ -44,7 +52,7 @@ def forget_lost(env: TaskEnv, run: Run) -> int:
     """
     with env.database.read() as uow:
         checkpoint = uow.checkpoints.find(run.entity_id, include_deleted=True)
-        keep = [row.snapshot_id for row in checkpoint.resources if row.snapshot_id] if checkpoint else []
+        keep = snapshot_ids(checkpoint) if checkpoint else ()
     with env.vaults.session(provider_of(env, run), run.context.project_id) as vault:
         return forget_attempt(vault, run.attempt_id, keep=keep)
 

@@ -7,24 +7,26 @@ from collections.abc import Sequence
 
 from protectd.vault.errors import AmbiguousName, SnapshotNotFound
 from protectd.vault.snapshot import Snapshot
-from protectd.vault.tags import checkpoint_of
+from protectd.vault.tags import checkpoint_of, manifest_of
 
 _is_start_of_id = re.compile(r"[0-9a-f]{4,64}").fullmatch
 LATEST = "latest"
 
 
-def choose(snapshots: Sequence[Snapshot], text: str) -> list[Snapshot]:
+def choose(snapshots: Sequence[Snapshot], text: str, *, manifests: bool = False) -> list[Snapshot]:
     """All snapshots of a checkpoint, or the one that an id, the start of one (four digits or more), or
     `latest` names.
 
     :param snapshots: oldest first.
+    :param manifests: a checkpoint's description too, not only its data.
     :raises SnapshotNotFound: nothing is called so. :raises AmbiguousName: several ids start so.
     """
-    of_checkpoint = [each for each in snapshots if checkpoint_of(each) == text]
+    data = [each for each in snapshots if manifest_of(each) is None]
+    of_checkpoint = [each for each in (snapshots if manifests else data) if checkpoint_of(each) == text]
     if of_checkpoint:
         return of_checkpoint
-    if text == LATEST and snapshots:
-        return [snapshots[-1]]
+    if text == LATEST and data:
+        return [data[-1]]
     found = [each for each in snapshots if _is_start_of_id(text) and each.id.startswith(text)]
     if not found:
         raise SnapshotNotFound(snapshot_id=text)

@@ -26,6 +26,7 @@ from protectd.vault.findings import MAKE_AGAIN, Damage
 from protectd.vault.forget import forget
 from protectd.vault.key_session import Keys
 from protectd.vault.maintenance import PruneVault
+from protectd.vault.notes import Notes, notes
 from protectd.vault.operation import BEGUN, CANCEL, COUNTS, GO, READY
 from protectd.vault.options import EngineOptions
 from protectd.vault.pack_share import PackShare
@@ -335,6 +336,13 @@ class VaultSession:
     def keys(self) -> Keys:
         """Who can open it."""
         return Keys(self._bank, self._key, self._engine.options)
+
+    @contextmanager
+    def notes(self, progress: Progress | None = None) -> Iterator[Notes]:
+        """Take small files into the vault from this thread. See `Notes`."""
+        repository = Repository.with_key(self._bank, self._key)
+        with notes(repository, self._engine.options, (progress or Progress()).check) as made:
+            yield made
 
     @contextmanager
     def reading(self, progress: Progress | None = None) -> Iterator[Reading]:

@@ -6,10 +6,8 @@ all its pieces are stored. So it takes the same memory however long it is.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import select
-import stat
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -23,20 +21,17 @@ from protectd.vault.chunker import Chunker, seed_of
 from protectd.vault.crew import Crew
 from protectd.vault.crypto import MasterKey
 from protectd.vault.locks import HeldLock, shared_lock
+from protectd.vault.one_file import one_file_snapshot, one_file_tree
 from protectd.vault.operation import ListeningClock, Reporter
 from protectd.vault.options import EngineOptions
 from protectd.vault.pack import TREE
 from protectd.vault.pool import Channel, Pool
 from protectd.vault.repository import Repository
 from protectd.vault.save_stream_worker import WINDOW_BYTES, StreamJob, StreamReply, StreamWorker
-from protectd.vault.scan import group_name, user_name
 from protectd.vault.shared import SharedMemory
-from protectd.vault.snapshot import Snapshot
 from protectd.vault.storing import Storing
-from protectd.vault.tree import Node, encode_node, encode_tree
 
 _POLL_MS = 200
-_FILE_MODE = stat.S_IFREG | 0o600
 
 
 @dataclass(frozen=True)
@@ -184,13 +179,16 @@ class _Stream:
     # --- the end ---
 
     def _finish(self) -> SaveReport:
-        tree = encode_tree([encode_node(self._node())])
-        tree_id = hashlib.sha256(tree).digest()
+        name, ids = self._role.name, b"".join(self._ids)
+        content = [ids[place : place + 32] for place in range(0, len(ids), 32)]
+        tree_id, tree = one_file_tree(name, self._read_bytes, content, self._started)
         packer = self._storing.packer(TREE)
         if (TREE, tree_id) not in self._index:
             packer.add(tree_id, tree)
         added, stored = self._storing.close_packs(self._crew, packer)
-        snapshot_id = self._storing.publish(self._snapshot(tree_id))
+        snapshot_id = self._storing.publish(
+            one_file_snapshot(name, tree_id, self._started, self._role.options.identity(), self._role.tags)
+        )
         return SaveReport(
             snapshot_id=snapshot_id,
             tree_id=tree_id.hex(),
@@ -202,34 +200,4 @@ class _Stream:
             read_bytes=self._read_bytes,
             added_bytes=added,
             stored_bytes=stored,
-        )
-
-    def _node(self) -> Node:
-        """The stream as the one file of a directory."""
-        moment = int(self._started.timestamp()) * 1_000_000_000
-        uid, gid, ids = os.geteuid(), os.getegid(), b"".join(self._ids)
-        return Node(
-            name=self._role.name.encode(),
-            type="file",
-            mode=_FILE_MODE,
-            mtime_ns=moment,
-            atime_ns=moment,
-            ctime_ns=moment,
-            uid=uid,
-            gid=gid,
-            user=user_name(uid),
-            group=group_name(gid),
-            size=self._read_bytes,
-            content=[ids[place : place + 32] for place in range(0, len(ids), 32)],
-        )
-
-    def _snapshot(self, tree_id: bytes) -> Snapshot:
-        identity = self._role.options.identity()
-        return Snapshot(
-            time=self._started,
-            tree=tree_id.hex(),
-            paths=(f"/{self._role.name}",),
-            hostname=identity.hostname,
-            username=identity.username,
-            tags=tuple(self._role.tags),
         )

@@ -24,6 +24,7 @@ from protectd.tasks.env import OpenVault, TaskEnv, TaskOptions
 from protectd.tasks.operations import makers
 from protectd.vault.engine import VaultEngine
 from protectd.vault.options import EngineOptions
+from protectd.vault.tags import manifest_of
 from tests.fakes import rows
 
 PROVIDER_ID = "5d1c6f3e-0c3b-4f36-8b62-0a3f6a2d9c01"
@@ -75,10 +76,16 @@ class Protected:
         return self.env.vaults.session(self.provider, rows.PROJECT)
 
     def snapshots(self) -> list[tuple[str, ...]]:
-        """The tags of each."""
+        """The tags of each that holds data."""
         vault: OpenVault
         with self.open_vault() as vault:
-            return [snapshot.tags for snapshot in vault.snapshots()]
+            return [each.tags for each in vault.snapshots() if manifest_of(each) is None]
+
+    def manifests(self) -> list[str]:
+        """Ids of the checkpoints that the vault describes."""
+        vault: OpenVault
+        with self.open_vault() as vault:
+            return [found for each in vault.snapshots() if (found := manifest_of(each))]
 
     # --- requests ---
 

@@ -22,6 +22,7 @@ from protectd.tasks.hands import Hands
 from protectd.tasks.marks import TaskMarks
 from protectd.tasks.protect import ProtectCheckpoint
 from protectd.tasks.saving import is_partial
+from protectd.tasks.snapshots import snapshot_ids
 from protectd.vault.locks import shared_lock
 from protectd.vault.repository import Repository
 from tests.fakes import rows
@@ -212,7 +213,8 @@ def test_a_run_that_is_late_takes_away_what_it_has_stored(site, source):
     found = site.found(checkpoint)
     assert (found.status, site.task_state(ref)) == ("available", ("done", 2))
     with site.open_vault() as vault:
-        assert [each.id for each in vault.snapshots()] == [found.resources[0].snapshot_id]
+        assert {each.id for each in vault.snapshots()} == snapshot_ids(found)
+        assert len(snapshot_ids(found)) == 2
 
 
 @contextmanager
@@ -411,16 +413,17 @@ def test_a_deleted_checkpoint_is_gone_and_its_bytes_come_back(site, source, prot
     assert site.verified(verification).status == "success"
 
 
-def test_a_checkpoint_whose_snapshot_is_damaged_can_be_deleted_and_made_anew(site, source, protected):
-    (snapshot,) = vault_bank(site).list("snapshots")
-    vault_bank(site).put(snapshot.key, vault_bank(site).get(snapshot.key)[:-1])
+def test_a_checkpoint_whose_snapshots_are_damaged_can_be_deleted_and_made_anew(site, source, protected):
+    keys = {f"snapshots/{each}" for each in snapshot_ids(site.found(protected))}
+    for key in keys:
+        vault_bank(site).put(key, vault_bank(site).get(key)[:-1])
     again = site.checkpoint(site.plan(source))
     site.work()
     assert site.found(again).status == "available"
     site.delete(protected)
     site.work()
     assert site.found(protected).status == "deleted"
-    assert snapshot.key not in [each.key for each in vault_bank(site).list("snapshots")]
+    assert not keys & {each.key for each in vault_bank(site).list("snapshots")}
     with site.open_vault() as vault:
         report = vault.check(None, read_data=True)
     assert (report.errors, report.hints) == ((), ())

@@ -1,4 +1,4 @@
-"""Checkpoints of a provider: make, list, show, delete."""
+"""Checkpoints of a provider: make, list, show, set right, delete."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from protectd.domain import checkpoints
 from protectd.domain.resources import Resolver
 from protectd.model.models import Checkpoint
 from protectd.model.repositories.checkpoints import CheckpointNotFound, CheckpointRepository
+from protectd.model.states import CheckpointStatus
 from protectd.model.unit_of_work import UnitOfWork
 
 LISTING = Listing(
@@ -86,6 +87,7 @@ class CheckpointController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/providers/{provider_id}/checkpoints/{checkpoint_id}"
     terms = {
         "GET": Terms({200: schemas.ONE}, query=OF_ANYONE),
+        "PUT": Terms({202: OBJECT}, body=schemas.RESET, query=OF_ANYONE),
         "DELETE": Terms({202: OBJECT}, query=OF_ANYONE, refusals=(409,)),
     }
 
@@ -101,6 +103,19 @@ class CheckpointController(Controller):
         checkpoint = self._checkpoint(call)
         call.can(policies.GET, checkpoint)
         return Answer(shown(call.uow, checkpoint.id))
+
+    def on_put(self, call: Call) -> Answer:
+        """Set its state after something went wrong: 202. To error at once; to available by a task that looks
+        whether all of it is there, and says in `error` what is not."""
+        wanted = call.body()[schemas.RESET_KEY]["state"]
+        checkpoint = self._checkpoint(call, lock=True)
+        call.can(policies.UPDATE, checkpoint)
+        checkpoints.check_reset(call.uow, checkpoint)
+        if wanted == CheckpointStatus.ERROR:
+            checkpoints.set_error(call.uow, checkpoint, call.runtime.clock.now())
+        else:
+            call.tasks.process_reset(checkpoint)
+        return Answer({}, status=202, location=location(call, checkpoint))
 
     def on_delete(self, call: Call) -> Answer:
         """Forget it: 202, or 409 with the state that forbids it."""

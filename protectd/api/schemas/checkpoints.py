@@ -102,3 +102,7 @@ DETAIL = shape(
 
 ONE = wrapped(KEY, DETAIL)
 PAGE = page_of("checkpoints", BRIEF)
+
+RESET_KEY = "os-resetState"
+
+RESET = wrapped(RESET_KEY, closed({"state": {"enum": ["available", "error"]}}, ["state"]))

@@ -33,6 +33,7 @@ class Checkpoint(Timestamps, Stateful, Base):
 
     :ivar scheduled_operation_id: what asked for it; None: a request.
     :ivar source_id: the checkpoint it is a copy of; None: it was made from the things themselves.
+    :ivar manifest_id: the snapshot that describes it in its vault.
     :ivar counted: it is in its project's quota, with `counted_bytes`: changed by compare-and-swap, so that it
         is taken and given back once.
     :ivar held_at: since then it cannot be deleted, until an administrator lifts the hold; None: no hold.
@@ -71,6 +72,7 @@ class Checkpoint(Timestamps, Stateful, Base):
     ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     scheduled_operation_id: Mapped[str | None] = mapped_column(String(LENGTH_ID))
     source_id: Mapped[str | None] = mapped_column(String(LENGTH_ID))
+    manifest_id: Mapped[str | None] = mapped_column(String(LENGTH_WORD))
     counted: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     counted_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     hold_reason: Mapped[str | None] = mapped_column(String(LENGTH_NAME))
