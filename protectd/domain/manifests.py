@@ -125,6 +125,10 @@ class Manifest:
         return str(self.checkpoint["id"])
 
     @property
+    def created_at(self) -> datetime | None:
+        return _read_moment(self.checkpoint["created_at"])
+
+    @property
     def whole(self) -> bool:
         """Whether it says where all the data lies."""
         return bool(self.resources) and all(

@@ -99,7 +99,7 @@ class CopyCheckpoint(BaseTask[Checkpoint]):
             if not facts.report.ok:
                 raise CopyIncomplete(errors="; ".join(facts.report.errors))
             facts.ended_at = self.env.clock.now()
-            facts.manifest_id = describing.write(notes, _whole(facts), run.attempt_id)
+            facts.manifest_id = describing.write(notes, _whole(facts), run.attempt_id, later=True)
 
     def _forget_others(self, vault: OpenVault, run: Run) -> None:
         """An attempt that broke off, or was late to notice that its lease was lost, may have left some."""

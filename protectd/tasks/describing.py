@@ -12,10 +12,14 @@ from protectd.vault.snapshot import Snapshot
 from protectd.vault.tags import ATTEMPT_TAG, MANIFEST_TAG, manifest_of
 
 
-def write(notes: Notes, manifest: Manifest, attempt: str = "") -> str:
-    """Keep a manifest in the vault; id of its snapshot. :param attempt: what `forget_attempt` finds it by."""
+def write(notes: Notes, manifest: Manifest, attempt: str = "", *, later: bool = False) -> str:
+    """Keep a manifest in the vault; id of its snapshot.
+
+    :param attempt: what `forget_attempt` finds it by.
+    :param later: the data was saved before `notes` were begun; the manifest shall be older all the same.
+    """
     tags = (MANIFEST_TAG + manifest.id, *([ATTEMPT_TAG + attempt] if attempt else ()))
-    return notes.save(manifests.NAME, manifest.encode(), tags)
+    return notes.save(manifests.NAME, manifest.encode(), tags, manifest.created_at if later else None)
 
 
 def described(snapshots: Sequence[Snapshot]) -> dict[str, list[Snapshot]]:

@@ -105,7 +105,7 @@ class ResetCheckpoint(BaseTask[Checkpoint]):
         if facts.manifest is None:
             raise NotSaved(resource=facts.missing)
         facts.snapshot_ids = manifests.located(facts.manifest, snapshots)
-        facts.manifest_id = found[0].id if found else describing.write(notes, facts.manifest)
+        facts.manifest_id = found[0].id if found else describing.write(notes, facts.manifest, later=True)
 
     def _check(self, vault: OpenVault, run: Run) -> None:
         """:raises DataDamaged: something that it needs is missing, or does not fit together."""

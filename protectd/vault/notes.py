@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from datetime import datetime
 
 from protectd.common.clock import SystemClock
 from protectd.common.units import MIB
@@ -37,13 +38,16 @@ class Notes:
         self._options = options
         self._lock = lock
         self._check = check
+        self._begun = SystemClock().now()
 
-    def save(self, name: str, data: bytes, tags: Sequence[str]) -> str:
+    def save(self, name: str, data: bytes, tags: Sequence[str], moment: datetime | None = None) -> str:
         """Save `data` as the one file `name` of a snapshot; durable when this returns. Its id.
 
+        :param moment: its time. None: when these notes were begun: what was saved since is later, so that
+            restic's `latest` is not the note.
         :raises VaultLocked: others hold the vault. :raises LockLost: it is not there, then.
         """
-        name, moment = plain_name(name), SystemClock().now()
+        name, moment = plain_name(name), moment or self._begun
         lock = self._lock.wait(self._check)
         index = IndexWriter(self._repository.bank, lock)
         with ExitStack() as stack:

@@ -8,12 +8,13 @@ import shutil
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from protectd.plugin.banks.filesystem import LEFTOVER_AGE_S, TEMPORARY, FilesystemBank
-from protectd.vault.tags import CHECKPOINT_TAG
+from protectd.vault.tags import CHECKPOINT_TAG, MANIFEST_TAG
 from tests.drills.load import Load, Operation, Tree
 from tests.drills.processes import orphans
 from tests.drills.site import Site
@@ -154,21 +155,26 @@ class Auditor:
 
     def _vault_holds_each_once(self, report: Report) -> None:
         rows = self._site.records.rows("SELECT id FROM checkpoints WHERE status = 'available'")
-        wanted, held = Counter(row[0] for row in rows), Counter(self._snapshots(report))
+        wanted, (held, described) = Counter(row[0] for row in rows), self._snapshots(report)
         for id in sorted(wanted - held):
             report.lost += 1
             report.say(f"checkpoint {id} is available and not in the vault")
         surplus = held - wanted
         report.doubled += surplus.total()
         report.say(*(f"the vault holds {count} too many of {id}" for id, count in surplus.items()))
+        report.say(*(f"checkpoint {id} is not described" for id in sorted(wanted - described)))
+        report.say(*(f"the vault describes {id}, or too often" for id in sorted(described - wanted)))
 
-    def _snapshots(self, report: Report) -> list[str]:
-        """The checkpoint of each snapshot."""
+    def _snapshots(self, report: Report) -> tuple[Counter[str], Counter[str]]:
+        """Which checkpoint each snapshot holds data of, and which it describes."""
         output, errors = self._run("snapshots")
         report.say(*errors)
         found: list[dict[str, Any]] = [] if errors else json.loads(output)
-        tags = [next((tag for tag in each["tags"] if tag.startswith(CHECKPOINT_TAG)), "") for each in found]
-        return [tag.removeprefix(CHECKPOINT_TAG) for tag in tags]
+        tags = [" ".join(each["tags"]) for each in found]
+        data = [each for each in tags if MANIFEST_TAG not in each]
+        return Counter(map(_of(CHECKPOINT_TAG), data)), Counter(
+            _of(MANIFEST_TAG)(each) for each in tags if each not in data
+        )
 
     # --- the traces ---
 
@@ -211,3 +217,10 @@ def _parsed(value: Any) -> dict[str, Any]:
     """What a column of JSON holds, whether or not the driver has read it."""
     found = json.loads(value) if isinstance(value, str | bytes) else value
     return found if isinstance(found, dict) else {}
+
+
+def _of(prefix: str) -> Callable[[str], str]:
+    """From the tags of a snapshot, what follows this one."""
+    return lambda tags: next(
+        (each.removeprefix(prefix) for each in tags.split() if each.startswith(prefix)), ""
+    )

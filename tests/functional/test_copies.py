@@ -171,7 +171,9 @@ def test_restic_likes_both_vaults(
         ).stdout
 
     run("check", "--read-data")
-    (snapshot,) = json.loads(run("snapshots", "--json"))
+    manifest, snapshot = json.loads(run("snapshots", "--json"))
+    assert f"protectd:manifest={copied['id']}" in manifest["tags"]
+    assert json.loads(run("dump", manifest["id"], "manifest.json"))["checkpoint"]["id"] == copied["id"]
     assert snapshot["original"] == made["resources"][0]["snapshot_id"]
     assert snapshot["id"] == copied["resources"][0]["snapshot_id"]
     tags = dict(tag.split("=", 1) for tag in snapshot["tags"])
