@@ -36,7 +36,7 @@ SAVED = (
 )
 """Columns of a resource that say where its data lies and what it is."""
 
-_ID = {"type": "string", "format": "uuid-like", "minLength": 36, "maxLength": 36}
+_ID = {"type": "string", "format": "uuid", "minLength": 36, "maxLength": 36}
 _MAYBE_ID = {**_ID, "type": ["string", "null"]}
 _HASH = {"type": "string", "minLength": 64, "maxLength": 64}
 _NUMBER = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
