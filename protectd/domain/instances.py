@@ -71,21 +71,27 @@ class Registry:
         return Described(type, name, normal, hashed, None if id is None else canonical_id(id))
 
     def register(self, described: Sequence[Described]) -> list[Instance]:
-        """An instance for each, in order: the one there is, if the project has it already, else a new one,
-        with another id where the wished one is taken. The statements do not grow with their number.
+        """An instance for each, in order: a picture of the one there is, if the project has it already, else a
+        new one, with another id where the wished one is taken. The statements do not grow with their number.
 
         Another request may register the same things at this moment: the first one counts.
         """
+        known = self._known(described)
+        if all((each.type, each.identity_hash) in known for each in described):
+            return [known[each.type, each.identity_hash] for each in described]
         for _ in range(RIVALS):
             with suppress(IntegrityError), self.uow.session.begin_nested():
-                return self._register(described)
-        return self._register(described)
+                return self._register(described, known)
+            known = self._known(described)
+        return self._register(described, known)
 
-    def _register(self, described: Sequence[Described]) -> list[Instance]:
+    def _known(self, described: Sequence[Described]) -> Known:
+        hashes = {each.identity_hash for each in described if each.identity_hash is not None}
+        return self.uow.instances.by_identities(self.project_id, self.host, hashes)
+
+    def _register(self, described: Sequence[Described], known: Known) -> list[Instance]:
         """What is new is written in an order of its own: two requests that name the same things in different
         orders would else wait for each other."""
-        hashes = {each.identity_hash for each in described if each.identity_hash is not None}
-        known = self.uow.instances.by_identities(self.project_id, self.host, hashes)
         taken = self.uow.instances.taken({each.id for each in described if each.id is not None})
         found: dict[int, Instance] = {}
         for number, each in sorted(enumerate(described), key=lambda pair: pair[1].identity_hash or ""):

@@ -58,7 +58,8 @@ class Resolver:
         """A resource that says where it is becomes known by that; others have to be known by their id."""
         described = [self._described(item, join(field, index)) for index, item in enumerate(items)]
         placed = iter(self._registry.register([each for each in described if each is not None]))
-        known = self.uow.instances.by_ids({_id(item) for item in items}, self._registry.project_id)
+        ids = {_id(item) for item in items} - {""}
+        known = self.uow.instances.by_ids(ids, self._registry.project_id)
         return [
             self._registered(item, known, join(field, index))
             if each is None
@@ -126,7 +127,7 @@ def _agreeing(
     placed: Instance, item: Mapping[str, Any], known: Mapping[str, Instance], where: str
 ) -> Instance:
     """:raises InvalidField: the id that it is given is another's."""
-    if known.get(_id(item), placed) is not placed:
+    if known.get(_id(item), placed).id != placed.id:
         raise InvalidField(field=join(where, "id"), reason="is registered as something else")
     return placed
 

@@ -254,7 +254,7 @@ def test_a_living_instance_is_registered_once_and_again_after_its_deletion(any_d
     with any_database.write() as uow:
         (found,) = uow.instances.by_identities(PROJECT, "h", ["f" * 64]).values()
         assert found.id == first.id
-        uow.instances.delete(found)
+        uow.instances.delete(uow.instances.get(found.id))
         second = uow.instances.add(instance())
     with any_database.write() as uow:
         uow.instances.delete(uow.instances.get(second.id))

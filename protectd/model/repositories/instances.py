@@ -10,6 +10,7 @@ from protectd.common.errors import NotFound
 from protectd.model.models import Instance
 from protectd.model.repositories.base import Repository
 from protectd.model.repositories.filters import exact
+from protectd.model.repositories.pictures import Pictures
 
 
 class InstanceNotFound(NotFound):
@@ -30,25 +31,32 @@ class InstanceRepository(Repository[Instance]):
         "name": exact(Instance.name),
         "host": exact(Instance.host),
     }
+    pictures = Pictures(Instance)
 
     def by_identities(self, project_id: str, host: str, identity_hashes: Collection[str]) -> Known:
-        """The living instances that mean these things, as far as the project has registered them."""
+        """Pictures of the living instances that mean these things, as far as the project has registered
+        them."""
+        if not identity_hashes:
+            return {}
         query = select(Instance).where(
             Instance.project_id == project_id,
             Instance.host == host,
             Instance.identity_hash.in_(identity_hashes),
             Instance.deleted_marker == "",
         )
-        return {(found.type, found.identity_hash): found for found in self.session.scalars(query)}
+        found = self.pictures.many(self.session, query)
+        return {(instance.type, instance.identity_hash): instance for instance in found}
 
     def taken(self, ids: Collection[str]) -> set[str]:
         """Those of `ids` that anybody has, or had."""
         return set(self.session.scalars(select(Instance.id).where(Instance.id.in_(ids)))) if ids else set()
 
     def by_ids(self, ids: Collection[str], project_id: str | None = None) -> dict[str, Instance]:
-        """Those of `ids` that are there, by id; one statement."""
+        """Pictures of those of `ids` that are there, by id; one statement at most."""
+        if not ids:
+            return {}
         query = self._visible(project_id, False).where(Instance.id.in_(ids))
-        return {instance.id: instance for instance in self.session.scalars(query)}
+        return {instance.id: instance for instance in self.pictures.many(self.session, query)}
 
     def delete(self, entity: Instance) -> None:
         entity.deleted_marker = entity.id
