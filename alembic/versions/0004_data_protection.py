@@ -39,6 +39,9 @@ _OLD_INDEXES: Sequence[tuple[str, list[str]]] = (
     ("checkpoints", ["source_id"]),
     ("tasks", ["project_id", "operation", "created_at", "id"]),
     ("tasks", ["project_id", "outcome", "created_at", "id"]),
+    ("tasks", ["created_at", "id"]),
+    ("tasks", ["plan_id", "created_at", "id"]),
+    ("tasks", ["checkpoint_id"]),
 )
 """Of tables that there were."""
 

@@ -12,7 +12,7 @@ from protectd.common.errors import NotFound
 from protectd.common.metrics import Backlog
 from protectd.model.base import UTCDateTime
 from protectd.model.models import Task
-from protectd.model.repositories.base import Page
+from protectd.model.repositories.base import Filter, Page
 from protectd.model.repositories.filters import exact
 from protectd.model.repositories.leases import is_due
 from protectd.model.repositories.logged import has_logged_status
@@ -22,6 +22,11 @@ from protectd.model.states import TaskState, swap
 LOGGED_OPERATIONS = ("protect", "restore", "verify", "copy", "delete")
 RESEND_DOUBLINGS = 3
 """Each sending doubles the wait for the next, up to 2 ** this: a long queue is not flooded with repeats."""
+
+
+def _is_about(entity_type: str) -> Filter:
+    """By the index of entities: only what is done to one names it."""
+    return lambda id: and_(Task.entity_type == entity_type, Task.entity_id == id)
 
 
 class TaskNotFound(NotFound):
@@ -44,8 +49,8 @@ class TaskRepository(TaskTurns):
         "checkpoint_id": exact(Task.checkpoint_id),
         "plan_id": exact(Task.plan_id),
         "provider_id": exact(Task.provider_id),
-        "restore_id": exact(Task.restore_id),
-        "verification_id": exact(Task.verification_id),
+        "restore_id": _is_about("restore"),
+        "verification_id": _is_about("verification"),
         "scheduled_operation_id": exact(Task.scheduled_operation_id),
     }
 
