@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import time
+from contextlib import suppress
 from logging.handlers import WatchedFileHandler
 from typing import IO, TYPE_CHECKING, Any
 
@@ -84,8 +85,22 @@ class LogFile(WatchedFileHandler):
     """Several processes append to it, and whichever first finds it moved away makes the new one: private to
     owner and group, also where that process has no umask."""
 
+    _told: str | None = None
+
     def _open(self) -> IO[str]:  # type: ignore[override]
         return open(self.baseFilename, self.mode, encoding="utf-8", opener=_private)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """A full disk is told in one line where the process was started, not as a traceback for each."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        reason = error.strerror or type(error).__name__
+        if reason != self._told and sys.stderr is not None:
+            with suppress(OSError):
+                print(f"{self.baseFilename} cannot be written: {reason}", file=sys.stderr, flush=True)
+        self._told = reason
 
 
 def _private(path: str, flags: int) -> int:

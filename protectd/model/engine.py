@@ -30,7 +30,8 @@ _OPTION = "database.connection"
 _SQLITE_AWAY = ("locked", "busy", "unable to open", "disk I/O error", "database or disk is full")
 _POSTGRESQL_AWAY = ("08", "40", "53", "57P", "55P03", "25006", "25P")
 _POSTGRESQL_CONTENDED = frozenset({"40001", "40P01"})
-_MYSQL_AWAY = frozenset({1040, 1205, 1213, 1290, 1305, 1927, 2002, 2003, 2006, 2013, 2055})
+_MYSQL_AWAY = frozenset({1021, 1040, 1114, 1205, 1213, 1290, 1305, 1927, 2002, 2003, 2006, 2013, 2055})
+"""1021, 1114: its disk is full."""
 _MYSQL_CONTENDED = frozenset({1213, 1305})
 """1305: a savepoint is not there any more, for the whole transaction was given up."""
 

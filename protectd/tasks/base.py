@@ -29,6 +29,8 @@ class BaseTask(Ending[E]):
         """The door: whatever happens behind it ends in the row or in the log, never in the caller."""
         try:
             self._process(context, task_id)
+        except Unavailable as error:
+            LOG.warning("task %s (request %s) is left for later: %s", task_id, context.request_id, error)
         except Exception:
             # The door of tasks. The lease runs out, and the reconciler finds what is left.
             LOG.exception("task %s (request %s) broke off", task_id, context.request_id)

@@ -126,3 +126,11 @@ def test_a_file_that_was_moved_away_is_begun_anew_and_is_nobody_else_s(tmp_path:
         os.umask(former)
     assert (tmp_path / "first").read_text() == "first\n"
     assert (tmp_path / "second").read_text() == "second\n"
+
+
+def test_a_full_disk_is_told_once_and_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    handler = LogFile("/dev/full")
+    for _ in range(3):
+        handler.handle(logging.makeLogRecord({"msg": "something", "levelno": logging.INFO}))
+    handler.stream = io.StringIO()
+    assert capsys.readouterr().err == "/dev/full cannot be written: No space left on device\n"

@@ -392,3 +392,12 @@ def test_moves_are_seen_in_the_time_of_change(env, made, clock):
     run_task(env, ref, work)
     times.append(checkpoint_of(env.database, checkpoint).updated_at)
     assert times == sorted(times)
+
+
+def test_a_database_that_is_away_is_one_line_in_the_log(env, made, caplog):
+    """As a full disk is: whoever reads the log wants to know what, and not from where."""
+    away = Database("postgresql+psycopg://nobody@127.0.0.1:1/none")
+    run_task(replace(env, database=away), made[1])
+    (record,) = [record for record in caplog.records if record.name.startswith("protectd")]
+    assert (record.levelno, record.exc_info) == (logging.WARNING, None)
+    assert "the database is not available" in record.getMessage()
