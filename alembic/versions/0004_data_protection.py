@@ -144,6 +144,7 @@ _NEW_COLUMNS: Sequence[tuple[str, str, Any, dict[str, Any]]] = (
     ("checkpoints", "verified_depth", sa.String(64), {"nullable": True}),
     ("checkpoints", "proven_recovery_s", sa.Double(), {"nullable": True}),
     ("restores", "dry_run", sa.Boolean(), {"server_default": sa.false()}),
+    ("restores", "chosen", _TEXT, {"nullable": True}),
     ("restores", "report", _TEXT, {"nullable": True}),
     ("verifications", "recovery_s", sa.Double(), {"nullable": True}),
     ("verifications", "report", _TEXT, {"nullable": True}),

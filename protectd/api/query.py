@@ -75,6 +75,10 @@ class Query:
             raise InvalidQuery(field=name, reason="must be true or false")
         return word in TRUE_WORDS
 
+    def flags(self, *names: str) -> dict[str, Any]:
+        """Filters by true and false. :raises InvalidQuery: see `flag`."""
+        return {name: self.flag(name) for name in names if name in self.values}
+
     def moment(self, name: str, *, end: bool = False) -> datetime | None:
         """A date, or an ISO 8601 moment; without zone it is UTC.
 

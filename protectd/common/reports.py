@@ -46,6 +46,56 @@ class RestoreReport:
     written_bytes: int
     issues: tuple[Issue, ...] = ()
     issue_count: int = 0
+    missing_count: int = 0
+    """Of the issues, entries that are not there as they were saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePreview:
+    """What a restore of one tree would do. Nothing was written to find it out.
+
+    :ivar exists: whether the target is there; `writable`: whether something can be made in it, or where it
+        would be made.
+    :ivar data_bytes: of file content that would be written; a file of several names counts once.
+    :ivar free_bytes: what this user may still use where the target lies, on file system `device`.
+    :ivar replaced: entries of the target that would be; `same` those of them that have the size and time of
+        what would replace them.
+    :ivar blocked: entries that could not be written, for something that is never replaced is in the way.
+    :ivar conflicts: the first 1,000 of what is replaced or blocked, without those that are the same.
+    :ivar issues: what would not come back as it was saved: damaged, withheld, refused.
+    :ivar refusal: why the restore would end before it begins; "": it would not.
+    :ivar notes: what else is worth knowing, in sentences.
+    """
+
+    target: str
+    exists: bool
+    writable: bool
+    files: int
+    directories: int
+    links: int
+    others: int
+    data_bytes: int
+    free_bytes: int
+    device: int = 0
+    replaced: int = 0
+    same: int = 0
+    blocked: int = 0
+    conflicts: tuple[Issue, ...] = ()
+    issues: tuple[Issue, ...] = ()
+    issue_count: int = 0
+    """All, also those beyond the first 1,000 that `issues` keeps."""
+
+    refusal: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        return self.data_bytes <= self.free_bytes
+
+    @property
+    def possible(self) -> bool:
+        """Whether it would bring everything back, as things are now."""
+        return not self.refusal and not self.blocked and self.fits and self.writable
 
 
 @dataclass(frozen=True, slots=True)

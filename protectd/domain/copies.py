@@ -24,7 +24,7 @@ PARAMETERS: validation.Schema = {
     "properties": {
         OWN: {
             "type": "object",
-            "properties": {"provider_id": {"type": "string", "format": "uuid-like"}},
+            "properties": {"provider_id": {"type": "string", "format": "uuid"}},
             "additionalProperties": False,
         }
     },

@@ -15,6 +15,7 @@ from protectd.domain.providers import Protectables, Provider
 from protectd.model.models import Checkpoint, CheckpointResource, Restore
 from protectd.model.states import RunStatus
 from protectd.plugin.base import Access, ProtectionPlugin
+from protectd.plugin.paths import plain_path, within
 
 PATH = "path"
 ORIGINAL_TARGETS = ("", "original")
@@ -35,6 +36,79 @@ def check_target(target: str | None, field: str) -> str:
     return target or ""
 
 
+Chosen = dict[str, list[str]]
+"""Paths by `type#id`; none: all of that resource."""
+
+_LOST = "lies in none of the resources"
+_AMBIGUOUS = "must be absolute: it may lie in any of several resources"
+
+
+def chosen(provider: Provider, checkpoint: Checkpoint, body: Mapping[str, Any], field: str) -> Chosen | None:
+    """What of a checkpoint a restore is to bring back; None: everything.
+
+    :raises InvalidField: names the resource that the checkpoint does not have, the path that lies in none of
+        those that are wanted, or one in a resource whose plug-in restores whole ones only.
+    """
+    wanted, paths = body.get("resources"), body.get("paths")
+    if wanted is None and paths is None:
+        return None
+    rows = _wanted(checkpoint.resources, wanted, join(field, "resources"))
+    if paths is None:
+        return {row.key: [] for row in rows}
+    return _placed(provider, rows, paths, join(field, "paths"))
+
+
+def _wanted(
+    rows: Sequence[CheckpointResource], names: Sequence[str] | None, field: str
+) -> list[CheckpointResource]:
+    """By id or `type#id`, in the order of the checkpoint."""
+    if names is None:
+        return list(rows)
+    known = {name for row in rows for name in (row.key, row.resource_id)}
+    for number, name in enumerate(names):
+        if name not in known:
+            raise InvalidField(field=join(field, number), reason="names no resource that is here")
+    return [row for row in rows if {row.key, row.resource_id} & set(names)]
+
+
+def _placed(
+    provider: Provider, rows: Sequence[CheckpointResource], paths: Sequence[str], field: str
+) -> Chosen:
+    """Each path with the resource that it lies in. A resource that has none is not wanted."""
+    placed: Chosen = {}
+    for number, text in enumerate(paths):
+        where = join(field, number)
+        path = _plain(text, where)
+        owner = _owner(rows, path)
+        if owner is None:
+            raise InvalidField(field=where, reason=_LOST if path.startswith("/") else _AMBIGUOUS)
+        plugin = provider.protections.get(owner.resource_type)
+        if plugin is None or not plugin.restores_paths:
+            reason = f"cannot be chosen: a {owner.resource_type} is restored whole"
+            raise InvalidField(field=where, reason=reason)
+        placed.setdefault(owner.key, []).append(path)
+    return placed
+
+
+def _plain(text: str, field: str) -> str:
+    """In normal form; relative ones stay relative."""
+    return plain_path(text, field) if text.startswith("/") else plain_path(f"/{text}", field)[1:] or "."
+
+
+def _owner(rows: Sequence[CheckpointResource], path: str) -> CheckpointResource | None:
+    """Of several that lie in each other, the innermost."""
+    if not path.startswith("/"):
+        return rows[0] if len(rows) == 1 else None
+    places = [(place, row) for row in rows for place in _places(row) if within(path, place)]
+    return max(places, key=lambda each: len(each[0]))[1] if places else None
+
+
+def _places(row: CheckpointResource) -> list[str]:
+    """Where it is known to be, and where it was read."""
+    known = row.extra_info.get(PATH) if isinstance(row.extra_info, dict) else None
+    return [place for place in (known, row.source_path) if isinstance(place, str)]
+
+
 class Destination:
     """Checks the parameters of a restore before anything is written. The task checks again.
 
@@ -46,13 +120,15 @@ class Destination:
         self._protectables = protectables
         self._access = access
 
-    def check(self, checkpoint: Checkpoint, wanted: parameters.Parameters, field: str) -> None:
+    def check(
+        self, resources: Sequence[CheckpointResource], wanted: parameters.Parameters, field: str
+    ) -> None:
         """:raises InvalidField: names the parameter that does not fit.
         :raises PathNotAllowed: a target, or the place a resource came from, is not the caller's to write."""
-        keys = {resource.key for resource in checkpoint.resources}
+        keys = {resource.key for resource in resources}
         parameters.check(wanted, self._provider.restore_schemas, field, keys)
-        check_names(checkpoint.resources, wanted, field)
-        for resource in checkpoint.resources:
+        check_names(resources, wanted, field)
+        for resource in resources:
             self._check_one(resource, wanted, field)
 
     def _check_one(self, resource: CheckpointResource, wanted: parameters.Parameters, field: str) -> None:
@@ -103,7 +179,13 @@ def _check_shared(names: Sequence[str], field: str) -> None:
             raise InvalidField(field=field, reason=f"cannot hold a directory named {shown(name)}")
 
 
-def new_restore(checkpoint: Checkpoint, wanted: Mapping[str, Any], target: str, trusted: bool) -> Restore:
+def new_restore(
+    checkpoint: Checkpoint,
+    wanted: Mapping[str, Any],
+    target: str,
+    chosen: Chosen | None,
+    trusted: bool,
+) -> Restore:
     """A PENDING restore. Credentials of `wanted` are not kept: there is no target that needs any.
 
     :param trusted: an administrator asks: set-id bits, devices and foreign owners come back too.
@@ -117,4 +199,6 @@ def new_restore(checkpoint: Checkpoint, wanted: Mapping[str, Any], target: str, 
         parameters=wanted["parameters"],
         status=RunStatus.PENDING,
         trusted=trusted,
+        chosen=chosen,
+        dry_run=wanted.get("dry_run") or False,
     )

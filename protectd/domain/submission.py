@@ -79,10 +79,14 @@ class Submission:
         return self._submit("reset", "checkpoint", checkpoint, **_subject(checkpoint))
 
     def process_restore(self, restore: Restore, host: str | None = None) -> Task:
-        """:param host: where to write; without it, the host that had the resources."""
+        """Write, or for a dry run look.
+
+        :param host: where to; without it, the host that had the resources.
+        """
         checkpoint = self._uow.checkpoints.get(restore.checkpoint_id)
         subject = _subject(checkpoint) | {"restore_id": restore.id}
-        return self._submit("restore", "restore", restore, host=host or checkpoint.host, **subject)
+        operation = "preview" if restore.dry_run else "restore"
+        return self._submit(operation, "restore", restore, host=host or checkpoint.host, **subject)
 
     def process_verify(self, verification: Verification) -> Task:
         """Check a checkpoint, on any host."""

@@ -24,7 +24,7 @@ from protectd.common.errors import (
     Unavailable,
 )
 from protectd.common.progress import Progress
-from protectd.common.reports import CheckReport, RestoreOptions, RestoreReport, SaveReport
+from protectd.common.reports import CheckReport, RestoreOptions, RestorePreview, RestoreReport, SaveReport
 
 Schema = dict[str, Any]
 Buffer = bytes | bytearray | memoryview
@@ -320,6 +320,20 @@ class VaultSession(Protocol):
             the target was written.
         """
 
+    def preview_tree(
+        self,
+        snapshot_id: str,
+        tree_id: str,
+        source: str,
+        target: str,
+        options: RestoreOptions,
+        progress: Progress | None = None,
+    ) -> RestorePreview:
+        """What `restore_tree` would do with the same arguments. Writes nothing.
+
+        :raises vault.errors.VaultError: damaged or foreign data.
+        """
+
     def check(
         self, snapshot_ids: Sequence[str] | None, *, read_data: bool, progress: Progress | None = None
     ) -> CheckReport:
@@ -384,8 +398,17 @@ class RestoreContext(HookContext):
     target_name: str | None = None
     """When several resources go under one type-level path: the name of the directory for this one."""
 
+    paths: Sequence[str] = ()
+    """Only these entries of the resource are wanted; none given: all. Absolute as where the resource is known
+    to be, or relative to it. See `ProtectionPlugin.restores_paths`."""
+
+    run_id: str = ""
+    """Names this restore; the same in each attempt at it."""
+
     marks: Marks = field(default_factory=Marks)
     report: RestoreReport | None = None
+    preview: RestorePreview | None = None
+    """Set by the operation of `ProtectionPlugin.preview`: what would be done."""
 
 
 @dataclass
@@ -419,9 +442,19 @@ class Operation:
         """Release what the hooks took. Must not raise."""
 
 
+class PreviewUnknown(ProtectdError):
+    code = "restore.no_preview"
+    message = "what a restore of {resource} would do cannot be told beforehand"
+
+
 class ProtectionPlugin(ABC):
     """Moves data of some types between its home and the vault. Keeps nothing between runs: what a run needs
-    lives in its `Operation`."""
+    lives in its `Operation`.
+
+    :cvar restores_paths: it can restore single entries of a resource (`RestoreContext.paths`).
+    """
+
+    restores_paths: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
@@ -464,6 +497,13 @@ class ProtectionPlugin(ABC):
     @abstractmethod
     def restore(self, context: RestoreContext) -> Operation:
         """As `protect`. May be called again for the same restore: what a broken run wrote may be there."""
+
+    def preview(self, context: RestoreContext) -> Operation:
+        """As `restore`, but changes nothing: it tells in `context.preview` what `restore` would do.
+
+        :raises PreviewUnknown: it cannot tell.
+        """
+        raise PreviewUnknown(resource=context.resource.key)
 
     @abstractmethod
     def verify(self, context: VerifyContext) -> Operation:

@@ -14,6 +14,7 @@ from protectd.queue.contract import (
     OLDEST,
     PING,
     PING_VERSION,
+    PREVIEW_VERSION,
     RESET_VERSION,
     TOPIC,
     VERSION,
@@ -90,6 +91,13 @@ class TaskClient:
         :raises HeldBack: not all workers know how yet.
         """
         self._cast("process_reset", context, task_id, host, version=RESET_VERSION)
+
+    def process_preview(self, context: Mapping[str, Any], task_id: str, *, host: str | None = None) -> None:
+        """Find out what a restore would do.
+
+        :raises HeldBack: not all workers know how yet.
+        """
+        self._cast("process_preview", context, task_id, host, version=PREVIEW_VERSION)
 
     def ping(self, host: str | None = None, timeout_s: float = 10.0) -> dict[str, str]:
         """Ask the worker on `host`, or whichever answers first, for a sign of life.

@@ -18,6 +18,7 @@ METHODS: Mapping[str, str] = {
     "prune": "process_prune",
     "copy": "process_copy",
     "reset": "process_reset",
+    "preview": "process_preview",
 }
 """Operation -> the name it has on both ends of the queue."""
 
@@ -25,7 +26,7 @@ TOPIC = "protectd-worker"
 EXCHANGE = "protectd"
 VERSION = "1.2"
 """Of the messages. A worker refuses a greater one that it does not know. 1.1 has brought `ping`, 1.2
-`process_copy` and `process_reset`."""
+`process_copy`, `process_reset` and `process_preview`."""
 
 OLDEST = "1.0"
 """Each message is sent with the version that brought it, so that older workers understand what they can."""
@@ -34,6 +35,7 @@ PING = "ping"
 PING_VERSION = "1.1"
 COPY_VERSION = "1.2"
 RESET_VERSION = "1.2"
+PREVIEW_VERSION = "1.2"
 
 
 class ContractMismatch(ConfigurationError):

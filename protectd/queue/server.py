@@ -69,6 +69,9 @@ class Tasks:
     def process_reset(self, context: Mapping[str, Any], task_id: str) -> None:
         self._process("reset", context, task_id)
 
+    def process_preview(self, context: Mapping[str, Any], task_id: str) -> None:
+        self._process("preview", context, task_id)
+
     def ping(self, context: Mapping[str, Any]) -> dict[str, str]:
         """A sign of life: who answers, and which messages it understands."""
         return {"host": self._host, "version": VERSION}

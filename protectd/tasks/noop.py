@@ -17,6 +17,7 @@ from protectd.tasks.copy import CopyCheckpoint
 from protectd.tasks.delete import DeleteCheckpoint
 from protectd.tasks.entities import move_resources
 from protectd.tasks.operations import makers
+from protectd.tasks.preview import PreviewRestore
 from protectd.tasks.protect import ProtectCheckpoint
 from protectd.tasks.prune import PruneVault
 from protectd.tasks.reset import ResetCheckpoint
@@ -70,6 +71,11 @@ class SimulatedReset(Simulation, ResetCheckpoint):
     pass
 
 
+class SimulatedPreview(Simulation, PreviewRestore):
+    def saved_of(self, checkpoint: Checkpoint) -> dict[str, Saved]:
+        return {}
+
+
 SIMULATED: tuple[type[BaseTask[Any]], ...] = (
     SimulatedProtect,
     SimulatedRestore,
@@ -78,6 +84,7 @@ SIMULATED: tuple[type[BaseTask[Any]], ...] = (
     SimulatedPrune,
     SimulatedCopy,
     SimulatedReset,
+    SimulatedPreview,
 )
 
 

@@ -22,10 +22,7 @@ from protectd.tasks.env import OpenVault
 from protectd.tasks.errors import RestoreIncomplete
 from protectd.tasks.run import Run
 from protectd.tasks.saved import Saved, SavedDataTask, SavedFacts
-
-MISSING = frozenset({"damaged", "refused"})
-"""Kinds of issues whose entry is not there as it was saved. One that was withheld on purpose, such as a
-device node from a member, is no failure."""
+from protectd.vault.issues import MISSING
 
 NAMED = 5
 """How many damaged entries an error names; the restore's issues have the others."""
@@ -42,12 +39,22 @@ class RestoreCheckpoint(SavedDataTask[Restore]):
     def retrieve_entity(self, uow: UnitOfWork, entity_id: str) -> Restore:
         return uow.restores.get(entity_id, lock=True)
 
+    def wanted_of(self, entity: Restore, saved: dict[str, Saved]) -> dict[str, Saved]:
+        chosen = entity.chosen
+        return saved if chosen is None else {key: each for key, each in saved.items() if key in chosen}
+
     def make_job(
         self, run: Run, provider: Provider, vault: OpenVault, saved: Saved, progress: Progress
     ) -> Job:
+        context = self.context_of(run, provider, vault, saved, progress)
+        return Job(protection_of(provider, saved.resource).restore(context), context)
+
+    def context_of(
+        self, run: Run, provider: Provider, vault: OpenVault, saved: Saved, progress: Progress
+    ) -> RestoreContext:
         facts: SavedFacts = run.facts
         resource = saved.resource
-        context = RestoreContext(
+        return RestoreContext(
             request=run.context,
             resource=resource,
             parameters=parameters.overlay(facts.parameters, resource.type, resource.id),
@@ -59,13 +66,14 @@ class RestoreCheckpoint(SavedDataTask[Restore]):
             tree_id=saved.tree_id,
             saved_info=saved.info,
             target_name=resource.name if _shares_path(facts, saved) else None,
+            paths=facts.paths.get(resource.key, ()),
+            run_id=run.entity_id,
             marks=run.marks,
         )
-        return Job(protection_of(provider, resource).restore(context), context)
 
     def judge(self, facts: SavedFacts, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """A file that could not be read back whole is missing, however well the rest went."""
-        return [_judged(outcome, facts.saved[outcome.resource.key]) for outcome in outcomes]
+        return [_judged(outcome, facts) for outcome in outcomes]
 
     def figures(self, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         reports = _reports(outcomes)
@@ -77,15 +85,16 @@ class RestoreCheckpoint(SavedDataTask[Restore]):
         }
 
 
-def _judged(outcome: Outcome, saved: Saved) -> Outcome:
+def _judged(outcome: Outcome, facts: SavedFacts) -> Outcome:
     if not outcome.ok:
         return outcome
     key, report = outcome.resource.key, outcome.report
     if not isinstance(report, RestoreReport):
         return replace(outcome, error=NothingReported(resource=key))
     missing = [issue.path for issue in report.issues if issue.kind in MISSING]
-    unseen = report.issue_count > len(report.issues)
-    count = max(len(missing), saved.files - report.files if unseen else 0)
+    unseen = report.issue_count > len(report.issues) and not facts.paths.get(key)
+    fewer = facts.saved[key].files - report.files if unseen else 0
+    count = max(len(missing), report.missing_count, fewer)
     if count <= 0:
         return outcome
     names = ", ".join(missing[:NAMED]) + (", ..." if count > NAMED else "")

@@ -43,6 +43,9 @@ class SavedFacts:
     parameters: parameters.Parameters
     saved: dict[str, Saved]
     read_data: bool = False
+    paths: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What of a resource is wanted, by `type#id`; everything of those that are not here."""
+
     outcomes: list[Outcome] = field(default_factory=list)
 
 
@@ -72,6 +75,10 @@ class SavedDataTask(BaseTask[R]):
         """By `type#id`. :raises NotSaved: there is no data of one of its resources."""
         return {row.key: _saved(row) for row in checkpoint.resources}
 
+    def wanted_of(self, entity: R, saved: dict[str, Saved]) -> dict[str, Saved]:
+        """What of it the run is about."""
+        return saved
+
     def handle_begin(self, uow: UnitOfWork, entity: R, run: Run) -> None:
         if entity.status not in (RunStatus.PENDING, RunStatus.IN_PROGRESS):
             raise EntityNotReady(
@@ -81,8 +88,9 @@ class SavedDataTask(BaseTask[R]):
         run.facts = SavedFacts(
             checkpoint_id=checkpoint.id,
             parameters=entity.parameters,
-            saved=self.saved_of(checkpoint),
+            saved=self.wanted_of(entity, self.saved_of(checkpoint)),
             read_data=getattr(entity, "depth", "") == "data",
+            paths=getattr(entity, "chosen", None) or {},
         )
         self._start(uow, entity, run.facts)
         _check_available(checkpoint)

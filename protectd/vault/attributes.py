@@ -13,7 +13,7 @@ from protectd.vault.tree import Node
 
 _ACL = "system.posix_acl_"
 _HARMLESS = ("user.", _ACL)
-_SET_ID = stat.S_ISUID | stat.S_ISGID
+SET_ID = stat.S_ISUID | stat.S_ISGID
 
 
 class Wanted(NamedTuple):
@@ -40,7 +40,7 @@ class Policy(NamedTuple):
         if self.trusted:
             return Wanted(mode, node.uid, node.gid, node.mtime_ns, _acls_last(xattrs))
         xattrs = [(name, value) for name, value in xattrs if name.startswith(_HARMLESS)]
-        return Wanted(mode & ~_SET_ID, self.uid, self.gid, node.mtime_ns, _acls_last(xattrs))
+        return Wanted(mode & ~SET_ID, self.uid, self.gid, node.mtime_ns, _acls_last(xattrs))
 
 
 def _acls_last(xattrs: list[tuple[str, bytes]]) -> Sequence[tuple[str, bytes]]:
@@ -72,7 +72,7 @@ def apply(descriptor: int | str, status: os.stat_result, wanted: Wanted) -> list
         except OSError as error:
             troubles.append(f"its owner {wanted.uid}:{wanted.gid}: {error.strerror}")
     # A change of owner clears the set-id bits, so the mode comes after it.
-    if stat.S_IMODE(status.st_mode) != wanted.mode or wanted.mode & _SET_ID or wanted.xattrs:
+    if stat.S_IMODE(status.st_mode) != wanted.mode or wanted.mode & SET_ID or wanted.xattrs:
         try:
             os.chmod(descriptor, wanted.mode)
         except OSError as error:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Self
 
 from protectd.vault.entries import nodes_of, path_parts
-from protectd.vault.errors import PathNotInSnapshot
+from protectd.vault.errors import BlobMissing, PathNotInSnapshot, VaultError
+from protectd.vault.findings import Damage
 from protectd.vault.opening import shown
+from protectd.vault.pack import TREE
 from protectd.vault.repository import BlobReader
+from protectd.vault.snapshot import Snapshot
+from protectd.vault.tree import Node, decode_tree
 
 _MAX_NAMED = 20
 
@@ -42,6 +47,32 @@ class Chosen:
 
 
 EVERYTHING = Chosen(all=True)
+
+
+def saved_directory(reader: BlobReader, snapshot: Snapshot, source: str) -> tuple[bytes, Node | None]:
+    """Tree and node of the directory that was saved; `/` has no node.
+
+    :raises VaultError: the snapshot holds no such directory.
+    """
+    tree, node = snapshot.tree_id, None
+    for name in filter(None, os.fsencode(os.path.normpath(source)).split(b"/")):
+        nodes = {each.name: each for each in decode_tree(reader.load(TREE, tree))}
+        node = nodes.get(name)
+        if node is None or node.subtree is None:
+            raise VaultError(reason=f"snapshot {snapshot.id} holds no directory {source!r}")
+        tree = node.subtree
+    return tree, node
+
+
+@contextmanager
+def blamed_on(damaged: Damage) -> Iterator[None]:
+    """What no index knows may stand in an index file that does not read: then that is what to mend."""
+    try:
+        yield
+    except BlobMissing as error:
+        for cause in damaged.found.values():
+            raise cause from error
+        raise
 
 
 def choose_paths(

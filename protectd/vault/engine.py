@@ -14,6 +14,7 @@ from protectd.common.reports import (
     PruneReport,
     RepairReport,
     RestoreOptions,
+    RestorePreview,
     RestoreReport,
     SaveReport,
     VaultStats,
@@ -31,6 +32,7 @@ from protectd.vault.operation import BEGUN, CANCEL, COUNTS, GO, READY
 from protectd.vault.options import EngineOptions
 from protectd.vault.pack_share import PackShare
 from protectd.vault.pool import DONE, FAILED, Place, Pool, ProcessPool, Role, ThreadPool, receive, send
+from protectd.vault.preview import PreviewTree
 from protectd.vault.prune import Waits
 from protectd.vault.reading import Reading, reading
 from protectd.vault.repair_index import RepairIndex
@@ -234,6 +236,28 @@ class VaultSession:
             options=options,
         )
         report: RestoreReport = self._run(role, progress, begin)
+        return report
+
+    def preview_tree(
+        self,
+        snapshot_id: str,
+        tree_id: str,
+        source: str,
+        target: str,
+        options: RestoreOptions,
+        progress: Progress | None = None,
+    ) -> RestorePreview:
+        role = PreviewTree(
+            bank=self._bank,
+            key=self._key,
+            engine=self._engine.options,
+            snapshot_id=snapshot_id,
+            tree_id=tree_id,
+            source=source,
+            target=target,
+            options=options,
+        )
+        report: RestorePreview = self._run(role, progress)
         return report
 
     def restore_stream(

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 
 from protectd.common.progress import Counts
 from protectd.common.reports import RestoreOptions, RestoreReport
 from protectd.plugin.base import BankPlugin
 from protectd.vault.attributes import Policy, apply, drop_other_attributes
-from protectd.vault.chosen import Chosen, choose_paths
+from protectd.vault.chosen import Chosen, blamed_on, choose_paths, saved_directory
 from protectd.vault.crew import Crew, Plain
 from protectd.vault.crypto import MasterKey
-from protectd.vault.errors import BlobMissing, VaultError
 from protectd.vault.findings import REBUILD_INDEX, Damage
 from protectd.vault.issues import Issues
 from protectd.vault.locks import reading_lock
 from protectd.vault.opening import READ_DIRECTORY, Identity
 from protectd.vault.operation import ListeningClock, Reporter
 from protectd.vault.options import EngineOptions
-from protectd.vault.pack import TREE
 from protectd.vault.pool import Channel, Pool
 from protectd.vault.repository import INDEX, BlobReader, Repository
 from protectd.vault.restore_plan import FileTarget, Plan, PlannedBlob, Portion, job_blob
@@ -36,7 +34,7 @@ from protectd.vault.restore_worker import (
 )
 from protectd.vault.shared import CancelFlag
 from protectd.vault.target import Target, move_into_place, open_made, remove_made, temporary_name
-from protectd.vault.tree import Node, decode_tree
+from protectd.vault.tree import Node
 
 _FEED_EVERY = 64
 """Entries of the walk between two looks at the workers."""
@@ -62,8 +60,9 @@ class RestoreTree:
         with reading_lock(repository, self.engine.identity(), clock, wait_s) as confirm:
             damaged = Damage(REBUILD_INDEX)
             reader = BlobReader(repository, repository.load_index_to_read(damaged))
-            with _blamed_on(damaged):
-                tree, node = self._source(repository, reader)
+            with blamed_on(damaged):
+                snapshot = repository.load_snapshot_of(self.snapshot_id, self.tree_id)
+                tree, node = saved_directory(reader, snapshot, self.source)
                 chosen = choose_paths(reader, tree, self.source, self.options.paths, self.snapshot_id)
             with ExitStack() as stack:
                 target = Target.prepare(self.target, overwrite=self.options.overwrite)
@@ -74,29 +73,6 @@ class RestoreTree:
             if report.issue_count:
                 confirm()  # without the lock, what is missing may have been pruned
             return report
-
-    def _source(self, repository: Repository, reader: BlobReader) -> tuple[bytes, Node | None]:
-        """Tree and node of the directory that was saved."""
-        snapshot = repository.load_snapshot_of(self.snapshot_id, self.tree_id)
-        tree, node = snapshot.tree_id, None
-        for name in filter(None, os.fsencode(os.path.normpath(self.source)).split(b"/")):
-            nodes = {each.name: each for each in decode_tree(reader.load(TREE, tree))}
-            node = nodes.get(name)
-            if node is None or node.subtree is None:
-                raise VaultError(reason=f"snapshot {self.snapshot_id} holds no directory {self.source!r}")
-            tree = node.subtree
-        return tree, node
-
-
-@contextmanager
-def _blamed_on(damaged: Damage) -> Iterator[None]:
-    """What no index knows may stand in an index file that does not read: then that is what to mend."""
-    try:
-        yield
-    except BlobMissing as error:
-        for cause in damaged.found.values():
-            raise cause from error
-        raise
 
 
 class _Restore:
@@ -167,6 +143,7 @@ class _Restore:
             written_bytes=self._done.written_bytes,
             issues=tuple(self._issues.kept),
             issue_count=self._issues.count,
+            missing_count=self._issues.missing,
         )
 
     # --- filling files ---

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from protectd.model.base import Base
 from tests.fakes.service import FILES_ID, Client, Service, run_body
 
 UNKNOWN_ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
@@ -198,3 +204,175 @@ def test_four_kilobytes_of_parameters_come_back_unchanged(
     parameters = {"directory": {"path": deep}}
     restore = owner.restore(checkpoint, parameters=parameters)["restore"]
     assert owner.get(f"restores/{restore['id']}")["restore"]["parameters"] == parameters
+
+
+# --- a part of it ---
+
+
+@pytest.fixture
+def elsewhere(direct: Service) -> Path:
+    return direct.allowed / uuid.uuid4().hex
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
+
+
+def test_chosen_resources_alone_come_back(owner: Client, checkpoint: dict[str, Any], elsewhere: Path) -> None:
+    second = checkpoint["resources"][1]
+    (elsewhere / "made").mkdir(parents=True)
+    for number, word in enumerate((second["id"], f"directory#{second['id']}")):
+        target = elsewhere / str(number)
+        parameters = {"directory": {"path": str(target)}}
+        restore = owner.restore(checkpoint, resources=[word], parameters=parameters)["restore"]
+        assert restore["status"] == "success", restore["error"]
+        assert restore["chosen"] == {f"directory#{second['id']}": []}
+        assert list(restore["resources_status"]) == [f"directory#{second['id']}"]
+        assert names(target) == ["below", "below/two.txt", "one.txt"], (
+            "one alone needs no directory of its name"
+        )
+
+
+def test_chosen_paths_come_back_with_what_leads_to_them(
+    direct: Service, owner: Client, checkpoint: dict[str, Any], elsewhere: Path
+) -> None:
+    first, second = checkpoint["resources"]
+    paths = [f"{direct.allowed}/first/one.txt", f"{direct.allowed}/second/below"]
+    parameters = {"directory": {"path": str(elsewhere)}}
+    restore = owner.restore(checkpoint, paths=paths, parameters=parameters)["restore"]
+    assert restore["status"] == "success", restore["error"]
+    assert restore["chosen"] == {
+        f"directory#{first['id']}": paths[:1],
+        f"directory#{second['id']}": paths[1:],
+    }
+    assert names(elsewhere) == ["first", "first/one.txt", "second", "second/below", "second/below/two.txt"]
+    assert owner.get("restores")["restores"][0]["chosen"] == restore["chosen"]
+
+
+def test_a_relative_path_is_one_of_the_only_resource(
+    owner: Client, checkpoint: dict[str, Any], elsewhere: Path
+) -> None:
+    fields = {"resources": [checkpoint["resources"][0]["id"]], "paths": ["below/two.txt", "./one.txt"]}
+    parameters = {"directory": {"path": str(elsewhere)}}
+    restore = owner.restore(checkpoint, parameters=parameters, **fields)["restore"]
+    assert restore["status"] == "success", restore["error"]
+    assert names(elsewhere) == ["below", "below/two.txt", "one.txt"]
+
+
+def test_a_path_in_place_leaves_all_else_as_it_is(direct: Service, member: Client) -> None:
+    source = direct.directory("part-of-it")
+    made = member.checkpoint(member.plan(source))
+    (source / "one.txt").write_text("mine\n")
+    (source / "below" / "two.txt").write_text("lost\n")
+    parameters = {"directory": {"overwrite": True}}
+    restore = member.restore(made, paths=["below"], parameters=parameters)["restore"]
+    assert restore["status"] == "success", restore["error"]
+    assert (source / "below" / "two.txt").read_text() == "two\n"
+    assert (source / "one.txt").read_text() == "mine\n"
+
+
+def test_a_path_by_the_name_of_a_link_is_found(direct: Service, member: Client, elsewhere: Path) -> None:
+    """A directory may be known by another path than the one it was read by."""
+    direct.directory("real")
+    link = direct.allowed / "known-as"
+    link.symlink_to("real")
+    made = member.checkpoint(member.plan(link))
+    for number, path in enumerate((link / "below", direct.allowed / "real" / "below")):
+        target = elsewhere / str(number)
+        target.mkdir(parents=True)
+        parameters = {"directory": {"path": str(target)}}
+        restore = member.restore(made, paths=[str(path)], parameters=parameters)["restore"]
+        assert restore["status"] == "success", restore["error"]
+        assert names(target) == ["below", "below/two.txt"]
+
+
+def test_a_path_that_was_not_saved_fails_with_its_name_and_writes_nothing(
+    owner: Client, checkpoint: dict[str, Any], elsewhere: Path
+) -> None:
+    fields = {"resources": [checkpoint["resources"][0]["id"]], "paths": ["one.txt", "never-there"]}
+    parameters = {"directory": {"path": str(elsewhere)}}
+    restore = owner.restore(checkpoint, parameters=parameters, **fields)["restore"]
+    assert (restore["status"], restore["error"]["code"]) == ("fail", "vault.path_not_found")
+    assert "never-there" in restore["error"]["message"]
+    assert not elsewhere.exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"resources": []}, "restore.resources"),
+        ({"resources": [3]}, "restore.resources.0"),
+        ({"resources": [UNKNOWN_ID]}, "restore.resources.0"),
+        ({"resources": "x"}, "restore.resources"),
+        ({"paths": []}, "restore.paths"),
+        ({"paths": [""]}, "restore.paths.0"),
+        ({"paths": ["one.txt"]}, "restore.paths.0"),
+        ({"paths": ["/etc/passwd"]}, "restore.paths.0"),
+        ({"paths": ["/a/../b"]}, "restore.paths.0"),
+        ({"paths": ["a\0b"]}, "restore.paths.0"),
+        ({"paths": ["/" + "x" * 300]}, "restore.paths.0"),
+    ],
+)
+def test_a_part_that_is_not_there_is_refused_by_name(
+    refused: Callable[..., dict[str, Any]], fields: dict[str, Any], field: str
+) -> None:
+    assert refused(**fields)["field"] == field
+
+
+def test_parameters_of_a_resource_that_is_not_chosen_are_refused(
+    refused: Callable[..., dict[str, Any]], checkpoint: dict[str, Any]
+) -> None:
+    first, second = (f"directory#{each['id']}" for each in checkpoint["resources"])
+    fault = refused(resources=[first], parameters={second: {"overwrite": True}})
+    assert fault["field"] == f"restore.parameters.{second}"
+
+
+def test_nulls_of_a_client_mean_everything(owner: Client, checkpoint: dict[str, Any]) -> None:
+    restore = owner.restore(checkpoint, resources=None, paths=None, dry_run=None)["restore"]
+    assert (restore["chosen"], restore["dry_run"]) == (None, False)
+
+
+# --- credentials ---
+
+
+def test_credentials_are_written_nowhere(direct: Service, owner: Client, checkpoint: dict[str, Any]) -> None:
+    """Not into the database nor what it keeps beside it, not into any file of the service, not into a log."""
+    word = f"hush-{uuid.uuid4().hex}"
+    auth = {"type": "password", "username": f"user-{word}", "password": f"pass-{word}"}
+    heard = io.StringIO()
+    handler = logging.StreamHandler(heard)
+    logging.getLogger().addHandler(handler)
+    level = logging.getLogger().level
+    logging.getLogger().setLevel(logging.DEBUG)
+    try:
+        for fields in ({}, {"dry_run": True}, {"paths": ["/nowhere"]}):
+            body = {"restore": run_body(checkpoint, restore_auth=auth, **fields)}
+            headers = {"Idempotency-Key": uuid.uuid4().hex}
+            assert word not in owner.call("POST", "restores", body, **headers).text
+    finally:
+        logging.getLogger().setLevel(level)
+        logging.getLogger().removeHandler(handler)
+    assert heard.getvalue()
+    assert word not in heard.getvalue()
+    assert word not in rows_of(direct)
+    looked_at = files_of(direct)
+    assert [path for path in looked_at if word.encode() in path.read_bytes()] == []
+
+
+def rows_of(service: Service) -> str:
+    """All that is in the database."""
+    with service.parts.database.read() as uow:
+        tables = [table.name for table in Base.metadata.sorted_tables]
+        found = [list(uow.session.execute(text(f"SELECT * FROM {name}"))) for name in tables]
+    assert any(found)
+    return str(found)
+
+
+def files_of(service: Service) -> list[Path]:
+    """All that the service keeps, and the database's own where it is a file."""
+    url = service.parts.database.engine.url
+    places = [Path(service.parts.conf.state_dir)]
+    if url.get_backend_name() == "sqlite":
+        places.append(Path(str(url.database)).parent)
+        assert Path(f"{url.database}-wal").exists()
+    return [path for place in places for path in place.rglob("*") if path.is_file()]

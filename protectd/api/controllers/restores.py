@@ -12,8 +12,9 @@ from protectd.api.controllers.operation_logs import cancelled
 from protectd.api.links import path_id
 from protectd.api.policies import restores as policies
 from protectd.api.schemas import restores as schemas
+from protectd.api.schemas.common import either
 from protectd.api.schemas.operation_logs import ONE as CANCELLED
-from protectd.api.terms import OF_ANYONE, Listing, Terms
+from protectd.api.terms import OF_ANYONE, Listing, Parameter, Terms
 from protectd.api.views import restores as views
 from protectd.common.ids import canonical_id
 from protectd.domain import checkpoints, operations, restores
@@ -21,7 +22,8 @@ from protectd.model.models import Restore
 from protectd.model.repositories.restores import RestoreRepository
 from protectd.model.unit_of_work import UnitOfWork
 
-LISTING = Listing(RestoreRepository.sort_keys, ("status", "checkpoint_id", "provider_id"))
+DRY_RUN = Parameter("dry_run", {"type": "boolean"}, "dry runs only, or none")
+LISTING = Listing(RestoreRepository.sort_keys, ("status", "checkpoint_id", "provider_id"), more=(DRY_RUN,))
 
 
 class RestoresController(Controller):
@@ -43,7 +45,7 @@ class RestoresController(Controller):
     def on_get(self, call: Call) -> Answer:
         """The project's restores; newest first if nothing else is asked."""
         call.can(policies.GET_ALL)
-        filters = call.filters()
+        filters = call.filters() | call.query.flags("dry_run")
         return listed(
             call,
             "restores",
@@ -54,7 +56,7 @@ class RestoresController(Controller):
         )
 
     def on_post(self, call: Call) -> Answer:
-        """Write a checkpoint's data back: 202, and a Location to poll."""
+        """Write a checkpoint's data back, or say what that would do: 202, and a Location to poll."""
         call.can(policies.CREATE)
         body = call.body()[schemas.KEY]
         provider = call.provider_in(body, schemas.KEY)
@@ -62,15 +64,17 @@ class RestoresController(Controller):
         checkpoint = checkpoints.usable(
             call.uow, canonical_id(body["checkpoint_id"]), provider.id, call.scope, schemas.KEY
         )
+        chosen = restores.chosen(provider, checkpoint, body, schemas.KEY)
+        resources = [each for each in checkpoint.resources if chosen is None or each.key in chosen]
         destination = restores.Destination(provider, call.runtime.protectables, call.access(provider))
-        destination.check(checkpoint, body["parameters"], f"{schemas.KEY}.parameters")
-        restore = restores.new_restore(checkpoint, body, target, trusted=call.context.is_admin)
+        destination.check(resources, body["parameters"], f"{schemas.KEY}.parameters")
+        restore = restores.new_restore(checkpoint, body, target, chosen, trusted=call.context.is_admin)
         call.uow.restores.add(restore)
         task = call.tasks.process_restore(restore)
         return Answer(
             {schemas.KEY: views.detail(restore, task)},
             status=202,
-            location=call.location("restores", restore.id),
+            location=location(call, restore),
             again=lambda uow: shown(uow, restore.id),
         )
 
@@ -79,7 +83,7 @@ class RestoreController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/restores/{restore_id}"
     terms = {
         "GET": Terms({200: schemas.ONE}, query=OF_ANYONE),
-        "DELETE": Terms({202: CANCELLED}, query=OF_ANYONE, refusals=(409,)),
+        "DELETE": Terms({202: either(CANCELLED, schemas.ONE)}, query=OF_ANYONE, refusals=(409,)),
     }
 
     def __init__(self, restore_id: str) -> None:
@@ -95,10 +99,17 @@ class RestoreController(Controller):
         """Ask it to end: 202 and where to see that it has, or 409 when it is too late. It stays listed."""
         restore = self._restore(call)
         call.can(policies.CANCEL, restore)
-        return cancelled(call, operations.cancel_run(call.uow, restore, call.runtime.clock.now()))
+        task = operations.cancel_run(call.uow, restore, call.runtime.clock.now())
+        if restore.dry_run:  # no log tells of it
+            return Answer(shown(call.uow, restore.id), status=202, location=location(call, restore))
+        return cancelled(call, task)
 
     def _restore(self, call: Call) -> Restore:
         return call.uow.restores.get(path_id(self.restore_id, "restore_id"), call.scope)
+
+
+def location(call: Call, restore: Restore) -> str:
+    return call.location("restores", restore.id)
 
 
 def shown(uow: UnitOfWork, restore_id: str) -> dict[str, Any]:

@@ -15,9 +15,17 @@ def brief(restore: Restore) -> dict[str, Any]:
         **runs.brief(restore),
         "restore_target": restore.restore_target or None,
         "trusted": restore.trusted,
+        "dry_run": restore.dry_run,
+        "chosen": restore.chosen,
         "written_bytes": restore.written_bytes,
     }
 
 
 def detail(restore: Restore, task: Task | None) -> dict[str, Any]:
-    return brief(restore) | {"progress": progress(task), "warnings": restore.issues, **simulated(task)}
+    """:param task: the newest one of this restore."""
+    return brief(restore) | {
+        "progress": progress(task),
+        "warnings": restore.issues,
+        "report": restore.report,
+        **simulated(task),
+    }

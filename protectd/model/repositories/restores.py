@@ -16,7 +16,7 @@ class RestoreNotFound(NotFound):
 
 
 class RestoreRepository(Repository[Restore]):
-    """`page` does not load `issues`."""
+    """`page` does not load `issues` and `report`."""
 
     model = Restore
     not_found = RestoreNotFound
@@ -25,6 +25,7 @@ class RestoreRepository(Repository[Restore]):
         "status": exact(Restore.status),
         "checkpoint_id": exact(Restore.checkpoint_id),
         "provider_id": exact(Restore.provider_id),
+        "dry_run": exact(Restore.dry_run),
         "restore_target": exact(Restore.restore_target),
     }
-    page_options = (defer(Restore.issues, raiseload=True),)
+    page_options = (defer(Restore.issues, raiseload=True), defer(Restore.report, raiseload=True))

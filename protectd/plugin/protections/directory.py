@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Self
+from dataclasses import replace
+from typing import Any, ClassVar, Self
 
 from protectd.common.reports import RestoreOptions
 from protectd.plugin.base import (
@@ -29,6 +30,8 @@ from protectd.plugin.paths import (
 from protectd.vault.tags import ATTEMPT_TAG, CHECKPOINT_TAG, RESOURCE_TAG
 
 TYPE = "directory"
+VERSION = 1
+"""Of what a saved directory looks like. A greater one is read by later services only."""
 
 _EXCLUDE: Schema = {
     "type": "string",
@@ -73,7 +76,10 @@ RESTORE: Schema = {
 SAVED_INFO: Schema = {
     "type": "object",
     "title": "What is kept of a saved directory",
-    "properties": {"path": {"type": "string", "description": "where it was read: links are resolved"}},
+    "properties": {
+        "path": {"type": "string", "description": "where it was read: links are resolved"},
+        "version": {"type": "integer", "description": "of the way it was saved in"},
+    },
     "required": ["path"],
     "additionalProperties": False,
 }
@@ -88,6 +94,8 @@ VERIFY: Schema = {
 
 class DirectoryProtection(ProtectionPlugin):
     """Saves a tree, writes it back, and checks what lies in the vault."""
+
+    restores_paths: ClassVar[bool] = True
 
     @classmethod
     def from_options(cls, options: Mapping[str, str]) -> Self:
@@ -118,6 +126,9 @@ class DirectoryProtection(ProtectionPlugin):
     def restore(self, context: RestoreContext) -> Operation:
         return Restore(context)
 
+    def preview(self, context: RestoreContext) -> Operation:
+        return Preview(context)
+
     def verify(self, context: VerifyContext) -> Operation:
         return Verify(context)
 
@@ -140,7 +151,7 @@ class Protect(Operation):
             excludes=[*source.excludes, *chosen_excludes(context, source)],
             progress=context.progress,
         )
-        context.saved_info["path"] = source.path
+        context.saved_info.update(path=source.path, version=VERSION)
 
     def _source(self) -> Source:
         return resolve_source(home_of(self._context), self._context.access)
@@ -155,30 +166,36 @@ class Restore(Operation):
     def main(self) -> None:
         """A target that was fit for an earlier attempt still is: what that left there is ours to replace."""
         context = self._context
-        target = resolve_target(self._target(), context.access)
+        target = resolve_target(target_of(context), context.access)
         mark = f"{context.resource.id} began in {target}"
         context.report = context.vault.restore_tree(
             context.snapshot_id,
             context.tree_id,
             str(context.saved_info["path"]),
             target,
-            self._options(begun=mark in context.marks),
+            options_of(context, begun=mark in context.marks),
             context.progress,
             begin=lambda: context.marks.add(mark),
         )
 
-    def _target(self) -> str:
-        context = self._context
-        if "path" not in context.parameters:
-            return home_of(context) if context.resource.extra_info else str(context.saved_info["path"])
-        path = plain_path(context.parameters["path"])
-        if context.target_name is None:
-            return path
-        return plain_path(f"{path}/{directory_name(context.target_name, context.resource.id)}")
 
-    def _options(self, *, begun: bool) -> RestoreOptions:
-        overwrite = str(self._context.parameters.get("overwrite", False)).lower() == "true"
-        return RestoreOptions(overwrite=overwrite or begun, trusted=self._context.request.is_admin)
+class Preview(Operation):
+    """What `Restore` would do."""
+
+    def __init__(self, context: RestoreContext) -> None:
+        self._context = context
+
+    def main(self) -> None:
+        context = self._context
+        told = context.vault.preview_tree(
+            context.snapshot_id,
+            context.tree_id,
+            str(context.saved_info["path"]),
+            resolve_target(target_of(context), context.access),
+            options_of(context, begun=False),
+            context.progress,
+        )
+        context.preview = replace(told, notes=(*told.notes, *version_notes(context.saved_info)))
 
 
 class Verify(Operation):
@@ -190,6 +207,41 @@ class Verify(Operation):
         context.report = context.vault.check(
             [context.snapshot_id], read_data=context.read_data, progress=context.progress
         )
+
+
+def target_of(context: RestoreContext) -> str:
+    """Where a restore writes, as text."""
+    if "path" not in context.parameters:
+        return home_of(context) if context.resource.extra_info else str(context.saved_info["path"])
+    path = plain_path(context.parameters["path"])
+    if context.target_name is None:
+        return path
+    return plain_path(f"{path}/{directory_name(context.target_name, context.resource.id)}")
+
+
+def options_of(context: RestoreContext, *, begun: bool) -> RestoreOptions:
+    overwrite = str(context.parameters.get("overwrite", False)).lower() == "true"
+    return RestoreOptions(
+        overwrite=overwrite or begun, trusted=context.request.is_admin, paths=tuple(chosen_paths(context))
+    )
+
+
+def chosen_paths(context: RestoreContext) -> Iterator[str]:
+    """As they stand in the snapshot: there the directory has the path it was read by."""
+    source = str(context.saved_info["path"])
+    home = home_of(context) if context.resource.extra_info else source
+    for path in context.paths:
+        if within(path, home) and not within(path, source):
+            path = plain_path(f"{source}/{path[len(home) :]}")
+        yield path
+
+
+def version_notes(saved_info: Mapping[str, Any]) -> Iterator[str]:
+    """Whether it was saved by another version of this plug-in than would restore it."""
+    saved = saved_info.get("version")
+    if saved != VERSION:
+        said = "a version that left no word" if saved is None else f"version {saved}"
+        yield f"it was saved by {said} of the plug-in {TYPE}, and would be restored by version {VERSION}"
 
 
 def home_of(context: HookContext) -> str:
