@@ -7,9 +7,10 @@ from typing import Any
 
 from protectd.cmd import manage_vault_actions as actions
 from protectd.cmd import manage_vault_file_parsers as file_parsers
+from protectd.cmd import manage_vault_import as importing
 from protectd.cmd import manage_vault_key_parsers as key_parsers
 from protectd.cmd import recovery_kit
-from protectd.cmd.manage_parsers import count, group, names, of_vault, project
+from protectd.cmd.manage_parsers import ENDS, action, count, group, names, of_vault, project, word
 from protectd.common.errors import BadRequest
 from protectd.vault.pack_share import PackShare
 
@@ -18,6 +19,7 @@ def add(groups: Any) -> None:
     vault = group(groups, "vault", "vaults of projects")
     _whole(vault)
     file_parsers.add(vault)
+    _import(vault)
     key_parsers.add(group(vault, "key", "who can open a vault"))
     repair = of_vault(
         group(vault, "repair", "mending a vault"),
@@ -84,6 +86,29 @@ def _check(vault: Any) -> None:
         metavar="DAYS",
         help="read today's share; run once a day, everything is read once in DAYS days",
     )
+
+
+def _import(vault: Any) -> None:
+    made = action(
+        vault,
+        "import",
+        importing.vault_import,
+        "make the database know the checkpoints of a vault again",
+        "For a database that was lost, or is older than its bank. Checkpoints that it knows are left alone,"
+        f" and so those that were deleted. Works beside daemons; may be repeated. {ENDS}",
+    )
+    made.add_argument("--provider", required=True, metavar="NAME", help="name or id of the provider")
+    made.add_argument("--project", type=project, metavar="ID", help="project that the vault belongs to")
+    made.add_argument("--all", action="store_true", help="the vaults of all projects in the provider's bank")
+    made.add_argument(
+        "--password-file",
+        metavar="FILE",
+        help="with a password of the vault, where the database has none; - for standard input",
+    )
+    made.add_argument(
+        "--host", type=word, metavar="NAME", help="where restores go, if the host of the data is gone"
+    )
+    made.add_argument("--dry-run", action="store_true", help="only say what would be imported")
 
 
 def share(text: str) -> PackShare:

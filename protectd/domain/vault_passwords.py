@@ -9,6 +9,7 @@ from contextlib import suppress
 from protectd.domain.secrets import Secrets
 from protectd.model.models import Secret, Vault
 from protectd.model.repositories.secrets import SecretNotFound
+from protectd.model.states import VaultStatus
 from protectd.model.unit_of_work import Database, UnitOfWork
 
 PASSWORD_BYTES = 32
@@ -46,6 +47,20 @@ class VaultPasswords:
         """:raises SecretNotFound: it was another's place by now: read the vault's row again."""
         with self._database.read() as uow:
             return self._open(uow, vault.secret_id)
+
+    def adopt(self, vault: Vault, password: str, repository_id: str) -> None:
+        """Have a ready vault's row, new or not, name this password, which is known to open it."""
+        with self._database.write() as uow:
+            row = uow.vaults.find(vault.id, lock=True)
+            former = None if row is None else row.secret_id
+            row = row or vault
+            row.status, row.repository_id, row.initial = VaultStatus.READY, repository_id, None
+            secret = self.add(uow, row, password)
+            row.secret_id = secret.id
+            uow.vaults.add(row)
+            self.bind(uow, secret, row)
+        if former is not None:
+            self.drop(vault, former)
 
     def _open(self, uow: UnitOfWork, secret_id: str) -> str:
         return self._secrets.open(uow, secret_id, self._project_id).decode()

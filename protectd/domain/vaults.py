@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 from sqlalchemy.exc import IntegrityError
 
 from protectd.common.clock import Clock
-from protectd.common.errors import ConfigurationError
+from protectd.common.errors import ConfigurationError, ProtectdError, Unavailable
 from protectd.common.ids import new_id
 from protectd.domain.secrets import Secrets
 from protectd.domain.vault_passwords import VaultPasswords
@@ -126,6 +126,32 @@ class Vaults:
         repository = Repository.with_key(bank, self._master_key(provider.id, project_id, bank))
         vault = self._required(provider.id, project_id)
         return Rotation(self._passwords, vault, repository, self._engine.options, self._clock).run()
+
+    def adopt(self, provider: ProviderPlace, project_id: str, password: str) -> None:
+        """Take a vault that the database has lost, or cannot open any more, with a password that opens it:
+        that is the service's from now on. One that the service can open stays as it is. Safe to repeat.
+
+        :raises VaultNotFound: the bank has none. :raises WrongPassword: it is none of the vault's.
+        :raises OtherVault: the database knows another one of this place.
+        """
+        bank = provider.vault_bank(project_id)
+        repository = Repository.open(bank, password)
+        vault = self._find(provider.id, project_id)
+        if vault is not None and vault.repository_id not in (None, repository.config.id):
+            raise OtherVault(provider_id=provider.id, found=repository.config.id, wanted=vault.repository_id)
+        if vault is None or not self._opens(vault, bank):
+            vault = vault or Vault(id=new_id(), provider_id=provider.id, project_id=project_id)
+            self._passwords.adopt(vault, password, repository.config.id)
+
+    def _opens(self, vault: Vault, bank: BankPlugin) -> bool:
+        """Whether the password in the database is there, reads, and opens it."""
+        try:
+            self._master_key(vault.provider_id, vault.project_id, bank)
+        except Unavailable:
+            raise
+        except ProtectdError:
+            return False
+        return True
 
     def _required(self, provider_id: str, project_id: str) -> Vault:
         vault = self._find(provider_id, project_id)

@@ -9,12 +9,11 @@ from datetime import datetime
 
 from protectd.common.errors import ProtectdError
 from protectd.common.reports import CopyReport
-from protectd.domain import manifests
+from protectd.domain import describing, manifests
 from protectd.domain.manifests import Manifest
 from protectd.model.models import Checkpoint, CheckpointResource
 from protectd.model.states import COPYING_STATUSES, CheckpointStatus, ResourceStatus, move
 from protectd.model.unit_of_work import UnitOfWork
-from protectd.tasks import describing
 from protectd.tasks.base import BaseTask
 from protectd.tasks.entities import fail_resources, provider_of
 from protectd.tasks.env import OpenVault

@@ -10,7 +10,7 @@ from typing import Any
 
 from protectd.common.errors import ProtectdError
 from protectd.common.progress import Progress
-from protectd.domain import manifests, parameters
+from protectd.domain import describing, manifests, parameters
 from protectd.domain.providers import Provider
 from protectd.model.models import Checkpoint, CheckpointResource
 from protectd.model.states import CheckpointStatus, ResourceStatus, move
@@ -19,7 +19,6 @@ from protectd.plugin import runner
 from protectd.plugin.base import ProtectContext, Resource
 from protectd.plugin.graph import Graph
 from protectd.plugin.outcomes import Job, Outcome
-from protectd.tasks import describing
 from protectd.tasks.base import BaseTask
 from protectd.tasks.entities import (
     access_of,

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from protectd.common.errors import ProtectdError
-from protectd.domain import manifests
+from protectd.domain import describing, manifests
 from protectd.domain.manifests import Manifest
 from protectd.model.models import Checkpoint
 from protectd.model.states import CheckpointStatus, RunStatus, move
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.plugin.outcomes import DataDamaged
-from protectd.tasks import describing
 from protectd.tasks.base import BaseTask
 from protectd.tasks.entities import provider_of
 from protectd.tasks.env import OpenVault

@@ -1,0 +1,98 @@
+"""Importing: rows of checkpoints made anew from what their vault says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from protectd.common.errors import ProtectdError, Unavailable
+from protectd.domain import describing, manifests
+from protectd.domain.manifests import Manifest
+from protectd.model.unit_of_work import Database
+from protectd.vault.reading import Reading
+from protectd.vault.snapshot import Snapshot
+
+
+@dataclass
+class Imported:
+    """By ids of checkpoints. :ivar known: there was a row, whatever it says, so nothing was done.
+    :ivar left_out: and why.
+    """
+
+    imported: list[str] = field(default_factory=list)
+    known: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Importer:
+    """Safe to repeat, and beside a running service: a checkpoint that has a row is left alone, one that was
+    deleted with it. What is imported belongs to the place of its vault, whatever its manifest says.
+
+    :ivar host: where restores go, where the host of the data is gone; None: as it was.
+    """
+
+    database: Database
+    provider_id: str
+    project_id: str
+    dry_run: bool = False
+    host: str | None = None
+
+    def run(self, looking: Reading) -> Imported:
+        """:param looking: into the open vault of this provider and project."""
+        done = Imported()
+        snapshots = looking.snapshots()
+        for checkpoint_id, found in describing.described(snapshots).items():
+            if self._is_known(checkpoint_id):
+                done.known.append(checkpoint_id)
+                continue
+            self._import(looking, snapshots, checkpoint_id, found, done)
+        return done
+
+    def _import(
+        self,
+        looking: Reading,
+        snapshots: list[Snapshot],
+        checkpoint_id: str,
+        found: list[Snapshot],
+        done: Imported,
+    ) -> None:
+        """From the newest description whose data is there: a late attempt may have left another."""
+        for made in _usable(looking, snapshots, found):
+            if isinstance(made, ProtectdError):
+                done.left_out.setdefault(checkpoint_id, str(made))
+                continue
+            done.left_out.pop(checkpoint_id, None)
+            (done.imported if self._add(*made) else done.known).append(checkpoint_id)
+            return
+
+    def _is_known(self, checkpoint_id: str) -> bool:
+        with self.database.read() as uow:
+            return uow.checkpoints.find(checkpoint_id, include_deleted=True) is not None
+
+    def _add(self, manifest: Manifest, located: dict[str, str], manifest_id: str) -> bool:
+        if self.dry_run:
+            return True
+        with self.database.write() as uow:
+            vault = uow.vaults.of(self.provider_id, self.project_id)
+            if vault is not None:
+                uow.vaults.get(vault.id, lock=True)  # of two imports at once one waits
+            if uow.checkpoints.find(manifest.id, include_deleted=True) is not None:
+                return False
+            row = manifests.row_of(manifest, self.provider_id, self.project_id, located)
+            row.manifest_id, row.host = manifest_id, self.host or row.host
+            uow.checkpoints.add(row)
+        return True
+
+
+def _usable(
+    looking: Reading, snapshots: list[Snapshot], found: list[Snapshot]
+) -> Iterator[tuple[Manifest, dict[str, str], str] | ProtectdError]:
+    for snapshot in found:
+        try:
+            manifest = describing.read(looking, snapshot)
+            yield manifest, manifests.located(manifest, snapshots), snapshot.id
+        except Unavailable:
+            raise
+        except ProtectdError as error:
+            yield error
