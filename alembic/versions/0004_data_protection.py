@@ -143,12 +143,25 @@ _NEW_COLUMNS: Sequence[tuple[str, str, Any, dict[str, Any]]] = (
     ("checkpoints", "verified_at", _MOMENT, {"nullable": True}),
     ("checkpoints", "verified_depth", sa.String(64), {"nullable": True}),
     ("checkpoints", "proven_recovery_s", sa.Double(), {"nullable": True}),
+    ("tasks", "counted", sa.Boolean(), {"server_default": sa.false()}),
     ("restores", "dry_run", sa.Boolean(), {"server_default": sa.false()}),
     ("restores", "chosen", _TEXT, {"nullable": True}),
     ("restores", "report", _TEXT, {"nullable": True}),
     ("verifications", "recovery_s", sa.Double(), {"nullable": True}),
     ("verifications", "report", _TEXT, {"nullable": True}),
 )
+
+
+_USAGE = "INSERT INTO quota_usages (project_id, resource, in_use) SELECT project_id, "
+
+_COUNT: Sequence[str] = (
+    "UPDATE checkpoints SET counted = true, counted_bytes = stored_bytes"
+    " WHERE deleted = false AND status NOT IN ('error', 'deleted')",
+    _USAGE + "'plans', COUNT(*) FROM plans WHERE deleted = false GROUP BY project_id",
+    _USAGE + "'checkpoints', COUNT(*) FROM checkpoints WHERE counted = true GROUP BY project_id",
+    _USAGE + "'stored_bytes', SUM(counted_bytes) FROM checkpoints WHERE counted = true GROUP BY project_id",
+)
+"""What is there counts from the first moment."""
 
 
 def upgrade() -> None:
@@ -160,6 +173,8 @@ def upgrade() -> None:
                     batch.add_column(_column(column, type_, **more))
     for table, columns in (*_NEW_INDEXES, *_OLD_INDEXES):
         op.create_index(f"ix_{table}_{'_'.join(columns)}", table, columns)
+    for statement in _COUNT:
+        op.execute(statement)
 
 
 def downgrade() -> None:

@@ -18,6 +18,7 @@ from protectd.common.ids import canonical_id
 from protectd.domain import validation
 from protectd.domain.instances import Registry
 from protectd.domain.providers import Provider
+from protectd.domain.quota import Quotas
 from protectd.domain.submission import Submission
 from protectd.model.errors import ConnectionLost, DatabaseContended, DatabaseUnavailable, OutcomeUnknown
 from protectd.model.unit_of_work import UnitOfWork
@@ -81,6 +82,14 @@ class Call:
             raise NotFound(kind=rule.partition(":")[0], id=target.id)
         raise Forbidden(action=rule)
 
+    def can_in(self, rule: str, project_id: str) -> None:
+        """As `can`, about a project, whether or not there is such a one.
+
+        :raises Forbidden: the policy says no.
+        """
+        if not self.runtime.policies.may(rule, self.context, project_id):
+            raise Forbidden(action=rule)
+
     def access(self, provider: Provider) -> Access:
         """What the caller may touch on hosts through a provider."""
         return provider.access(self.project_id, self.context.is_admin)
@@ -134,6 +143,10 @@ class Call:
             options = self.runtime.options
             self._submission = Submission(self.uow, self.context, self.runtime.clock, options.submit)
         return self._submission
+
+    @property
+    def quotas(self) -> Quotas:
+        return Quotas(self.uow, self.runtime.options.submit.quotas)
 
     def registry(self, project_id: str | None = None) -> Registry:
         """The instances of a project; of the caller's own if none is named."""

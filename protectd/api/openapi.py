@@ -35,7 +35,7 @@ REFUSALS = {
     404: "something that it names is not there",
     405: "this path does not answer the verb",
     409: "it does not go with the state that things are in",
-    413: "the body is too large",
+    413: "the body is too large, or a quota of the project is used up",
     415: "the body is of another type",
     422: "its Idempotency-Key came with another body before",
     429: "it comes too fast",

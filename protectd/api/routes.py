@@ -15,6 +15,8 @@ from protectd.api.controllers.protectables import (
     ProtectablesController,
 )
 from protectd.api.controllers.providers import ProviderController, ProvidersController
+from protectd.api.controllers.quota_classes import QuotaClassController
+from protectd.api.controllers.quotas import QuotaController, QuotaDefaultsController, QuotaDetailController
 from protectd.api.controllers.restores import RestoreController, RestoresController
 from protectd.api.controllers.root import DocumentController, RootController, VersionController
 from protectd.api.controllers.scheduled_operations import (
@@ -48,6 +50,10 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     VerificationController,
     OperationLogsController,
     OperationLogController,
+    QuotaController,
+    QuotaDetailController,
+    QuotaDefaultsController,
+    QuotaClassController,
     ServicesController,
     ServiceController,
     TriggersController,

@@ -17,6 +17,7 @@ from protectd.cmd.logs import log_options, start_logging
 from protectd.common.errors import ConfigurationError
 from protectd.common.units import MIB
 from protectd.conf.metrics import port_of
+from protectd.domain.quota import RESOURCES, QuotaOptions
 from protectd.domain.schedules import ScheduleLimits
 from protectd.domain.secrets import Secrets
 from protectd.domain.triggers import EventSecrets
@@ -147,7 +148,14 @@ class Work(Foundation):
             deadline_s=options.deadline_s or None,
             limits=Limits(options.per_project or None, options.per_provider or None),
             weights=project_weights(options.project_weights),
+            quotas=self.quota_options,
         )
+
+    @property
+    def quota_options(self) -> QuotaOptions:
+        options = self.conf.quota
+        limits = {resource: int(options[resource]) for resource in RESOURCES}
+        return QuotaOptions(limits, dict(options.project_classes))
 
     @cached_property
     def env(self) -> TaskEnv:

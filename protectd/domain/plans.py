@@ -8,7 +8,7 @@ from typing import Any
 from protectd.common.errors import BadRequest, Conflict
 from protectd.common.fields import join
 from protectd.common.ids import new_id
-from protectd.domain import parameters
+from protectd.domain import parameters, quota
 from protectd.domain.instances import Registry
 from protectd.domain.providers import Provider
 from protectd.domain.resources import Resolver
@@ -92,3 +92,4 @@ def delete(uow: UnitOfWork, plan: Plan) -> None:
     for checkpoint in uow.checkpoints.in_status(plan.id, running):
         raise PlanBusy(plan_id=plan.id, checkpoint_id=checkpoint.id, state=checkpoint.status)
     uow.plans.delete(plan)
+    quota.give(uow, plan.project_id, plans=1)

@@ -11,6 +11,7 @@ from typing import Any
 from protectd.common.clock import Clock
 from protectd.common.context import RequestContext
 from protectd.common.ids import new_id
+from protectd.domain.quota import COUNTED_OPERATIONS, QuotaOptions, Quotas
 from protectd.model.models import Checkpoint, Restore, Task, Verification
 from protectd.model.states import TaskState
 from protectd.model.unit_of_work import UnitOfWork
@@ -36,11 +37,13 @@ class SubmitOptions:
     :ivar max_attempts: how often a task is begun.
     :ivar deadline_s: seconds until it has to be at its end; None: it may take what it takes.
     :ivar weights: of projects in the order of turns; 1 for those that are not named.
+    :ivar quotas: where the limits of projects come from.
     """
 
     max_attempts: int = 5
     deadline_s: float | None = None
     weights: Mapping[str, float] = field(default_factory=dict)
+    quotas: QuotaOptions = QuotaOptions()
 
     def deadline(self, now: datetime) -> datetime | None:
         return None if self.deadline_s is None else now + timedelta(seconds=self.deadline_s)
@@ -50,7 +53,7 @@ class Submission:
     """Adds a task row beside the entity it is about. One for each unit of work.
 
     `submitted` is announced by the caller after the commit, and only then; what is never announced is found
-    by the relay.
+    by the relay. What a project runs counts: its quota may refuse more.
     """
 
     def __init__(
@@ -64,10 +67,15 @@ class Submission:
         self._context = context
         self._clock = clock
         self._options = options
+        self.quotas = Quotas(uow, options.quotas)
         self.submitted: list[TaskRef] = []
 
     def process_checkpoint(self, checkpoint: Checkpoint) -> Task:
-        """Protect, on the host that has the resources."""
+        """Protect, on the host that has the resources.
+
+        :raises QuotaExceeded: the project may have no more checkpoints, or no more bytes.
+        """
+        self.quotas.take_checkpoint(checkpoint)
         return self._submit("protect", "checkpoint", checkpoint, host=checkpoint.host, **_subject(checkpoint))
 
     def process_delete(self, checkpoint: Checkpoint) -> Task:
@@ -95,7 +103,11 @@ class Submission:
         return self._submit("verify", "verification", verification, **subject)
 
     def process_copy(self, checkpoint: Checkpoint) -> Task:
-        """Bring the data of the checkpoint that this one is a copy of to where it belongs, on any host."""
+        """Bring the data of the checkpoint that this one is a copy of to where it belongs, on any host.
+
+        :raises QuotaExceeded: as above.
+        """
+        self.quotas.take_checkpoint(checkpoint)
         return self._submit("copy", "checkpoint", checkpoint, **_subject(checkpoint))
 
     def process_prune(self, provider_id: str, project_id: str) -> Task:
@@ -117,7 +129,9 @@ class Submission:
         return self._add(operation, entity_type, entity.id, entity.project_id, host=host, **subject)
 
     def _add(self, operation: str, entity_type: str, entity_id: str, project_id: str, **values: Any) -> Task:
-        now = self._clock.now()
+        now, counted = self._clock.now(), operation in COUNTED_OPERATIONS
+        if counted:
+            self.quotas.take(project_id, operations=1)
         task = Task(
             id=new_id(),
             operation=operation,
@@ -130,6 +144,7 @@ class Submission:
             entity_type=entity_type,
             entity_id=entity_id,
             turn=self._uow.tasks.give_turn(project_id, self._options.weights.get(project_id, 1.0)),
+            counted=counted,
             max_attempts=self._options.max_attempts,
             deadline_at=self._options.deadline(now),
             created_at=now,

@@ -17,6 +17,7 @@ from protectd.model.repositories.idempotency_keys import IdempotencyKeyRepositor
 from protectd.model.repositories.instances import InstanceRepository
 from protectd.model.repositories.plans import PlanRepository
 from protectd.model.repositories.project_keys import ProjectKeyRepository
+from protectd.model.repositories.quotas import QuotaRepository
 from protectd.model.repositories.restores import RestoreRepository
 from protectd.model.repositories.scheduled_operations import (
     OccurrenceRepository,
@@ -57,6 +58,7 @@ class UnitOfWork:
         self.triggers = TriggerRepository(session)
         self.scheduled_operations = ScheduledOperationRepository(session)
         self.occurrences = OccurrenceRepository(session)
+        self.quotas = QuotaRepository(session)
         self.idempotency_keys = IdempotencyKeyRepository(session)
 
     @property

@@ -12,7 +12,7 @@ from protectd.domain.submission import reference
 from protectd.model.models import Task
 from protectd.tasks.ending import Ending, end_state
 from protectd.tasks.errors import LeaseLost
-from protectd.tasks.hold import claim, claim_next, give_back_unclaimed
+from protectd.tasks.hold import claim, claim_next, give_back_unclaimed, give_operation
 from protectd.tasks.hooks import E
 from protectd.tasks.run import Run
 
@@ -64,6 +64,7 @@ class BaseTask(Ending[E]):
             )
             if ended:
                 self._give_up(uow, run, error)
+                give_operation(uow, run)
         if ended:
             self._count_end(run, end_state(error))
             self._log(run, logging.ERROR, f"{self.failure_word}: {error}")

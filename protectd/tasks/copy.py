@@ -9,7 +9,7 @@ from datetime import datetime
 
 from protectd.common.errors import ProtectdError
 from protectd.common.reports import CopyReport
-from protectd.domain import describing, manifests
+from protectd.domain import describing, manifests, quota
 from protectd.domain.manifests import Manifest
 from protectd.model.models import Checkpoint, CheckpointResource
 from protectd.model.states import COPYING_STATUSES, CheckpointStatus, ResourceStatus, move
@@ -128,6 +128,7 @@ class CopyCheckpoint(BaseTask[Checkpoint]):
             extra_info=(checkpoint.extra_info or {}) | FINISHED,
             stored_bytes=facts.report.copied_bytes if facts.report else 0,
         )
+        quota.keep(uow, checkpoint, checkpoint.stored_bytes)
 
     def handle_error(self, uow: UnitOfWork, checkpoint: Checkpoint, error: ProtectdError, run: Run) -> None:
         fail_resources(uow, checkpoint.resources, UNFINISHED, {})
@@ -142,6 +143,7 @@ class CopyCheckpoint(BaseTask[Checkpoint]):
                 error_code=error.code,
                 error_message=str(error),
             )
+            quota.release(uow, checkpoint)
 
     def handle_lost(self, run: Run) -> None:
         """What was stored before it was noticed that another has the task is this run's to take away."""

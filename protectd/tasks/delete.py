@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from protectd.common.errors import ProtectdError
+from protectd.domain import quota
 from protectd.domain.submission import Submission
 from protectd.model.models import Checkpoint
 from protectd.model.states import CheckpointStatus, ResourceStatus, move
@@ -61,6 +62,7 @@ class DeleteCheckpoint(BaseTask[Checkpoint]):
             error_code=None,
             error_message=None,
         )
+        quota.release(uow, checkpoint)
 
     def submit_follow_ons(self, submission: Submission, run: Run) -> None:
         submission.process_prune(run.provider_id, run.context.project_id)

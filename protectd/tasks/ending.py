@@ -13,7 +13,7 @@ from protectd.model.unit_of_work import UnitOfWork
 from protectd.tasks.backoff import retry_delay_s
 from protectd.tasks.env import TaskOptions
 from protectd.tasks.errors import EntityGone, LeaseLost, Stopping, visible
-from protectd.tasks.hold import end, give_back
+from protectd.tasks.hold import end, give_back, give_operation
 from protectd.tasks.hooks import E, TaskHooks
 from protectd.tasks.run import Run
 
@@ -56,6 +56,7 @@ class Ending(TaskHooks[E]):
         with self.env.database.write() as uow:
             end(self.env, uow, run, TaskState.DONE, self.success_word, simulated=self.simulated)
             self.handle_success(uow, self._entity(uow, run), run)
+            give_operation(uow, run)
             submission = Submission(uow, run.context, self.env.clock, submit_options(self.env.options))
             self.submit_follow_ons(submission, run)
         run.follow_ons = submission.submitted
@@ -67,6 +68,7 @@ class Ending(TaskHooks[E]):
         with self.env.database.write() as uow:
             end(self.env, uow, run, end_state(error), self.failure_word, shown)
             self._give_up(uow, run, shown)
+            give_operation(uow, run)
         self._count_end(run, end_state(error))
         self._log(run, logging.ERROR, f"{self.failure_word}: {shown}", None if shown is error else error)
 
@@ -80,6 +82,7 @@ class Ending(TaskHooks[E]):
     def _end_quietly(self, run: Run, error: Exception) -> None:
         with self.env.database.write() as uow:
             end(self.env, uow, run, TaskState.CANCELLED, None, visible(error, run.context.request_id))
+            give_operation(uow, run)
         self._count_end(run, TaskState.CANCELLED)
         self._log(run, logging.INFO, str(error))
 
@@ -141,4 +144,4 @@ def end_state(error: Exception) -> str:
 
 
 def submit_options(options: TaskOptions) -> SubmitOptions:
-    return SubmitOptions(options.max_attempts, options.deadline_s, options.weights)
+    return SubmitOptions(options.max_attempts, options.deadline_s, options.weights, options.quotas)

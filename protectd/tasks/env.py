@@ -13,6 +13,7 @@ from protectd.common.metrics import Metrics
 from protectd.common.progress import Progress
 from protectd.common.reports import CopyReport, PruneReport
 from protectd.domain.providers import Protectables, Provider, Providers
+from protectd.domain.quota import QuotaOptions
 from protectd.model.repositories.waiting import Claimer, Limits
 from protectd.model.unit_of_work import Database
 from protectd.plugin.base import VaultSession
@@ -93,6 +94,8 @@ class TaskOptions:
     limits: Limits = Limits()
     weights: Mapping[str, float] = field(default_factory=dict)
     """Of projects in the order of turns; those that are left out have 1."""
+
+    quotas: QuotaOptions = QuotaOptions()
 
 
 @dataclass

@@ -9,6 +9,7 @@ from datetime import timedelta
 from protectd.common.context import RequestContext
 from protectd.common.errors import ProtectdError
 from protectd.common.ids import new_id
+from protectd.domain import quota
 from protectd.model.models import Task
 from protectd.model.repositories.waiting import NoRoom
 from protectd.model.states import TaskState
@@ -139,3 +140,9 @@ def end(
     )
     if not ended:
         raise LeaseLost(task_id=run.task_id)
+
+
+def give_operation(uow: UnitOfWork, run: Run) -> None:
+    """The project may run another. Last of what the transaction that ends the task says of quotas."""
+    if run.counted:
+        quota.give(uow, run.context.project_id, operations=1)

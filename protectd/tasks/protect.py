@@ -10,7 +10,7 @@ from typing import Any
 
 from protectd.common.errors import ProtectdError
 from protectd.common.progress import Progress
-from protectd.domain import describing, manifests, parameters
+from protectd.domain import describing, manifests, parameters, quota
 from protectd.domain.providers import Provider
 from protectd.model.models import Checkpoint, CheckpointResource
 from protectd.model.states import CheckpointStatus, ResourceStatus, move
@@ -134,6 +134,7 @@ class ProtectCheckpoint(BaseTask[Checkpoint]):
             manifest_id=facts.manifest_id,
             **sums(reports),
         )
+        quota.keep(uow, checkpoint, checkpoint.stored_bytes)
 
     def handle_error(self, uow: UnitOfWork, checkpoint: Checkpoint, error: ProtectdError, run: Run) -> None:
         why = reasons(run.facts.outcomes) if run.facts else {}
@@ -149,6 +150,7 @@ class ProtectCheckpoint(BaseTask[Checkpoint]):
                 error_code=error.code,
                 error_message=str(error),
             )
+            quota.release(uow, checkpoint)
 
     def handle_lost(self, run: Run) -> None:
         """What was stored before it was noticed that another has the task is this run's to take away."""

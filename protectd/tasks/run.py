@@ -23,6 +23,7 @@ _ATTEMPTS = uuid.UUID("0d3e5c0f-1d7e-4b57-9a38-5d5b7a4d8c21")
 @dataclass
 class Run:
     """:ivar marks: what this attempt or an earlier one has begun.
+    :ivar counted: it is in its project's quota of operations.
     :ivar facts: what `handle_begin` read and `handle_processing` needs.
     :ivar follow_ons: tasks that the terminal transaction submitted; announced after its commit.
     """
@@ -39,6 +40,7 @@ class Run:
     progress: TaskProgress
     keeper: LeaseKeeper
     marks: TaskMarks
+    counted: bool = False
     facts: Any = None
     follow_ons: list[TaskRef] = field(default_factory=list)
 
@@ -66,5 +68,6 @@ class Run:
             context=reference(task).context,
             progress=progress,
             marks=TaskMarks(env.database, env.clock, task),
+            counted=task.counted,
             keeper=LeaseKeeper(env.database, env.clock, task.id, token, env.options, progress),
         )

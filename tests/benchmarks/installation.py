@@ -35,6 +35,8 @@ topic = {bus.topic}
 exchange = {bus.exchange}
 [plugins]
 allowed_protections = directory,waiting
+[quota]
+plans = -1
 [dispatch]
 handler = {handler}
 """

@@ -49,6 +49,8 @@ pack_mib = 4
 lock_wait_s = 3
 [secrets]
 master_key_file = {top}/state/master.key
+[quota]
+plans = -1
 [dispatch]
 handler = {handler}
 """

@@ -188,6 +188,7 @@ def running(
     policy: Path | None = None,
     database: str | None = None,
     handler: str = "default",
+    quota: Mapping[str, Any] | None = None,
 ) -> Iterator[Service]:
     """
     :param mode: `direct` runs tasks before the answer; `queue` sends them to nobody, so they wait.
@@ -195,6 +196,7 @@ def running(
     :param policy: a policy file.
     :param database: URL of an empty one; without it, one of the chosen kind is made.
     :param handler: what does the operations.
+    :param quota: options of the group of that name.
     """
     allowed, paste_file = directory / "allowed", directory / "paste.ini"
     allowed.mkdir()
@@ -204,6 +206,8 @@ def running(
     conf.set_override("handler", handler, group="dispatch")
     conf.set_override("paste_config", str(paste_file), group="api")
     conf.set_override("auth_strategy", auth)
+    for name, value in (quota or {}).items():
+        conf.set_override(name, value, group="quota")
     with ExitStack() as stack:
         url = database or stack.enter_context(empty_database(chosen_kind(), directory / "state"))
         conf.set_override("connection", url, group="database")

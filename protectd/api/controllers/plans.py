@@ -52,6 +52,7 @@ class PlansController(Controller):
         body = call.body()[schemas.KEY]
         provider = call.provider_in(body, schemas.KEY)
         plan = plans.create(call.registry(), provider, call.access(provider), body, schemas.KEY)
+        call.quotas.take(call.project_id, plans=1)
         return Answer({schemas.KEY: views.detail(plan)}, status=201, location=call.url("plans", plan.id))
 
 

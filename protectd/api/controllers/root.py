@@ -15,6 +15,8 @@ from protectd.api.controllers.operation_logs import OperationLogsController
 from protectd.api.controllers.plans import PlansController
 from protectd.api.controllers.protectables import ProtectablesController
 from protectd.api.controllers.providers import ProvidersController
+from protectd.api.controllers.quota_classes import QuotaClassesController
+from protectd.api.controllers.quotas import QuotasController
 from protectd.api.controllers.restores import RestoresController
 from protectd.api.controllers.scheduled_operations import ScheduledOperationsController
 from protectd.api.controllers.services import ServicesController
@@ -49,6 +51,8 @@ PROJECT_CONTROLLERS: dict[str, Callable[[], Controller]] = {
     "restores": RestoresController,
     "verifications": VerificationsController,
     "operation_logs": OperationLogsController,
+    "quotas": QuotasController,
+    "quota_classes": QuotaClassesController,
     "os-services": ServicesController,
     "triggers": TriggersController,
     "scheduled_operations": ScheduledOperationsController,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Select, exists, or_, select
+from sqlalchemy import CursorResult, Select, exists, or_, select, update
 from sqlalchemy.orm import aliased, selectinload
+from sqlalchemy.orm.attributes import set_committed_value
 
 from protectd.common.errors import NotFound
 from protectd.model.models import Checkpoint, CheckpointResource, Restore, Verification
@@ -61,6 +62,24 @@ class CheckpointRepository(Repository[Checkpoint]):
         copy = aliased(Checkpoint)
         copies = exists().where(copy.source_id == checkpoint_id, copy.status.in_(COPYING_STATUSES))
         return bool(self.session.scalar(select(or_(*runs, copies))))
+
+    def count(self, checkpoint: Checkpoint, counted: bool, counted_bytes: int) -> bool:
+        """Note what of it is in its project's quota, if that is still what `checkpoint` says."""
+        seen = (
+            Checkpoint.counted.is_(checkpoint.counted),
+            Checkpoint.counted_bytes == checkpoint.counted_bytes,
+        )
+        values = {"counted": counted, "counted_bytes": counted_bytes}
+        self.session.flush()
+        result = self.session.execute(
+            update(Checkpoint).where(Checkpoint.id == checkpoint.id, *seen).values(**values),
+            execution_options={"synchronize_session": False},
+        )
+        if cast("CursorResult[Any]", result).rowcount != 1:
+            return False
+        for name, value in values.items():
+            set_committed_value(checkpoint, name, value)
+        return True
 
     def newest_available(
         self, plan_id: str, resource_type: str, resource_id: str

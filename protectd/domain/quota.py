@@ -1,0 +1,148 @@
+"""Quotas: what a project may have of a resource, and what it has.
+
+What is taken and given back changes in the transaction that makes or ends the thing itself: it is done once
+or not at all. Rows are always locked in the order of `RESOURCES`, after those of the things and before the
+gates: nobody waits in a circle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from protectd.common.errors import ProtectdError
+from protectd.model.models import Checkpoint
+from protectd.model.repositories.quotas import DEFAULT_CLASS, Bounds
+from protectd.model.states import CheckpointStatus
+from protectd.model.unit_of_work import UnitOfWork
+
+CHECKPOINTS = "checkpoints"
+PLANS = "plans"
+STORED_BYTES = "stored_bytes"
+OPERATIONS = "operations"
+RESOURCES = (CHECKPOINTS, PLANS, STORED_BYTES, OPERATIONS)
+
+UNLIMITED = -1
+DEFAULTS: Mapping[str, int] = {
+    PLANS: 50,
+    CHECKPOINTS: UNLIMITED,
+    STORED_BYTES: UNLIMITED,
+    OPERATIONS: UNLIMITED,
+}
+
+COUNTED_OPERATIONS = frozenset({"protect", "restore", "verify", "copy"})
+"""What counts as an operation that runs. A deletion frees what is scarce: it is never refused."""
+
+NOT_COUNTED = (CheckpointStatus.ERROR, CheckpointStatus.DELETED)
+"""Every other checkpoint is in its project's quota."""
+
+
+class QuotaExceeded(ProtectdError):
+    """The contract answers 413 here."""
+
+    status = 413
+    code = "quota.exceeded"
+    message = "the project's quota of {resource} is used up: {in_use} of {limit} in use"
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaOptions:
+    """
+    :ivar limits: where neither a project nor its class has one; -1: none.
+    :ivar classes: of projects that belong to another class than `default`.
+    """
+
+    limits: Mapping[str, int] = field(default_factory=lambda: DEFAULTS)
+    classes: Mapping[str, str] = field(default_factory=dict)
+
+    def bounds(self, project_id: str, resource: str) -> Bounds:
+        return Bounds(self.class_of(project_id), self.limits[resource])
+
+    def class_of(self, project_id: str) -> str:
+        return self.classes.get(project_id, DEFAULT_CLASS)
+
+
+class Quotas:
+    """Of one unit of work."""
+
+    def __init__(self, uow: UnitOfWork, options: QuotaOptions) -> None:
+        self._uow = uow
+        self._options = options
+
+    def take(self, project_id: str, **amounts: int) -> None:
+        """:raises QuotaExceeded: there is no room for so much; the unit of work must not go on."""
+        for resource in RESOURCES:
+            amount = amounts.get(resource, 0)
+            bounds = self._options.bounds(project_id, resource)
+            if amount and not self._uow.quotas.take(project_id, resource, amount, bounds):
+                self._refuse(project_id, resource)
+
+    def take_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """For one that is about to be made, or is to be available again. Taken once, however often.
+
+        :raises QuotaExceeded: there is no room for another, or for any more bytes: how many it needs is not
+            known before.
+        """
+        if not checkpoint.counted:
+            self._check_bytes(checkpoint.project_id)
+            self.take(checkpoint.project_id, checkpoints=1)
+            checkpoint.counted = True
+
+    def limits(self, project_id: str) -> dict[str, int]:
+        return self.defaults(project_id) | self._uow.quotas.limits(project_id)
+
+    def defaults(self, project_id: str) -> dict[str, int]:
+        """What holds for a project that has no limits of its own."""
+        return self.class_limits(self._options.class_of(project_id))
+
+    def class_limits(self, name: str) -> dict[str, int]:
+        """Those of a class; what it says nothing of, the class `default` does, and then the configuration."""
+        known = dict(self._options.limits) | self._uow.quotas.class_limits(DEFAULT_CLASS)
+        return known if name == DEFAULT_CLASS else known | self._uow.quotas.class_limits(name)
+
+    def usages(self, project_id: str) -> dict[str, int]:
+        return dict.fromkeys(RESOURCES, 0) | self._uow.quotas.usages(project_id)
+
+    def _check_bytes(self, project_id: str) -> None:
+        limit = self.limits(project_id)[STORED_BYTES]
+        if limit != UNLIMITED and self.usages(project_id)[STORED_BYTES] >= limit:
+            self._refuse(project_id, STORED_BYTES)
+
+    def _refuse(self, project_id: str, resource: str) -> None:
+        raise QuotaExceeded(
+            resource=resource,
+            limit=self.limits(project_id)[resource],
+            in_use=self.usages(project_id)[resource],
+        )
+
+
+def give(uow: UnitOfWork, project_id: str, **amounts: int) -> None:
+    """Back to the project. In the transaction in which the thing ends, which happens once."""
+    for resource in RESOURCES:
+        if amount := amounts.get(resource, 0):
+            uow.quotas.give(project_id, resource, amount)
+
+
+def keep(uow: UnitOfWork, checkpoint: Checkpoint, stored_bytes: int) -> None:
+    """It is there, and has added so many bytes to the bank. They count whether or not there is room: they are
+    stored. The checkpoint's row is locked by the caller."""
+    fresh, more = not checkpoint.counted, stored_bytes - checkpoint.counted_bytes
+    if (fresh or more) and uow.checkpoints.count(checkpoint, True, stored_bytes):
+        _change(uow, checkpoint.project_id, {CHECKPOINTS: int(fresh), STORED_BYTES: more})
+
+
+def release(uow: UnitOfWork, checkpoint: Checkpoint) -> None:
+    """It is not there, or not any more. Given back once, however often. The checkpoint's row is locked by
+    the caller."""
+    had = checkpoint.counted_bytes
+    if checkpoint.counted and uow.checkpoints.count(checkpoint, False, 0):
+        _change(uow, checkpoint.project_id, {CHECKPOINTS: -1, STORED_BYTES: -had})
+
+
+def _change(uow: UnitOfWork, project_id: str, amounts: Mapping[str, int]) -> None:
+    for resource in RESOURCES:
+        amount = amounts.get(resource, 0)
+        if amount > 0:
+            uow.quotas.take(project_id, resource, amount)
+        elif amount < 0:
+            uow.quotas.give(project_id, resource, -amount)

@@ -1,0 +1,154 @@
+"""Limits of projects and of classes of projects, and what each project has in use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    CursorResult,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from protectd.model.models import Quota, QuotaClass, QuotaUsage
+
+DEFAULT_CLASS = "default"
+"""Its limits are those of every project that has no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Where the limit of a project is looked for when it has none of its own.
+
+    :ivar class_name: the class it belongs to; `default` is asked next, and then it is `limit`.
+    """
+
+    class_name: str
+    limit: int
+
+
+class QuotaRepository:
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    # --- limits ---
+
+    def limits(self, project_id: str) -> dict[str, int]:
+        """Those that are the project's own, by resource."""
+        return self._limits(Quota.project_id, project_id)
+
+    def class_limits(self, class_name: str) -> dict[str, int]:
+        return self._limits(QuotaClass.class_name, class_name)
+
+    def set_limits(self, project_id: str, limits: Mapping[str, int]) -> None:
+        for resource, limit in sorted(limits.items()):
+            self._set(Quota.project_id, project_id, resource, limit)
+
+    def set_class_limits(self, class_name: str, limits: Mapping[str, int]) -> None:
+        for resource, limit in sorted(limits.items()):
+            self._set(QuotaClass.class_name, class_name, resource, limit)
+
+    def remove_limits(self, project_id: str) -> None:
+        """What is in use stays in use."""
+        self._execute(delete(Quota).where(Quota.project_id == project_id))
+
+    # --- what is in use ---
+
+    def usages(self, project_id: str) -> dict[str, int]:
+        query = select(QuotaUsage.resource, QuotaUsage.in_use).where(QuotaUsage.project_id == project_id)
+        return {row.resource: row.in_use for row in self.session.execute(query)}
+
+    def take(self, project_id: str, resource: str, amount: int, bounds: Bounds | None = None) -> bool:
+        """Add to what is in use: one UPDATE that says the limit itself, so of any number at once as many win
+        as there is room for. Others wait for the end of this unit of work.
+
+        :param bounds: None: whatever the limit is.
+        :returns: whether there was room.
+        """
+        room = [] if bounds is None else [_room(project_id, resource, amount, bounds)]
+        if self._add(project_id, resource, amount, room):
+            return True
+        self._begin(project_id, resource)
+        return self._add(project_id, resource, amount, room)
+
+    def give(self, project_id: str, resource: str, amount: int) -> None:
+        """Take from what is in use, which is never less than nothing."""
+        less = case((QuotaUsage.in_use > amount, QuotaUsage.in_use - amount), else_=0)
+        self._execute(update(QuotaUsage).where(*_row(project_id, resource)).values(in_use=less))
+
+    def lock(self, project_id: str, resource: str) -> int | None:
+        """What is in use; nobody changes it until the unit of work ends. None: there is no such row."""
+        query = select(QuotaUsage.in_use).where(*_row(project_id, resource))
+        return self.session.scalar(query.with_for_update())
+
+    def set_usage(self, project_id: str, resource: str, in_use: int) -> None:
+        """To be called by who has it locked, or has found that there is none."""
+        self._begin(project_id, resource)
+        self._execute(update(QuotaUsage).where(*_row(project_id, resource)).values(in_use=in_use))
+
+    # --- statements ---
+
+    def _limits(self, owner: InstrumentedAttribute[str], name: str) -> dict[str, int]:
+        model: Any = owner.class_
+        query = select(model.resource, model.hard_limit).where(owner == name)
+        return {row.resource: row.hard_limit for row in self.session.execute(query)}
+
+    def _set(self, owner: InstrumentedAttribute[str], name: str, resource: str, limit: int) -> None:
+        model: Any = owner.class_
+        change = update(model).where(owner == name, model.resource == resource).values(hard_limit=limit)
+        if not self._execute(change):
+            values = {owner.key: name, "resource": resource, "hard_limit": limit}
+            if not self._insert(model, values):
+                self._execute(change)
+
+    def _add(self, project_id: str, resource: str, amount: int, room: list[ColumnElement[bool]]) -> bool:
+        statement = update(QuotaUsage).where(*_row(project_id, resource), *room)
+        return self._execute(statement.values(in_use=QuotaUsage.in_use + amount)) == 1
+
+    def _begin(self, project_id: str, resource: str) -> None:
+        """Let there be a row."""
+        if resource not in self.usages(project_id):
+            self._insert(QuotaUsage, {"project_id": project_id, "resource": resource, "in_use": 0})
+
+    def _insert(self, model: type[Any], values: Mapping[str, Any]) -> bool:
+        """False: another was first."""
+        try:
+            with self.session.begin_nested():
+                self.session.execute(insert(model).values(**values))
+        except IntegrityError:
+            return False
+        return True
+
+    def _execute(self, statement: Any) -> int:
+        self.session.flush()
+        options = {"synchronize_session": False}
+        result = self.session.execute(statement, execution_options=options)
+        return cast("CursorResult[Any]", result).rowcount
+
+
+def _row(project_id: str, resource: str) -> tuple[ColumnElement[bool], ...]:
+    return QuotaUsage.project_id == project_id, QuotaUsage.resource == resource
+
+
+def _room(project_id: str, resource: str, amount: int, bounds: Bounds) -> ColumnElement[bool]:
+    own = select(Quota.hard_limit).where(Quota.project_id == project_id, Quota.resource == resource)
+    classes = [
+        select(QuotaClass.hard_limit)
+        .where(QuotaClass.class_name == name, QuotaClass.resource == resource)
+        .scalar_subquery()
+        for name in dict.fromkeys((bounds.class_name, DEFAULT_CLASS))
+    ]
+    limit = func.coalesce(own.scalar_subquery(), *classes, literal(bounds.limit, BigInteger))
+    return or_(limit < 0, QuotaUsage.in_use + amount <= limit)
