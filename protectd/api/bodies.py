@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from email.message import Message
+from functools import lru_cache
 from typing import Any
 
 from protectd.api import environ as env
@@ -40,9 +41,14 @@ def read(environ: env.Environ) -> bytes:
 
 def _check_type(environ: env.Environ) -> None:
     """A body that is said to be in another coding would be read as something that was not meant."""
-    told = Message()
-    told["Content-Type"] = str(environ.get("CONTENT_TYPE", ""))
-    if told.get_content_type() != JSON or told.get_content_charset("utf-8") not in CHARSETS:
+    if not _is_json(str(environ.get("CONTENT_TYPE", ""))):
         raise UnsupportedMediaType(expected=f"{JSON} in UTF-8")
     if str(environ.get("HTTP_CONTENT_ENCODING", "")).strip().lower() not in ("", "identity"):
         raise UnsupportedMediaType(expected="it is, without Content-Encoding").at("Content-Encoding")
+
+
+@lru_cache(maxsize=64)
+def _is_json(content_type: str) -> bool:
+    told = Message()
+    told["Content-Type"] = content_type
+    return told.get_content_type() == JSON and told.get_content_charset("utf-8") in CHARSETS

@@ -71,8 +71,8 @@ class Registry:
         return Described(type, name, normal, hashed, None if id is None else canonical_id(id))
 
     def register(self, described: Sequence[Described]) -> list[Instance]:
-        """An instance for each, in order: a picture of the one there is, if the project has it already, else a
-        new one, with another id where the wished one is taken. The statements do not grow with their number.
+        """An instance for each, in order: a picture of the one there is, if the project has it already, else
+        a new one, with another id where the wished one is taken. The number of statements is always the same.
 
         Another request may register the same things at this moment: the first one counts.
         """

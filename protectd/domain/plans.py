@@ -38,7 +38,7 @@ class PlanScheduled(Conflict):
 def create(
     registry: Registry, provider: Provider, access: Access, wanted: Mapping[str, Any], field: str
 ) -> Plan:
-    """A suspended plan, added to the registry's unit of work.
+    """A suspended plan, written in the registry's unit of work and only shown from here on.
 
     :param wanted: fits the schema of a plan; `field` is where it stands.
     """
@@ -55,7 +55,7 @@ def create(
         parameters=wanted["parameters"],
         resources=resources,
     )
-    return registry.uow.plans.add(plan)
+    return registry.uow.plans.insert(plan)
 
 
 def update(plan: Plan, wanted: Mapping[str, Any], resolver: Resolver | None, field: str) -> None:

@@ -33,14 +33,19 @@ def note(session: Session, flush_context: object) -> None:
     """After each flush: keep one row of what it wrote. A new one is the better witness, for others may have
     changed it since."""
     for entity in session.new:
-        if _is_fit(entity):
-            session.info[WITNESS] = Witness(type(entity), entity.id, None)
+        note_new(session, entity)
     if WITNESS in session.info:
         return
     for entity in session.dirty:
         moment = vars(entity).get("updated_at")
         if _is_fit(entity) and moment is not None and session.is_modified(entity):
             session.info[WITNESS] = Witness(type(entity), entity.id, moment)
+
+
+def note_new(session: Session, entity: Any) -> None:
+    """Keep a row that was just written for the first time, if it is fit."""
+    if _is_fit(entity):
+        session.info[WITNESS] = Witness(type(entity), entity.id, None)
 
 
 def _is_fit(entity: Any) -> bool:

@@ -10,6 +10,7 @@ from protectd.model.models import Plan
 from protectd.model.repositories.base import InvalidMarker, Page
 from protectd.model.repositories.plans import PlanNotFound
 from protectd.model.unit_of_work import Database, UnitOfWork
+from protectd.model.witness import Witness
 from tests.fakes import rows
 from tests.fakes.rows import OTHER_PROJECT, PROJECT
 
@@ -87,6 +88,34 @@ def test_a_picture_cannot_be_changed_kept_or_asked_for_what_it_does_not_show(any
             picture.parameters  # noqa: B018
     with any_database.read() as uow:
         assert uow.plans.get(id).name == "nächtlich 0"
+
+
+def test_what_is_inserted_reads_back_as_if_it_had_been_added(any_database: Database) -> None:
+    given = {"parameters": {"directory": {}}, "description": None}
+    with any_database.write() as uow:
+        inserted = uow.plans.insert(rows.plan(resources=[rows.resource(n) for n in "cab"], **given))
+        assert uow.witness == Witness(Plan, inserted.id, None)
+        bare = uow.plans.insert(rows.plan())
+    with any_database.read() as uow:
+        found = uow.plans.get(inserted.id)
+        assert [each.resource_name for each in found.resources] == ["c", "a", "b"]
+        kept = {name: value for name, value in values(found).items() if name != "resources"}
+        assert kept == {name: getattr(inserted, name) for name in kept}
+        assert (found.status, found.held, found.deleted) == ("suspended", False, False)
+        assert uow.plans.get(bare.id).resources == []
+    with any_database.write() as uow:
+        changed = uow.plans.get(inserted.id)
+        changed.name = "changed"
+    with any_database.read() as uow:
+        assert uow.plans.look(inserted.id).name == "changed"
+
+
+def test_what_was_inserted_is_gone_when_the_unit_of_work_is_not_committed(any_database: Database) -> None:
+    uow = any_database.begin(write=True)
+    plan = uow.plans.insert(rows.plan(resources=[rows.resource()]))
+    uow.close()
+    with any_database.read() as uow, pytest.raises(PlanNotFound):
+        uow.plans.look(plan.id)
 
 
 def test_pictures_take_as_many_statements_for_many_as_for_two(any_database: Database) -> None:

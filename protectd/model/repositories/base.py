@@ -11,6 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.base import ExecutableOption
 
 from protectd.common.errors import InvalidField, NotFound
+from protectd.model import witness
 from protectd.model.base import Base, utc_now
 from protectd.model.repositories.keyset import Key, after, order
 from protectd.model.repositories.pictures import Pictures
@@ -90,6 +91,12 @@ class Repository(Generic[T]):
         """Keep a new entity; defaults and the database's checks are through when this returns."""
         self.session.add(entity)
         self.session.flush()
+        return entity
+
+    def insert(self, entity: T) -> T:
+        """As `add`, of what is only shown from here on: no session knows it, and it is not written again."""
+        self.pictures.insert(self.session, entity)
+        witness.note_new(self.session, entity)
         return entity
 
     def delete(self, entity: T) -> None:

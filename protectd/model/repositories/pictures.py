@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select, bindparam, inspect, select
+from sqlalchemy import ColumnElement, Select, bindparam, insert, inspect, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from protectd.model.base import Base
@@ -47,6 +47,12 @@ class Children:
             child = _picture(self.model, self._names, row)
             parents[getattr(child, self.parent.key)][self.attribute].append(child)
 
+    def insert(self, session: Session, parent: Any) -> None:
+        children = getattr(parent, self.attribute)
+        rows = [_row(child) | {self.parent.key: parent.id} for child in children]
+        if rows:
+            session.connection().execute(insert(self.model), rows)
+
     @cached_property
     def _names(self) -> list[str]:
         return [name for name in _columns(self.model) if name not in self.hidden]
@@ -78,6 +84,12 @@ class Pictures(Generic[T]):
         """:param query: selects the entity; conditions, order and limits are its own."""
         return self._read(session, query, {})
 
+    def insert(self, session: Session, entity: T) -> None:
+        """Write a new entity and its children, all their columns but those that the database numbers."""
+        session.connection().execute(insert(self._model), _row(entity))
+        for children in self._children:
+            children.insert(session, entity)
+
     def _read(self, session: Session, query: Select[Any], values: Mapping[str, Any]) -> list[T]:
         names, rows = self._names, session.connection().execute(query, values)
         found = [_picture(self._model, names, row) for row in rows]
@@ -103,6 +115,19 @@ class Pictures(Generic[T]):
 def _columns(model: type[Any]) -> dict[str, Any]:
     """By the names of the attributes, in the order in which they are selected."""
     return {attribute.key: attribute.columns[0] for attribute in inspect(model).column_attrs}
+
+
+def _row(entity: Any) -> dict[str, Any]:
+    """Values by the names of columns; what was not given is set to its default first."""
+    values = vars(entity)
+    row = {}
+    for name, column in _columns(type(entity)).items():
+        if name not in values and column.default is not None:
+            default = column.default
+            setattr(entity, name, default.arg if default.is_scalar else default.arg(None))
+        if name in values or not column.primary_key:
+            row[column.key] = values.get(name)
+    return row
 
 
 def _picture(model: type[Any], names: Iterable[str], row: Sequence[Any]) -> Any:
