@@ -30,6 +30,8 @@ connection = {database}
 bind_port = {port}
 workers = 2
 paste_config = {paste}
+[quota]
+plans = 1000000
 [queue]
 topic = {bus.topic}
 exchange = {bus.exchange}

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     CursorResult,
+    String,
+    Update,
+    bindparam,
     case,
     delete,
     func,
@@ -77,11 +81,10 @@ class QuotaRepository:
         :param bounds: None: whatever the limit is.
         :returns: whether there was room.
         """
-        room = [] if bounds is None else [_room(project_id, resource, amount, bounds)]
-        if self._add(project_id, resource, amount, room):
+        if self._add(project_id, resource, amount, bounds):
             return True
         self._begin(project_id, resource)
-        return self._add(project_id, resource, amount, room)
+        return self._add(project_id, resource, amount, bounds)
 
     def give(self, project_id: str, resource: str, amount: int) -> None:
         """Take from what is in use, which is never less than nothing."""
@@ -113,9 +116,13 @@ class QuotaRepository:
             if not self._insert(model, values):
                 self._execute(change)
 
-    def _add(self, project_id: str, resource: str, amount: int, room: list[ColumnElement[bool]]) -> bool:
-        statement = update(QuotaUsage).where(*_row(project_id, resource), *room)
-        return self._execute(statement.values(in_use=QuotaUsage.in_use + amount)) == 1
+    def _add(self, project_id: str, resource: str, amount: int, bounds: Bounds | None) -> bool:
+        """One statement that each request sends is made once."""
+        values = {"of_project": project_id, "of_resource": resource, "amount": amount}
+        limits = {} if bounds is None else {"of_class": bounds.class_name, "limit": bounds.limit}
+        self.session.flush()
+        result = self.session.connection().execute(_taking(bounds is not None), values | limits)
+        return result.rowcount == 1
 
     def _begin(self, project_id: str, resource: str) -> None:
         """Let there be a row."""
@@ -142,13 +149,23 @@ def _row(project_id: str, resource: str) -> tuple[ColumnElement[bool], ...]:
     return QuotaUsage.project_id == project_id, QuotaUsage.resource == resource
 
 
-def _room(project_id: str, resource: str, amount: int, bounds: Bounds) -> ColumnElement[bool]:
-    own = select(Quota.hard_limit).where(Quota.project_id == project_id, Quota.resource == resource)
-    classes = [
-        select(QuotaClass.hard_limit)
-        .where(QuotaClass.class_name == name, QuotaClass.resource == resource)
-        .scalar_subquery()
-        for name in dict.fromkeys((bounds.class_name, DEFAULT_CLASS))
-    ]
-    limit = func.coalesce(own.scalar_subquery(), *classes, literal(bounds.limit, BigInteger))
-    return or_(limit < 0, QuotaUsage.in_use + amount <= limit)
+@cache
+def _taking(bounded: bool) -> Update:
+    """:param bounded: if there is room."""
+    table: Any = QuotaUsage.__table__
+    row = table.c
+    its = row.project_id == bindparam("of_project"), row.resource == bindparam("of_resource")
+    amount: Any = bindparam("amount", type_=BigInteger)
+    statement = update(table).where(*its).values(in_use=row.in_use + amount)
+    return statement.where(or_(_limit() < 0, row.in_use + amount <= _limit())) if bounded else statement
+
+
+def _limit() -> ColumnElement[int]:
+    """The project's own, else its class's, else that of the class `default`, else the one that is given."""
+    own, ours = Quota.project_id == bindparam("of_project"), bindparam("of_resource", type_=String)
+    limits = [select(Quota.hard_limit).where(own, Quota.resource == ours)]
+    for name in (bindparam("of_class"), literal(DEFAULT_CLASS)):
+        of_class = QuotaClass.class_name == name, QuotaClass.resource == ours
+        limits.append(select(QuotaClass.hard_limit).where(*of_class))
+    given: Any = bindparam("limit", type_=BigInteger)
+    return func.coalesce(*(each.scalar_subquery() for each in limits), given)
