@@ -10,14 +10,15 @@ import orjson
 
 from protectd.api.bodies import JSON
 from protectd.api.controllers.base import Controller
+from protectd.api.document_links import links, operation_ids
 from protectd.api.policies import RULES
 from protectd.api.query import MAX_NUMBER
 from protectd.api.routes import CONTROLLERS
 from protectd.api.runtime import Runtime
 from protectd.api.schemas.common import FAULT, UUID, Schema
+from protectd.api.schemas.narrowing import COMPONENTS
 from protectd.api.terms import Parameter, Terms
 from protectd.api.views.versions import build
-from protectd.domain.validation import NO_NUL
 
 Part = dict[str, Any]
 
@@ -42,8 +43,10 @@ REFUSALS = {
     503: "something that is needed is away for now",
 }
 
-WORDS = frozenset({"project_id", "protectable_type", "class_name", "quota_project_id"})
+WORDS = frozenset({"project_id", "class_name", "quota_project_id"})
 """Names in paths that are no UUIDs."""
+
+PRINTED = r"^[^/\u0000-\u001f\u007f]+$"
 
 NUMBERS = frozenset({"service_id"})
 
@@ -55,6 +58,8 @@ body, it is done once and answered alike. Every answer has `x-openstack-request-
 
 
 UNTOLD = Terms({})
+
+IDS = operation_ids(CONTROLLERS)
 
 
 def render(runtime: Runtime) -> bytes:
@@ -77,7 +82,7 @@ def document(runtime: Runtime) -> Part:
                 "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},
                 "bearer": {"type": "http", "scheme": "bearer"},
             },
-            "schemas": {"Fault": FAULT},
+            "schemas": {"Fault": FAULT, **COMPONENTS},
             "responses": {str(status): _refusal(status) for status in REFUSALS},
             "headers": {
                 "RequestId": {"schema": {"type": "string"}, "description": "names the request in the logs"},
@@ -92,13 +97,13 @@ def document(runtime: Runtime) -> Part:
 
 def _path(path: str, controller: type[Controller], runtime: Runtime) -> Part:
     names = re.findall(r"{(\w+)}", path)
-    item: Part = {"parameters": [_in_path(name) for name in names]} if names else {}
+    item: Part = {"parameters": [_in_path(name, runtime) for name in names]} if names else {}
     terms = {verb: controller.terms.get(verb, UNTOLD) for verb in controller.verbs()}
     return item | {verb.lower(): _operation(verb, path, terms[verb], runtime) for verb in terms}
 
 
 def _operation(verb: str, path: str, terms: Terms, runtime: Runtime) -> Part:
-    told: Part = {"summary": _summary(verb, path), "operationId": _id(verb, path)}
+    told: Part = {"summary": _summary(verb, path), "operationId": IDS[verb, path]}
     if terms.query:
         told["parameters"] = [_in_query(each) for each in terms.query]
     if terms.body is not None:
@@ -106,7 +111,7 @@ def _operation(verb: str, path: str, terms: Terms, runtime: Runtime) -> Part:
         told["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
     if not _private(path):
         told["security"] = []
-    return told | {"responses": dict(_responses(path, terms))}
+    return told | {"responses": dict(_responses(verb, path, terms))}
 
 
 def _private(path: str) -> bool:
@@ -121,14 +126,10 @@ def _summary(verb: str, path: str) -> str:
     return "What the service is."
 
 
-def _id(verb: str, path: str) -> str:
-    words = re.findall(r"[a-z0-9]+", path.removeprefix("/v1/{project_id}")) or ["versions"]
-    return "_".join([verb.lower(), *words])
-
-
-def _responses(path: str, terms: Terms) -> Iterable[tuple[str, Part]]:
+def _responses(verb: str, path: str, terms: Terms) -> Iterable[tuple[str, Part]]:
+    leads = links(verb, path, terms, IDS)
     for status, schema in terms.answers.items():
-        yield str(status), _answer(status, schema)
+        yield str(status), _answer(status, schema) | ({"links": leads} if leads else {})
     refusals = {*ANY_REFUSAL, *terms.refusals}
     refusals.update(WITH_TOKEN if _private(path) else ())
     refusals.update(WITH_BODY if terms.body is not None else ())
@@ -157,14 +158,18 @@ def _refusal(status: int) -> Part:
     return {"description": REFUSALS[status], "content": content}
 
 
-def _in_path(name: str) -> Part:
-    return {"name": name, "in": "path", "required": True, "schema": _path_schema(name)}
+def _in_path(name: str, runtime: Runtime) -> Part:
+    return {"name": name, "in": "path", "required": True, "schema": _path_schema(name, runtime)}
 
 
-def _path_schema(name: str) -> Schema:
+def _path_schema(name: str, runtime: Runtime) -> Schema:
+    if name == "provider_id":
+        return UUID | {"enum": [provider.id for provider in runtime.providers]}
+    if name == "protectable_type":
+        return {"type": "string", "enum": runtime.protectables.types()}
     if name in NUMBERS:
         return {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER}
-    return {"type": "string", "minLength": 1, "pattern": NO_NUL} if name in WORDS else UUID
+    return {"type": "string", "minLength": 1, "pattern": PRINTED} if name in WORDS else UUID
 
 
 def _in_query(parameter: Parameter) -> Part:

@@ -104,7 +104,7 @@ PAGE = (
 ALL_TENANTS = Parameter("all_tenants", {"type": "boolean"}, "those of all projects; for administrators only")
 OF_PROJECT = Parameter(
     "project_id",
-    {"type": "string", "maxLength": 255, "pattern": NO_NUL},
+    {"type": "string", "maxLength": MAX_VALUE_CHARACTERS, "pattern": NO_NUL},
     "those of this project; for administrators only, with all_tenants",
 )
 OF_ANYONE = (ALL_TENANTS, OF_PROJECT)

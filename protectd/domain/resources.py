@@ -24,6 +24,16 @@ class ResourcesApart(Conflict):
     message = "the resources are on different hosts: {hosts}"
 
 
+class ResourceTwice(Conflict):
+    code = "resource.twice"
+    message = "{field}: the same resource is given twice"
+
+
+class OtherResource(Conflict):
+    code = "resource.other"
+    message = "{field}: is registered as something else"
+
+
 class Resolver:
     """Finds or registers what the resources of a request mean.
 
@@ -39,7 +49,9 @@ class Resolver:
     def resolve(self, items: Sequence[Mapping[str, Any]], field: str) -> list[PlanResource]:
         """Rows for a plan, in order, each with an id. They are looked for in a few statements, however many.
 
-        :raises InvalidField: names a resource that is unknown, named twice or cannot be used.
+        :raises InvalidField: names a resource that is unknown or cannot be used.
+        :raises ResourceTwice: two of them are the same.
+        :raises OtherResource: one is given the id of another.
         :raises PathNotAllowed: outside what the project may use.
         :raises ResourcesApart: one task could not protect them all.
         """
@@ -48,7 +60,7 @@ class Resolver:
         for index, (item, instance) in enumerate(zip(items, instances, strict=True)):
             row = _row(item, instance, index)
             if row.key in rows:
-                raise InvalidField(field=join(join(field, index), "id"), reason="is given twice")
+                raise ResourceTwice(field=join(join(field, index), "id"))
             rows[row.key] = row
         with about(field):
             _check_together({instance.host for instance in instances})
@@ -126,9 +138,9 @@ class Resolver:
 def _agreeing(
     placed: Instance, item: Mapping[str, Any], known: Mapping[str, Instance], where: str
 ) -> Instance:
-    """:raises InvalidField: the id that it is given is another's."""
+    """:raises OtherResource: the id that it is given is another's."""
     if known.get(_id(item), placed).id != placed.id:
-        raise InvalidField(field=join(where, "id"), reason="is registered as something else")
+        raise OtherResource(field=join(where, "id"))
     return placed
 
 

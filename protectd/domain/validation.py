@@ -14,13 +14,14 @@ from jsonschema.validators import extend
 from protectd.common.errors import InvalidField
 from protectd.common.fields import join, shown
 from protectd.common.ids import is_uuid_like
+from protectd.plugin.base import MUST
 
 Schema = Mapping[str, Any]
 
 _FORMATS = FormatChecker(formats=())
 _FORMATS.checks("uuid")(lambda value: not isinstance(value, str) or is_uuid_like(value))
 
-NOT_BLANK = r"\S"
+NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 PRINTABLE = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
 NO_NUL = r"^[^\u0000]*$"
 
@@ -117,6 +118,8 @@ def check(value: Any, schema: Schema, path: str = "", error: type[InvalidField] 
     worst = min(validator.iter_errors(value), key=_place, default=None)
     if worst is not None:
         reason = _REASONS.get(str(worst.validator), lambda _: "is not valid")(worst.validator_value)
+        if worst.validator == "pattern" and isinstance(worst.schema, Mapping):
+            reason = worst.schema.get(MUST, reason)
         raise error(field=_field(worst, path) or "body", reason=reason)
 
 

@@ -33,6 +33,9 @@ SECRET_FILE = "secret-file"
 """`format` of an option that is the path of a file with a credential: one that everyone may read is refused.
 """
 
+MUST = "x-must"
+"""In a schema, beside a `pattern`: what is told of a text that does not match, such as `must be a path`."""
+
 
 # --- banks ---
 

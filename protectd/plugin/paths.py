@@ -11,10 +11,19 @@ import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from protectd.plugin.base import Access, InvalidResource, PathNotAllowed
+from protectd.plugin.base import MUST, Access, InvalidResource, PathNotAllowed, Schema
 
 PATH_MAX_BYTES = 4095
 NAME_MAX_BYTES = 255
+
+ABSOLUTE_PATH: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": PATH_MAX_BYTES,
+    "pattern": r"^(/(?!\.\.(/|$))[^/\u0000]{0,255})+$",
+    MUST: f"must be an absolute path without '..', and at most {NAME_MAX_BYTES} bytes for each segment",
+}
+"""What `plain_path` takes, as far as a schema can tell: it does not count bytes."""
 
 
 @dataclass(frozen=True, slots=True)

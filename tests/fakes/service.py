@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -189,6 +189,7 @@ def running(
     database: str | None = None,
     handler: str = "default",
     quota: Mapping[str, Any] | None = None,
+    banks: Collection[str] = ("filesystem", "memory"),
 ) -> Iterator[Service]:
     """
     :param mode: `direct` runs tasks before the answer; `queue` sends them to nobody, so they wait.
@@ -197,11 +198,12 @@ def running(
     :param database: URL of an empty one; without it, one of the chosen kind is made.
     :param handler: what does the operations.
     :param quota: options of the group of that name.
+    :param banks: there is a provider for each.
     """
     allowed, paste_file = directory / "allowed", directory / "paste.ini"
     allowed.mkdir()
     paste_file.write_text(paste or PASTE_FILE.read_text())
-    conf = _conf(directory, _providers(directory, allowed), policy)
+    conf = _conf(directory, _providers(directory, allowed, banks), policy)
     conf.set_override("mode", mode, group="dispatch")
     conf.set_override("handler", handler, group="dispatch")
     conf.set_override("paste_config", str(paste_file), group="api")
@@ -228,7 +230,7 @@ def _conf(directory: Path, providers: Path, policy: Path | None) -> Any:
     return conf
 
 
-def _providers(directory: Path, allowed: Path) -> Path:
+def _providers(directory: Path, allowed: Path, banks: Collection[str]) -> Path:
     providers = directory / "providers.d"
     providers.mkdir()
     for id, name, bank, options in (
@@ -236,5 +238,6 @@ def _providers(directory: Path, allowed: Path) -> Path:
         (MEMORY_ID, "memory", "memory", ""),
     ):
         text = PROVIDER.format(id=id, name=name, bank=bank, options=options, roots=f"* = {allowed}")
-        (providers / f"{name}.conf").write_text(text)
+        if bank in banks:
+            (providers / f"{name}.conf").write_text(text)
     return providers

@@ -128,7 +128,17 @@ def test_a_name_may_have_255_characters_of_any_kind(member: Client, path: Path) 
 
 def test_a_resource_is_named_once(member: Client, path: Path) -> None:
     body = member.plan_body(path, resources=[resource(path), resource(path, "again")])
-    assert member.refused("POST", "plans", 400, body)["field"] == "plan.resources.1.id"
+    fault = member.refused("POST", "plans", 409, body)
+    assert (fault["error"], fault["field"]) == ("resource.twice", "plan.resources.1.id")
+
+
+def test_an_id_goes_with_one_place(member: Client, path: Path) -> None:
+    chosen = str(uuid.uuid4())
+    member.plan(path, resources=[resource(path, id=chosen)])
+    member.plan(f"{path}-2")
+    elsewhere = member.plan_body(path, resources=[resource(f"{path}-2", id=chosen)])
+    fault = member.refused("POST", "plans", 409, elsewhere)
+    assert (fault["error"], fault["field"]) == ("resource.other", "plan.resources.0.id")
 
 
 def test_a_member_plans_only_below_the_allowed_roots(member: Client, admin: Client) -> None:

@@ -19,7 +19,13 @@ from protectd.domain import copies
 class CopiesController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/providers/{provider_id}/checkpoints/action"
     terms = {
-        "POST": Terms({202: schemas.ONE}, body=schemas.CREATE, query=OF_ANYONE, refusals=(403, 409)),
+        "POST": Terms(
+            {202: schemas.ONE},
+            body=schemas.CREATE,
+            narrowed=schemas.create_of,
+            query=OF_ANYONE,
+            refusals=(403, 409),
+        ),
     }
 
     def __init__(self, provider_id: str) -> None:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from protectd.api.schemas.common import OBJECT, STRING, UUID, array, closed, shape, wrapped
-from protectd.domain.copies import PARAMETERS
+from protectd.api.schemas.common import OBJECT, STRING, UUID, Schema, array, closed, shape, wrapped
+from protectd.domain.copies import OWN, PARAMETERS
+from protectd.domain.providers import Protectables, Providers
 
 KEY = "copy"
 
 CREATE = wrapped(KEY, closed({"plan_id": UUID, "parameters": PARAMETERS}, ["plan_id", "parameters"]))
+
+
+def create_of(providers: Providers, protectables: Protectables) -> Schema:
+    """CREATE with the providers that there are."""
+    target = closed({"provider_id": UUID | {"enum": [provider.id for provider in providers]}})
+    return wrapped(
+        KEY, closed({"plan_id": UUID, "parameters": closed({OWN: target})}, ["plan_id", "parameters"])
+    )
+
 
 ONE = wrapped(
     KEY,

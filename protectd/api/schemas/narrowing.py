@@ -11,16 +11,21 @@ from protectd.domain.providers import Protectables, Provider
 
 UUID_PATTERN = "[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}"
 
-FREE: Schema = {
-    "anyOf": [
-        {"type": ["null", "boolean"]},
-        {"type": "number", "minimum": -MAX_INTEGER, "maximum": MAX_INTEGER},
-        TEXT,
-        {"type": "array", "items": TEXT},
-        {"type": "object", "propertyNames": TEXT, "additionalProperties": TEXT},
-    ]
+ANYTHING: Schema = {"$ref": "#/components/schemas/Anything"}
+
+COMPONENTS = {
+    "Anything": {
+        "description": "kept as it is said",
+        "anyOf": [
+            {"type": ["null", "boolean"]},
+            {"type": "number", "minimum": -MAX_INTEGER, "maximum": MAX_INTEGER},
+            TEXT,
+            {"type": "array", "items": ANYTHING},
+            {"type": "object", "propertyNames": TEXT, "additionalProperties": ANYTHING},
+        ],
+    }
 }
-"""Anything that is kept as it is said."""
+"""What these schemas refer to by name."""
 
 
 def parameters_of(schemas: Mapping[str, Schema]) -> Schema:
@@ -43,7 +48,7 @@ def resources_of(providers: Iterable[Provider], protectables: Protectables) -> S
 def _forms(type_: str, protectables: Protectables) -> list[Schema]:
     properties: dict[str, Any] = dict(protectables.get(type_).properties_schema())
     placed = {"type": {"const": type_}, "name": NAME, "id": UUID}
-    said = {**properties, "additionalProperties": FREE, "propertyNames": TEXT}
+    said = {**properties, "additionalProperties": ANYTHING, "propertyNames": TEXT}
     known = {**placed, "id": UUID | {"description": "of a registered instance"}}
     return [
         closed({**placed, "extra_info": said}, ["type", "name", "extra_info"]),

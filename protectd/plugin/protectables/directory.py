@@ -6,19 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from protectd.plugin.base import Access, ProtectablePlugin, Schema
-from protectd.plugin.paths import PATH_MAX_BYTES, allow_source, plain_path
+from protectd.plugin.paths import ABSOLUTE_PATH, allow_source, plain_path
 
 PROPERTIES: Schema = {
     "type": "object",
     "title": "A directory",
-    "properties": {
-        "path": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": PATH_MAX_BYTES,
-            "description": "absolute path on the host that has it",
-        }
-    },
+    "properties": {"path": ABSOLUTE_PATH | {"description": "absolute path on the host that has it"}},
     "required": ["path"],
     "additionalProperties": False,
 }

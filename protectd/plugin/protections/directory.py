@@ -19,6 +19,7 @@ from protectd.plugin.base import (
     VerifyContext,
 )
 from protectd.plugin.paths import (
+    ABSOLUTE_PATH,
     PATH_MAX_BYTES,
     Source,
     allow_target,
@@ -57,12 +58,8 @@ RESTORE: Schema = {
     "type": "object",
     "title": "Where directories are written",
     "properties": {
-        "path": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": PATH_MAX_BYTES,
-            "description": "absolute path; without it each directory goes back to where it was",
-        },
+        "path": ABSOLUTE_PATH
+        | {"description": "absolute path; without it each directory goes back to where it was"},
         "overwrite": {
             "type": ["boolean", "string"],
             "enum": [True, False, "true", "false", "True", "False"],
