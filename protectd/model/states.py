@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Update, bindparam, update
 from sqlalchemy.orm import Session
-from sqlalchemy.orm.attributes import instance_dict, set_committed_value
+from sqlalchemy.orm.attributes import set_committed_value
 
 from protectd.common.errors import ProtectdError
 from protectd.model.base import Stateful
@@ -220,9 +220,9 @@ def _run(
 
 def _show(loaded: Any, written: Any) -> None:
     """What was just written, and what the table adds to each change."""
-    known = instance_dict(loaded)
+    columns = type(loaded).__table__.c
     for name, value in written.items():
-        if name in known:
+        if name in columns:
             set_committed_value(loaded, name, value)
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session, sessionmaker
 
 from protectd.model import witness
+from protectd.model.base import Base
 from protectd.model.engine import make_engine
 from protectd.model.errors import ConnectionLost
 from protectd.model.repositories.checkpoints import CheckpointRepository
@@ -34,6 +35,7 @@ from protectd.model.sqlite import WRITES, fold_log
 from protectd.model.witness import WITNESS, Witness
 
 T = TypeVar("T")
+E = TypeVar("E", bound=Base)
 
 
 class UnitOfWork:
@@ -65,6 +67,11 @@ class UnitOfWork:
     def witness(self) -> Witness | None:
         """A row that is there from the commit on, and only then. None: nothing that was flushed is fit."""
         return self.session.info.get(WITNESS)
+
+    def again(self, entity: E) -> E:
+        """An entity that another unit of work has left, as it was there; it is not read anew."""
+        self.session.add(entity)
+        return entity
 
     def flush(self) -> None:
         """Send pending changes, so that the database checks them now."""

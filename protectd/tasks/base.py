@@ -10,9 +10,10 @@ from protectd.common.errors import ProtectdError, Unavailable
 from protectd.common.trail import trail
 from protectd.domain.submission import reference
 from protectd.model.models import Task
+from protectd.model.unit_of_work import UnitOfWork
 from protectd.tasks.ending import Ending, end_state
-from protectd.tasks.errors import LeaseLost
-from protectd.tasks.hold import claim, claim_next, give_back_unclaimed, give_operation
+from protectd.tasks.errors import BeginFailed, LeaseLost
+from protectd.tasks.hold import begun, claim, claim_next, give_back_unclaimed, give_operation, take_next
 from protectd.tasks.hooks import E
 from protectd.tasks.run import Run
 
@@ -74,10 +75,23 @@ class BaseTask(Ending[E]):
         if self.env.stopping.is_set() or self.env.disabled.is_set():
             give_back_unclaimed(self.env)
             return
-        run = claim(self.env, self.operation, context, task_id)
+        run = claim(self.env, self._begin, self.operation, context, task_id)
         while run is not None:
             self._doer(run.operation).do(run)
-            run = self._next()
+            run = run.next or self._next()
+
+    def _begin(self, uow: UnitOfWork, run: Run) -> None:
+        """Of a run whose claim is in this unit of work, whatever its operation."""
+        doer = self._doer(run.operation)
+        try:
+            run.progress.check()
+            run.entity = doer._entity(uow, run)
+            doer.handle_begin(uow, run.entity, run)
+            uow.flush()
+        except Exception as error:
+            # The door of tasks: the claim is made without it, and what fails then becomes a visible end.
+            raise BeginFailed(task_id=run.task_id, reason=type(error).__name__) from error
+        run.begun = True
 
     def _next(self) -> Run | None:
         """The next one at once: it may have waited for the room that has become free, and its own message may
@@ -85,7 +99,7 @@ class BaseTask(Ending[E]):
         if not self.env.in_turn or self.env.stopping.is_set():
             return None
         self._tell_others()
-        return claim_next(self.env)
+        return claim_next(self.env, self._begin)
 
     def _tell_others(self) -> None:
         """Room that has become free here may be what a task for another host waits for."""
@@ -126,12 +140,30 @@ class BaseTask(Ending[E]):
         """Begin, work, write the good end; or the error that came between."""
         try:
             run.progress.check()
-            with self.env.database.write() as uow:
-                self.handle_begin(uow, self._entity(uow, run), run)
+            if not run.begun:
+                with self.env.database.write() as uow:
+                    self.handle_begin(uow, self._entity(uow, run), run)
             self.handle_processing(run)
-            self._insist(run, lambda: self._succeed(run))
+            self._insist(run, lambda: self._succeed_and_go_on(run))
         except LeaseLost:
             raise
         except Exception as error:  # noqa: BLE001 - the door of tasks: any error becomes a visible end
             return error
         return None
+
+    def _succeed_and_go_on(self, run: Run) -> None:
+        """The end of one task and the begin of the next are one transaction, where the next has to ask nobody
+        for room. What keeps the next one from its begin does not keep this one from its end."""
+        if self.env.in_turn and not self.env.options.limits and not self.env.stopping.is_set():
+            try:
+                return self._succeed(run, self._go_on)
+            except BeginFailed as failed:
+                self._log(run, logging.DEBUG, str(failed))
+        return self._succeed(run)
+
+    def _go_on(self, uow: UnitOfWork) -> Run | None:
+        try:
+            task = take_next(self.env, uow)
+        except Unavailable as error:
+            raise BeginFailed(task_id="next", reason=str(error)) from error
+        return None if task is None else begun(self.env, self._begin, uow, task)

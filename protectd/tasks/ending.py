@@ -13,7 +13,7 @@ from protectd.model.unit_of_work import UnitOfWork
 from protectd.tasks.backoff import retry_delay_s
 from protectd.tasks.env import TaskOptions
 from protectd.tasks.errors import EntityGone, LeaseLost, Stopping, visible
-from protectd.tasks.hold import end, give_back, give_operation
+from protectd.tasks.hold import count_claim, end, give_back, give_operation
 from protectd.tasks.hooks import E, TaskHooks
 from protectd.tasks.run import Run
 
@@ -52,15 +52,20 @@ class Ending(TaskHooks[E]):
                 self.env.clock.sleep(INSIST_S)
         raise LeaseLost(task_id=run.task_id)
 
-    def _succeed(self, run: Run) -> None:
+    def _succeed(self, run: Run, go_on: Callable[[UnitOfWork], Run | None] = lambda uow: None) -> None:
+        """:param go_on: claims a task that comes next, in the same transaction."""
+        run.next = None
         with self.env.database.write() as uow:
             end(self.env, uow, run, TaskState.DONE, self.success_word, simulated=self.simulated)
             self.handle_success(uow, self._entity(uow, run), run)
+            following = go_on(uow)  # before quotas and gates, so that nobody waits for this in a circle
             give_operation(uow, run)
             submission = Submission(uow, run.context, self.env.clock, submit_options(self.env.options))
             self.submit_follow_ons(submission, run)
-        run.follow_ons = submission.submitted
+        run.follow_ons, run.next = submission.submitted, following
         self._count_end(run, TaskState.DONE)
+        if following is not None:
+            count_claim(self.env, following)
         self._log(run, logging.INFO, self.success_word)
 
     def _fail(self, run: Run, error: Exception) -> None:

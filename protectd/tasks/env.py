@@ -19,6 +19,7 @@ from protectd.model.unit_of_work import Database
 from protectd.plugin.base import VaultSession
 from protectd.queue.contract import TaskRef
 from protectd.tasks.hands import Hands
+from protectd.tasks.lease_watch import LeaseWatch
 from protectd.vault.notes import Notes
 from protectd.vault.prune import Waits
 from protectd.vault.reading import Reading
@@ -123,6 +124,7 @@ class TaskEnv:
     announcer: Announcer | None = None
     operations: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     hands: Hands = field(default_factory=Hands)
+    watch: LeaseWatch = field(default_factory=LeaseWatch)
     in_turn: bool = False
     service_id: int | None = None
     disabled: threading.Event = field(default_factory=threading.Event)

@@ -12,6 +12,13 @@ class LeaseLost(ProtectdError):
     message = "the lease of task {task_id} is lost"
 
 
+class BeginFailed(ProtectdError):
+    """The transaction of the claim cannot hold the begin too. Claimed alone, the task tells why."""
+
+    code = "task.begin_failed"
+    message = "task {task_id} could not begin with its claim: {reason}"
+
+
 class Stopping(Cancelled):
     """This process ends; the task goes on elsewhere."""
 

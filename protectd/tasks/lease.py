@@ -13,6 +13,7 @@ from protectd.common.trail import carried
 from protectd.model.unit_of_work import Database
 from protectd.tasks.env import TaskOptions
 from protectd.tasks.errors import DeadlinePassed, LeaseLost
+from protectd.tasks.lease_watch import LeaseWatch
 from protectd.tasks.progress import TaskProgress
 
 LOG = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class LeaseKeeper:
         token: str,
         options: TaskOptions,
         progress: TaskProgress,
+        watch: LeaseWatch,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -48,6 +50,7 @@ class LeaseKeeper:
         self._lease_s = options.lease_s
         self._stall_s = options.stall_s
         self._progress = progress
+        self._watch = watch
         self._written: dict[str, Any] | None = None
         self._renewed_s = clock.monotonic()
         self._stop = threading.Event()
@@ -55,17 +58,27 @@ class LeaseKeeper:
         self.lost = False
 
     def __enter__(self) -> Self:
-        name = f"lease-{self._task_id[:8]}"
-        self._thread = threading.Thread(target=carried(self._run), name=name, daemon=True)
-        self._thread.start()
+        self._work = carried(self._run)
+        self._watch.add(self, min(BEAT_S, self._lease_s / 3))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._watch.remove(self)
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
+
+    def start(self) -> None:
+        """Its first beat is due, and its task still runs."""
+        name = f"lease-{self._task_id[:8]}"
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._thread = None
+            self._lose()
 
     def beat(self) -> None:
         """One look: write what is new, renew when it is time, take note of the answer."""
@@ -114,8 +127,9 @@ class LeaseKeeper:
         """However this thread ends, the task does not go on as if someone kept its lease."""
         kept = False
         try:
-            while not self._stop.wait(min(BEAT_S, self._lease_s / 3)):
+            while not self._stop.is_set():
                 self.beat()
+                self._stop.wait(min(BEAT_S, self._lease_s / 3))
             kept = True
         finally:
             if not kept:

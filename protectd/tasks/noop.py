@@ -27,10 +27,15 @@ from protectd.tasks.saved import Saved
 from protectd.tasks.verify import VerifyCheckpoint
 
 
-class Simulation:
+class Simulation(BaseTask[Any]):
     """Comes before an operation in the bases of a class, and takes its work away."""
 
     simulated = True
+
+    def _entity(self, uow: UnitOfWork, run: Run) -> Any:
+        """Nothing has taken any time since its begin, so it is not read anew. It moves only as far as its row
+        is what it seems."""
+        return super()._entity(uow, run) if run.entity is None else uow.again(run.entity)
 
     def handle_processing(self, run: Run) -> None:
         run.progress.check()
@@ -40,6 +45,9 @@ class Simulation:
 
 
 class SimulatedProtect(Simulation, ProtectCheckpoint):
+    def previous_of(self, uow: UnitOfWork, checkpoint: Checkpoint) -> dict[str, str]:
+        return {}
+
     def handle_success(self, uow: UnitOfWork, checkpoint: Checkpoint, run: Run) -> None:
         move_resources(uow, checkpoint.resources, (ResourceStatus.PROTECTING,), ResourceStatus.AVAILABLE)
         super().handle_success(uow, checkpoint, run)

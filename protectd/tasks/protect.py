@@ -73,12 +73,11 @@ class ProtectCheckpoint(BaseTask[Checkpoint]):
             raise EntityNotReady(
                 kind=self.kind, id=checkpoint.id, status=checkpoint.status, expected=CheckpointStatus.PENDING
             )
-        plan = uow.plans.find(checkpoint.plan_id, include_deleted=True)
-        chosen = plan.parameters if plan else {}
+        chosen = uow.plans.parameters(checkpoint.plan_id)
         run.facts = ProtectFacts(
             resources=[plugin_resource(row) for row in checkpoint.resources],
             parameters=chosen,
-            previous=_previous(uow, checkpoint),
+            previous=self.previous_of(uow, checkpoint),
             repeated=repeated,
             asked_for=manifests.asked_for(checkpoint, chosen),
         )
@@ -157,6 +156,12 @@ class ProtectCheckpoint(BaseTask[Checkpoint]):
         forgotten = forget_lost(self.env, run)
         LOG.info("task %s: %d snapshots of a lost attempt are taken away", run.task_id, forgotten)
 
+    def previous_of(self, uow: UnitOfWork, checkpoint: Checkpoint) -> dict[str, str]:
+        """What each resource is compared with, by `type#id`."""
+        find, plan_id = uow.checkpoints.newest_snapshot, checkpoint.plan_id
+        found = {row.key: find(plan_id, row.resource_type, row.resource_id) for row in checkpoint.resources}
+        return {key: snapshot_id for key, snapshot_id in found.items() if snapshot_id}
+
     def _start(self, uow: UnitOfWork, checkpoint: Checkpoint) -> bool:
         if checkpoint.status != CheckpointStatus.PENDING:
             return False
@@ -187,11 +192,3 @@ class ProtectCheckpoint(BaseTask[Checkpoint]):
             previous_snapshot_id=facts.previous.get(resource.key),
         )
         return Job(protection_of(provider, resource).protect(context), context)
-
-
-def _previous(uow: UnitOfWork, checkpoint: Checkpoint) -> dict[str, str]:
-    found = {
-        row.key: uow.checkpoints.newest_available(checkpoint.plan_id, row.resource_type, row.resource_id)
-        for row in checkpoint.resources
-    }
-    return {key: row.snapshot_id for key, row in found.items() if row is not None and row.snapshot_id}

@@ -22,10 +22,14 @@ _ATTEMPTS = uuid.UUID("0d3e5c0f-1d7e-4b57-9a38-5d5b7a4d8c21")
 
 @dataclass
 class Run:
-    """:ivar marks: what this attempt or an earlier one has begun.
+    """:ivar waited_s: from when it might have been claimed to its claim.
+    :ivar marks: what this attempt or an earlier one has begun.
     :ivar counted: it is in its project's quota of operations.
     :ivar facts: what `handle_begin` read and `handle_processing` needs.
+    :ivar begun: `handle_begin` is committed with the claim.
+    :ivar entity: as that has left it.
     :ivar follow_ons: tasks that the terminal transaction submitted; announced after its commit.
+    :ivar next: the task that the terminal transaction has claimed.
     """
 
     task_id: str
@@ -36,13 +40,17 @@ class Run:
     attempt: int
     max_attempts: int
     first_begun_at: datetime
+    waited_s: float
     context: RequestContext
     progress: TaskProgress
     keeper: LeaseKeeper
     marks: TaskMarks
     counted: bool = False
     facts: Any = None
+    begun: bool = False
+    entity: Any = None
     follow_ons: list[TaskRef] = field(default_factory=list)
+    next: Run | None = None
 
     @property
     def attempt_id(self) -> str:
@@ -65,9 +73,10 @@ class Run:
             attempt=task.attempts,
             max_attempts=task.max_attempts,
             first_begun_at=task.started_at or env.clock.now(),
+            waited_s=(env.clock.now() - (task.not_before or task.created_at)).total_seconds(),
             context=reference(task).context,
             progress=progress,
             marks=TaskMarks(env.database, env.clock, task),
             counted=task.counted,
-            keeper=LeaseKeeper(env.database, env.clock, task.id, token, env.options, progress),
+            keeper=LeaseKeeper(env.database, env.clock, task.id, token, env.options, progress, env.watch),
         )

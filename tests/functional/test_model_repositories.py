@@ -207,10 +207,9 @@ def test_the_newest_saved_state_of_a_resource_is_found(any_database: Database) -
             saved = rows.checkpoint(plan, status=status, created_at=now - timedelta(hours=age))
             saved.resources[0].status, saved.resources[0].snapshot_id = part, snapshot
             uow.checkpoints.add(saved)
-        found = uow.checkpoints.newest_available(plan.id, kind, id)
-        assert found is not None and found.snapshot_id == "wanted"
-        assert uow.checkpoints.newest_available(plan.id, kind, new_id()) is None
-        assert uow.checkpoints.newest_available(new_id(), kind, id) is None
+        assert uow.checkpoints.newest_snapshot(plan.id, kind, id) == "wanted"
+        assert uow.checkpoints.newest_snapshot(plan.id, kind, new_id()) is None
+        assert uow.checkpoints.newest_snapshot(new_id(), kind, id) is None
 
 
 def statements(uow: UnitOfWork) -> list[str]:

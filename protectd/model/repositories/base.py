@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from functools import cache
+from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.base import ExecutableOption
 
@@ -19,6 +20,7 @@ from protectd.model.repositories.pictures import Pictures
 Direction = Literal["asc", "desc"]
 Filter = Callable[[Any], ColumnElement[bool]]
 T = TypeVar("T", bound=Base)
+_ID, _PROJECT = "wanted_id", "wanted_project"
 
 
 class InvalidMarker(NotFound):
@@ -66,10 +68,9 @@ class Repository(Generic[T]):
         self, id: str, project_id: str | None = None, *, include_deleted: bool = False, lock: bool = False
     ) -> T | None:
         """:param lock: keep others from changing the row until the unit of work ends, and read it anew."""
-        query = self._visible(project_id, include_deleted).where(self.model.id == id)
-        if lock:
-            query = query.with_for_update().execution_options(populate_existing=True)
-        return self.session.scalars(query).one_or_none()
+        query = _one_of(cast(Any, self.model), project_id is not None, include_deleted, lock)
+        named = {_ID: id, _PROJECT: project_id}
+        return self.session.scalars(query, named).one_or_none()
 
     def get(
         self, id: str, project_id: str | None = None, *, include_deleted: bool = False, lock: bool = False
@@ -143,12 +144,7 @@ class Repository(Generic[T]):
         return self._visible(project_id, False).where(*clauses)
 
     def _visible(self, project_id: str | None, include_deleted: bool) -> Select[T]:
-        query: Select[T] = select(self.model)
-        if project_id is not None:
-            query = query.where(self.model.project_id == project_id)
-        if not include_deleted and hasattr(self.model, "deleted"):
-            query = query.where(self.model.deleted.is_(False))
-        return query
+        return _visible(self.model, project_id, include_deleted)
 
     def _keys(self, page: Page) -> list[Key]:
         for name, _ in page.sort:
@@ -173,3 +169,20 @@ class Repository(Generic[T]):
         if found is None:
             raise InvalidMarker(field="marker", reason="nothing in this list has this id")
         return found
+
+
+def _visible(model: Any, project_id: str | BindParameter[str] | None, include_deleted: bool) -> Select[Any]:
+    query = select(model)
+    if project_id is not None:
+        query = query.where(model.project_id == project_id)
+    if not include_deleted and hasattr(model, "deleted"):
+        query = query.where(model.deleted.is_(False))
+    return query
+
+
+@cache
+def _one_of(model: Any, is_scoped: bool, include_deleted: bool, lock: bool) -> Select[Any]:
+    """Built once: to build a statement takes longer than to send it."""
+    project_id: BindParameter[str] | None = bindparam(_PROJECT) if is_scoped else None
+    query = _visible(model, project_id, include_deleted).where(model.id == bindparam(_ID))
+    return query.with_for_update().execution_options(populate_existing=True) if lock else query

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Select, exists, or_, select, update
+from sqlalchemy import CursorResult, Select, bindparam, exists, or_, select, update
 from sqlalchemy.orm import aliased, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -81,24 +81,12 @@ class CheckpointRepository(Repository[Checkpoint]):
             set_committed_value(checkpoint, name, value)
         return True
 
-    def newest_available(
-        self, plan_id: str, resource_type: str, resource_id: str
-    ) -> CheckpointResource | None:
-        """The newest saved state of one resource: that of the newest available checkpoint of the plan that is
-        no copy: a copy may lie in another vault."""
-        query = (
-            select(CheckpointResource)
-            .join(Checkpoint, CheckpointResource.checkpoint_id == Checkpoint.id)
-            .where(Checkpoint.plan_id == plan_id, Checkpoint.deleted.is_(False))
-            .where(Checkpoint.status == CheckpointStatus.AVAILABLE, Checkpoint.source_id.is_(None))
-            .where(CheckpointResource.resource_type == resource_type)
-            .where(CheckpointResource.resource_id == resource_id)
-            .where(CheckpointResource.status == ResourceStatus.AVAILABLE)
-            .where(CheckpointResource.snapshot_id.is_not(None))
-            .order_by(Checkpoint.created_at.desc(), Checkpoint.id.desc())
-            .limit(1)
-        )
-        return self.session.scalars(query).one_or_none()
+    def newest_snapshot(self, plan_id: str, resource_type: str, resource_id: str) -> str | None:
+        """Of one resource, in the newest available checkpoint of the plan that is no copy and has saved it: a
+        copy may lie in another vault."""
+        wanted = {"plan_id": plan_id, "resource_type": resource_type, "resource_id": resource_id}
+        found: str | None = self.session.connection().execute(_NEWEST_SNAPSHOT, wanted).scalar()
+        return found
 
     def referring(
         self, project_id: str, provider_id: str, snapshot_ids: Collection[str], ids: Collection[str]
@@ -149,3 +137,17 @@ class CheckpointRepository(Repository[Checkpoint]):
             .where(Checkpoint.status.in_(statuses))
             .order_by(Checkpoint.created_at, Checkpoint.id)
         )
+
+
+_NEWEST_SNAPSHOT = (
+    select(CheckpointResource.__table__.c.snapshot_id)
+    .join(Checkpoint.__table__, CheckpointResource.checkpoint_id == Checkpoint.id)
+    .where(Checkpoint.plan_id == bindparam("plan_id"), Checkpoint.deleted.is_(False))
+    .where(Checkpoint.status == CheckpointStatus.AVAILABLE, Checkpoint.source_id.is_(None))
+    .where(CheckpointResource.resource_type == bindparam("resource_type"))
+    .where(CheckpointResource.resource_id == bindparam("resource_id"))
+    .where(CheckpointResource.status == ResourceStatus.AVAILABLE)
+    .where(CheckpointResource.snapshot_id.is_not(None))
+    .order_by(Checkpoint.created_at.desc(), Checkpoint.id.desc())
+    .limit(1)
+)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, select
 
 from protectd.common.errors import NotFound
 from protectd.model.base import utc_now
@@ -38,6 +41,13 @@ class PlanRepository(Repository[Plan]):
         ),
     )
 
+    def parameters(self, plan_id: str) -> dict[str, Any]:
+        """Also of a plan that is deleted; none of one that is gone."""
+        found: dict[str, Any] | None = (
+            self.session.connection().execute(_PARAMETERS, {"id": plan_id}).scalar()
+        )
+        return found or {}
+
     def delete(self, entity: Plan) -> None:
         for resource in entity.resources:
             _remove(resource)
@@ -69,3 +79,6 @@ def _place(row: PlanResource, wanted: PlanResource, position: int) -> None:
 def _remove(resource: PlanResource) -> None:
     resource.deleted = True
     resource.deleted_at = utc_now()
+
+
+_PARAMETERS = select(Plan.__table__.c.parameters).where(Plan.__table__.c.id == bindparam("id"))

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Select, bindparam, func, or_, select, update
+from sqlalchemy.orm import load_only
 
 from protectd.common.errors import Unavailable
 from protectd.model.models import Service, Task
@@ -53,7 +55,20 @@ class Claimer:
     service_id: int | None = None
 
 
+class Announced(NamedTuple):
+    """What a message says of a task, as its row has it."""
+
+    id: str
+    operation: str
+    project_id: str
+
+
 class TaskTurns(TaskLeases):
+    def waiting(self, task_id: str) -> Announced | None:
+        """A task that waits. None: there is none such."""
+        found = self.session.connection().execute(_WAITING, {"id": task_id}).one_or_none()
+        return None if found is None else Announced(*found)
+
     def give_turn(self, project_id: str, weight: float = 1.0) -> float:
         """The turn of a project's next task. Nobody else is given one of this project until the unit of work
         ends."""
@@ -138,8 +153,39 @@ class TaskTurns(TaskLeases):
                 raise NoRoom(name=name, limit=limit)
 
 
+_TASKS = Task.__table__.c
+_WAITING = select(_TASKS.id, _TASKS.operation, _TASKS.project_id).where(
+    _TASKS.id == bindparam("id"), _TASKS.state == TaskState.PENDING
+)
 _DISABLED = select(Service.id).where(Service.id == bindparam("service_id"), Service.disabled.is_(True))
-_OPEN = select(Task).where(*CLAIMABLE, ~_DISABLED.exists()).execution_options(populate_existing=True)
+_TO_BEGIN = load_only(
+    Task.operation,
+    Task.method,
+    Task.project_id,
+    Task.user_id,
+    Task.request_id,
+    Task.roles,
+    Task.entity_type,
+    Task.entity_id,
+    Task.provider_id,
+    Task.host,
+    Task.attempts,
+    Task.max_attempts,
+    Task.not_before,
+    Task.cancel_requested_at,
+    Task.marks,
+    Task.counted,
+    Task.started_at,
+    Task.created_at,
+)
+"""Every column of a row is work for the driver. What the claim writes is known too."""
+
+_OPEN = (
+    select(Task)
+    .where(*CLAIMABLE, ~_DISABLED.exists())
+    .options(_TO_BEGIN)
+    .execution_options(populate_existing=True)
+)
 _AS_ASKED = _OPEN.with_for_update()
 _IN_TURN = _OPEN.order_by(Task.turn, Task.created_at).limit(1).with_for_update(skip_locked=True)
 """Built once: to build a statement takes longer than to send it."""
