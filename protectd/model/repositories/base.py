@@ -14,6 +14,7 @@ from sqlalchemy.sql.base import ExecutableOption
 from protectd.common.errors import InvalidField, NotFound
 from protectd.model import witness
 from protectd.model.base import Base, utc_now
+from protectd.model.repositories.hints import by_index, paging_index
 from protectd.model.repositories.keyset import Key, after, order
 from protectd.model.repositories.pictures import Pictures
 
@@ -57,6 +58,9 @@ class Repository(Generic[T]):
     """Sort keys that are another name of a column."""
 
     filters: ClassVar[Mapping[str, Filter]] = {}
+    equal: ClassVar[Mapping[str, str]] = {}
+    """Filters that are not named as the column which they compare."""
+
     page_options: ClassVar[Sequence[ExecutableOption]] = ()
     pictures: ClassVar[Pictures[Any]]
     """How its entities are looked at, where a kind is shown often."""
@@ -133,6 +137,9 @@ class Repository(Generic[T]):
         keys = self._keys(page)
         if page.marker is not None:
             query = query.where(after(keys, self._marker(page.marker, project_id, keys)))
+            equal = {self.equal.get(name, name) for name in filters}
+            equal |= set() if project_id is None else {"project_id"}
+            query = by_index(query, self.model, paging_index(self.model, equal, keys))
         return query.order_by(*order(keys)).limit(page.limit).offset(page.offset or None)
 
     def all(self, query: Select[T]) -> list[T]:

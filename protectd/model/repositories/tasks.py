@@ -41,6 +41,7 @@ class TaskRepository(TaskTurns):
     not_found = TaskNotFound
     sort_keys = ("id", "status", "created_at", "updated_at", "started_at", "ended_at")
     columns = {"status": "outcome"}
+    equal = {"status": "outcome", "operation_type": "operation"}
     filters = {
         "status": has_logged_status,
         "state": exact(Task.state),
