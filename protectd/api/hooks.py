@@ -12,7 +12,6 @@ from webob.exc import HTTPException
 from protectd.api import environ as env
 from protectd.api import faults
 from protectd.api.answers import Answer
-from protectd.api.bodies import JSON
 from protectd.api.call import Call
 from protectd.api.errors import NoSuchPath
 from protectd.api.runtime import Runtime
@@ -55,10 +54,10 @@ class CallHook(PecanHook):  # type: ignore[misc]
 
 def respond(answer: Answer, body: Any, way: str | None = None) -> Response:
     """:param way: how a change is carried out, for whoever traces a request."""
-    data = b"" if body is None else orjson.dumps(body)
+    data = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
     headers = list(answer.headers.items())
     if body is not None:
-        headers += [("Content-Type", JSON), ("Content-Length", str(len(data)))]
+        headers += [("Content-Type", answer.media), ("Content-Length", str(len(data)))]
     if answer.replayed:
         headers.append((REPLAYED_HEADER, "true"))
     elif way is not None:

@@ -6,6 +6,14 @@ from protectd.api.controllers.base import Controller
 from protectd.api.controllers.checkpoints import CheckpointController, CheckpointsController
 from protectd.api.controllers.copies import CopiesController
 from protectd.api.controllers.holds import HoldController
+from protectd.api.controllers.key_manager.acls import AclController
+from protectd.api.controllers.key_manager.secret_consumers import SecretConsumersController
+from protectd.api.controllers.key_manager.secret_metadata import NoteController, NotesController
+from protectd.api.controllers.key_manager.secrets import (
+    PayloadController,
+    SecretController,
+    SecretsController,
+)
 from protectd.api.controllers.operation_logs import OperationLogController, OperationLogsController
 from protectd.api.controllers.plans import PlanController, PlansController
 from protectd.api.controllers.protectables import (
@@ -65,11 +73,23 @@ CONTROLLERS: tuple[type[Controller], ...] = (
 )
 
 
+KEY_MANAGER: tuple[type[Controller], ...] = (
+    SecretsController,
+    SecretController,
+    PayloadController,
+    SecretConsumersController,
+    NotesController,
+    NoteController,
+    AclController,
+)
+"""Of the other contract, which is described elsewhere."""
+
+
 def routes() -> list[tuple[str, str]]:
     """By path, then in the order of the verbs. HEAD goes where GET goes, OPTIONS everywhere."""
     return [
         (verb, controller.path)
-        for controller in sorted(CONTROLLERS, key=lambda each: each.path or "")
+        for controller in sorted((*CONTROLLERS, *KEY_MANAGER), key=lambda each: each.path or "")
         if controller.path is not None
         for verb in controller.verbs()
     ]

@@ -17,6 +17,7 @@ from protectd.common.metrics import Metrics
 from protectd.common.units import MIB
 from protectd.domain.providers import Protectables, Providers
 from protectd.domain.schedules import ScheduleLimits
+from protectd.domain.secrets import Secrets
 from protectd.domain.submission import SubmitOptions
 from protectd.domain.triggers import EventSecrets
 from protectd.model.unit_of_work import Database
@@ -31,6 +32,7 @@ class ApiOptions:
     """
     :ivar public_endpoint: what links begin with; empty: scheme and host of the request.
     :ivar trust_forwarded: X-Forwarded-* headers are believed.
+    :ivar service_project_id: project of the service's own secrets, which nobody sees.
     :ivar max_limit: most entries of a list in one answer.
     :ivar service_down_time_s: seconds without a heartbeat after which a daemon is down.
     :ivar schedules: what triggers may say.
@@ -39,6 +41,7 @@ class ApiOptions:
 
     public_endpoint: str = ""
     trust_forwarded: bool = False
+    service_project_id: str = ""
     max_body_bytes: int = MIB
     max_limit: int = 1000
     service_down_time_s: float = 60.0
@@ -52,6 +55,7 @@ class Runtime:
 
     :ivar host: name of the host whose directories a new instance means.
     :ivar event_secrets: made when the first is needed: most processes need no master key.
+    :ivar secrets: made likewise.
     """
 
     database: Database
@@ -63,6 +67,7 @@ class Runtime:
     policies: Policies
     host: str
     event_secrets: Callable[[], EventSecrets]
+    secrets: Callable[[], Secrets]
     options: ApiOptions = field(default_factory=ApiOptions)
     metrics: Metrics = field(default_factory=Metrics)
 

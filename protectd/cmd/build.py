@@ -53,10 +53,12 @@ class Parts(Work):
             policies=self.policies,
             host=self.host,
             event_secrets=lambda: self.event_secrets,
+            secrets=lambda: self.secrets,
             metrics=self.metrics,
             options=ApiOptions(
                 public_endpoint=api.public_endpoint,
                 trust_forwarded=api.trust_forwarded,
+                service_project_id=self.conf.secrets.service_project_id,
                 max_body_bytes=api.max_body_bytes,
                 max_limit=api.max_limit,
                 service_down_time_s=self.conf.service_down_time_s,

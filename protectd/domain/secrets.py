@@ -12,6 +12,8 @@ from protectd.model.models import Secret, SecretConsumer
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.plugin.base import SecretStorePlugin
 
+OCTETS = "application/octet-stream"
+
 
 class SecretInUse(Conflict):
     code = "secret.in_use"
@@ -37,19 +39,17 @@ class Secrets:
         self, uow: UnitOfWork, project_id: str, plain: bytes, *, name: str = "", secret_type: str = "opaque"
     ) -> Secret:
         """Seal a new secret into a row of `project_id`."""
-        secret_id = new_id()
-        key_id, key = self.keys.current(uow, project_id, self._default)
-        return uow.secrets.add(
-            Secret(
-                id=secret_id,
-                project_id=project_id,
-                name=name,
-                secret_type=secret_type,
-                store=self._default,
-                key_id=key_id,
-                cipher_text=key.seal(plain, secret_id),
-            )
-        )
+        secret = Secret(id=new_id(), project_id=project_id, name=name, secret_type=secret_type)
+        secret.content_type = OCTETS
+        self.seal(uow, secret, plain)
+        return uow.secrets.add(secret)
+
+    def seal(self, uow: UnitOfWork, secret: Secret, plain: bytes | None) -> None:
+        """Put sealed bytes into a row that has its id and its project. None: there are none yet."""
+        secret.store, secret.key_id, secret.cipher_text = self._default, "", b""
+        if plain is not None:
+            secret.key_id, key = self.keys.current(uow, secret.project_id, self._default)
+            secret.cipher_text = key.seal(plain, secret.id)
 
     def open(self, uow: UnitOfWork, secret_id: str, project_id: str | None) -> bytes:
         """The plain bytes. They are for use, not for keeping.
@@ -57,7 +57,10 @@ class Secrets:
         :raises SecretNotFound: the project has none such.
         :raises SecretDamaged: the row is not what was sealed, or a key is another.
         """
-        secret = uow.secrets.get(secret_id, project_id)
+        return self.unseal(uow, uow.secrets.get(secret_id, project_id))
+
+    def unseal(self, uow: UnitOfWork, secret: Secret) -> bytes:
+        """As `open`, of a row that was read."""
         key = self.keys.of(uow, secret.key_id, secret.project_id, secret.store)
         return key.open(secret.cipher_text, secret.id)
 

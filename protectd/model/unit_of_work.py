@@ -13,6 +13,7 @@ from protectd.model import witness
 from protectd.model.base import Base
 from protectd.model.engine import make_engine
 from protectd.model.errors import ConnectionLost
+from protectd.model.repositories.acls import AclRepository
 from protectd.model.repositories.checkpoints import CheckpointRepository
 from protectd.model.repositories.idempotency_keys import IdempotencyKeyRepository
 from protectd.model.repositories.instances import InstanceRepository
@@ -54,6 +55,7 @@ class UnitOfWork:
         self.tokens = TokenRepository(session)
         self.instances = InstanceRepository(session)
         self.secrets = SecretRepository(session)
+        self.acls = AclRepository(session)
         self.project_keys = ProjectKeyRepository(session)
         self.vaults = VaultRepository(session)
         self.services = ServiceRepository(session)

@@ -13,7 +13,7 @@ from tests.fakes import rows
 
 pytest_plugins = ["tests.fakes.databases"]
 
-HEAD = "0005_project_keys"
+HEAD = "0006_key_manager"
 
 
 def tables(url: str) -> set[str]:

@@ -11,6 +11,7 @@ from protectd.api import environ as env
 from protectd.api.answers import Answer
 from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
+from protectd.api.controllers.key_manager.secrets import SecretsController
 from protectd.api.controllers.operation_logs import OperationLogsController
 from protectd.api.controllers.plans import PlansController
 from protectd.api.controllers.protectables import ProtectablesController
@@ -59,6 +60,11 @@ PROJECT_CONTROLLERS: dict[str, Callable[[], Controller]] = {
 }
 
 
+KEY_MANAGER_CONTROLLERS: dict[str, Callable[[], Controller]] = {
+    "secrets": SecretsController,
+}
+
+
 class ProjectController(Controller):
     """/v1/{project_id}: leads further, is nothing itself."""
 
@@ -80,7 +86,10 @@ class VersionController(Controller):
             return DocumentController(self._document)
         if segment == TRIGGERS:
             return FireDoor()
-        if segment in KEY_MANAGER_NOUNS or segment != call.project_id:
+        if segment in KEY_MANAGER_NOUNS:
+            make = KEY_MANAGER_CONTROLLERS.get(segment)
+            return None if make is None else make()
+        if segment != call.project_id:
             return None
         return ProjectController()
 

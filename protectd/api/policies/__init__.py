@@ -21,6 +21,8 @@ from protectd.api.policies import (
     verifications,
 )
 from protectd.api.policies.base import BASE, Policies
+from protectd.api.policies.key_manager import checks
+from protectd.api.policies.key_manager import secrets as key_manager_secrets
 from protectd.common.clock import Clock
 
 RULES = (
@@ -38,14 +40,15 @@ RULES = (
     *services.RULES,
     *triggers.RULES,
     *scheduled_operations.RULES,
+    *key_manager_secrets.RULES,
 )
 
 
 def load(conf: cfg.ConfigOpts, clock: Clock) -> Policies:
     """The rules in code, changed by the policy file that `[oslo_policy]` names, if it is there."""
-    return Policies(conf, RULES, clock)
+    return Policies(conf, (*checks.BASE, *RULES), clock)
 
 
 def list_rules() -> list[object]:
     """For the generator of a sample policy file."""
-    return [*BASE, *RULES]
+    return [*BASE, *checks.BASE, *RULES]

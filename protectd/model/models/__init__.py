@@ -1,5 +1,6 @@
 """Every table, one aggregate a file."""
 
+from protectd.model.models.acls import Acl, AclUser
 from protectd.model.models.checkpoints import Checkpoint, CheckpointResource
 from protectd.model.models.gates import Gate
 from protectd.model.models.idempotency_keys import IdempotencyKey
@@ -9,7 +10,7 @@ from protectd.model.models.project_keys import ProjectKeyRow
 from protectd.model.models.quotas import Quota, QuotaClass, QuotaUsage
 from protectd.model.models.restores import Restore
 from protectd.model.models.scheduled_operations import Occurrence, ScheduledOperation
-from protectd.model.models.secrets import Secret, SecretConsumer
+from protectd.model.models.secrets import Secret, SecretConsumer, SecretMetadata
 from protectd.model.models.services import Service
 from protectd.model.models.tasks import Task
 from protectd.model.models.tokens import Token
@@ -18,6 +19,8 @@ from protectd.model.models.vaults import Vault
 from protectd.model.models.verifications import Verification
 
 __all__ = [
+    "Acl",
+    "AclUser",
     "Checkpoint",
     "CheckpointResource",
     "Gate",
@@ -34,6 +37,7 @@ __all__ = [
     "ScheduledOperation",
     "Secret",
     "SecretConsumer",
+    "SecretMetadata",
     "Service",
     "Task",
     "Token",

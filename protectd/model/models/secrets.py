@@ -18,6 +18,7 @@ from protectd.model.base import (
     MYSQL_FAMILY,
     TABLE_OPTIONS,
     Base,
+    LongText,
     Timestamps,
     UTCDateTime,
     id_column,
@@ -28,15 +29,27 @@ LongBinary = LargeBinary().with_variant(mysql.MEDIUMBLOB(), *MYSQL_FAMILY)
 
 
 class Secret(Timestamps, Base):
-    """`store` names the secret store that sealed it, `key_id` that store's master key."""
+    """
+    :ivar name, algorithm, bit_length, mode, secret_type: labels that nobody checks against the content.
+    :ivar expiration: from then on it is not found.
+    :ivar content_type: of the payload; None: there is none yet, and `cipher_text` is empty.
+    :ivar store: name of the secret store that sealed it.
+    :ivar key_id: the project's key that sealed it, or a master key's name for those of the first days.
+    """
 
     __tablename__ = "secrets"
     __table_args__ = (Index(None, "project_id", "created_at", "id"), TABLE_OPTIONS)
 
     id: Mapped[str] = id_column()
     project_id: Mapped[str] = mapped_column(String(LENGTH_NAME))
-    name: Mapped[str] = mapped_column(String(LENGTH_NAME), default="")
+    name: Mapped[str | None] = mapped_column(String(LENGTH_NAME))
     secret_type: Mapped[str] = mapped_column(String(LENGTH_WORD), default="opaque")
+    algorithm: Mapped[str | None] = mapped_column(String(LENGTH_NAME))
+    bit_length: Mapped[int | None] = mapped_column(Integer)
+    mode: Mapped[str | None] = mapped_column(String(LENGTH_NAME))
+    expiration: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    creator_id: Mapped[str | None] = mapped_column(String(LENGTH_NAME))
+    content_type: Mapped[str | None] = mapped_column(String(LENGTH_WORD))
     store: Mapped[str] = mapped_column(String(LENGTH_WORD))
     key_id: Mapped[str] = mapped_column(String(LENGTH_NAME))
     cipher_text: Mapped[bytes] = mapped_column(LongBinary)
@@ -74,6 +87,18 @@ class SecretConsumer(Base):
             resource_id=resource_id,
             digest=consumer_digest(service, resource_type, resource_id),
         )
+
+
+class SecretMetadata(Base):
+    """A note of the user's on a secret."""
+
+    __tablename__ = "secret_metadata"
+    __table_args__ = (UniqueConstraint("secret_id", "key", name="uq_secret_metadata_key"), TABLE_OPTIONS)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    secret_id: Mapped[str] = mapped_column(String(LENGTH_ID), ForeignKey("secrets.id"))
+    key: Mapped[str] = mapped_column(String(LENGTH_NAME))
+    value: Mapped[str] = mapped_column(LongText)
 
 
 def consumer_digest(service: str, resource_type: str, resource_id: str) -> str:

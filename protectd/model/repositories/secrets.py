@@ -1,14 +1,46 @@
-"""Sealed secrets and their consumers."""
+"""Sealed secrets, their consumers and notes."""
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select
+from sqlalchemy.orm import defer
 
 from protectd.common.errors import NotFound
-from protectd.model.models import Secret, SecretConsumer
+from protectd.model.models import Acl, AclUser, Secret, SecretConsumer, SecretMetadata
 from protectd.model.models.secrets import consumer_digest
 from protectd.model.repositories.base import Repository
 from protectd.model.repositories.filters import exact
+
+SORT_KEYS: Mapping[str, Any] = {
+    "algorithm": Secret.algorithm,
+    "bit_length": Secret.bit_length,
+    "created": Secret.created_at,
+    "expiration": Secret.expiration,
+    "mode": Secret.mode,
+    "name": Secret.name,
+    "secret_type": Secret.secret_type,
+    "updated": Secret.updated_at,
+}
+"""What the key manager's lists are sorted by, in its own words."""
+
+MOMENTS: Mapping[str, Any] = {
+    "created": Secret.created_at,
+    "updated": Secret.updated_at,
+    "expiration": Secret.expiration,
+}
+PATTERNS: Mapping[str, Any] = {"name": Secret.name, "alg": Secret.algorithm, "mode": Secret.mode}
+COMPARISONS: Mapping[str, str] = {
+    "gt": "__gt__",
+    "gte": "__ge__",
+    "lt": "__lt__",
+    "lte": "__le__",
+    "": "__eq__",
+}
 
 
 class SecretNotFound(NotFound):
@@ -16,11 +48,79 @@ class SecretNotFound(NotFound):
     message = "secret {id} is not there"
 
 
+@dataclass(frozen=True, slots=True)
+class SecretQuery:
+    """What a list of the key manager is asked for.
+
+    :ivar reader_id: secrets of any project whose list of readers names this user, instead of the project's.
+    :ivar patterns: by name, algorithm, mode; `%` and `_` stand for anything.
+    :ivar moments: of created, updated and expiration: a comparison (gt, gte, lt, lte or "") and a moment.
+    :ivar sort: keys of `SORT_KEYS`, and whether each descends.
+    """
+
+    project_id: str
+    now: datetime
+    limit: int = 10
+    offset: int = 0
+    reader_id: str | None = None
+    patterns: Mapping[str, str] = field(default_factory=dict)
+    bits: int | None = None
+    secret_type: str | None = None
+    moments: Sequence[tuple[str, str, datetime]] = ()
+    sort: Sequence[tuple[str, bool]] = ()
+
+
 class SecretRepository(Repository[Secret]):
     model = Secret
     not_found = SecretNotFound
     sort_keys = ("id", "name", "created_at", "updated_at")
     filters = {"name": exact(Secret.name), "secret_type": exact(Secret.secret_type)}
+
+    def described(self, id: str, now: datetime) -> Secret:
+        """A secret of any project that has not expired, without its sealed bytes.
+
+        :raises SecretNotFound: there is none.
+        """
+        query = self._living(now).where(Secret.id == id).options(defer(Secret.cipher_text, raiseload=True))
+        found = self.session.scalars(query).one_or_none()
+        if found is None:
+            raise SecretNotFound(id=id)
+        return found
+
+    def living(self, id: str, now: datetime, *, lock: bool = False) -> Secret:
+        """As `described`, with its sealed bytes."""
+        query = self._living(now).where(Secret.id == id)
+        if lock:
+            query = query.with_for_update().execution_options(populate_existing=True)
+        found = self.session.scalars(query).one_or_none()
+        if found is None:
+            raise SecretNotFound(id=id)
+        return found
+
+    def list_and_count(self, wanted: SecretQuery) -> tuple[list[Secret], int]:
+        """A page, without sealed bytes, and how many there are in all."""
+        clauses = _clauses(wanted)
+        total = self.session.scalar(select(func.count()).select_from(Secret).where(*clauses)) or 0
+        order = [SORT_KEYS[key].desc() if down else SORT_KEYS[key].asc() for key, down in wanted.sort]
+        query = (
+            select(Secret)
+            .where(*clauses)
+            .order_by(*order, Secret.created_at, Secret.id)
+            .limit(wanted.limit)
+            .offset(wanted.offset)
+            .options(defer(Secret.cipher_text, raiseload=True))
+        )
+        return (self.all(query) if total > wanted.offset else []), total
+
+    def delete(self, entity: Secret) -> None:
+        """The row stays, its sealed bytes go."""
+        entity.cipher_text = b""
+        super().delete(entity)
+
+    def _living(self, now: datetime) -> Select[Secret]:
+        return self._visible(None, False).where(_unexpired(now))
+
+    # --- consumers ---
 
     def consumer(
         self, secret_id: str, service: str, resource_type: str, resource_id: str
@@ -30,6 +130,18 @@ class SecretRepository(Repository[Secret]):
             SecretConsumer.digest == consumer_digest(service, resource_type, resource_id),
         )
         return self.session.scalars(query).one_or_none()
+
+    def consumers(
+        self, secret_ids: Collection[str], limit: int | None = None, offset: int = 0
+    ) -> list[SecretConsumer]:
+        """Those of some secrets in the order in which they came."""
+        query = select(SecretConsumer).where(SecretConsumer.secret_id.in_(secret_ids))
+        query = query.order_by(SecretConsumer.id).limit(limit).offset(offset or None)
+        return list(self.session.scalars(query))
+
+    def count_consumers(self, secret_id: str) -> int:
+        query = select(func.count()).select_from(SecretConsumer).where(SecretConsumer.secret_id == secret_id)
+        return self.session.scalar(query) or 0
 
     def consumed_by(self, service: str, resource_type: str, resource_id: str) -> list[Secret]:
         """All secrets that one consumer depends on, oldest first."""
@@ -46,7 +158,54 @@ class SecretRepository(Repository[Secret]):
         query = select(SecretConsumer.id).where(SecretConsumer.secret_id == secret_id).limit(1)
         return self.session.scalar(query) is not None
 
-    def delete(self, entity: Secret) -> None:
-        """The row stays, its sealed bytes go."""
-        entity.cipher_text = b""
-        super().delete(entity)
+    # --- notes ---
+
+    def notes(self, secret_id: str) -> dict[str, str]:
+        """The user's metadata, by key."""
+        query = select(SecretMetadata.key, SecretMetadata.value).where(SecretMetadata.secret_id == secret_id)
+        return {row.key: row.value for row in self.session.execute(query.order_by(SecretMetadata.key))}
+
+    def note(self, secret_id: str, key: str) -> SecretMetadata | None:
+        query = select(SecretMetadata).where(SecretMetadata.secret_id == secret_id, SecretMetadata.key == key)
+        return self.session.scalars(query).one_or_none()
+
+    def replace_notes(self, secret_id: str, notes: Mapping[str, str]) -> None:
+        self.session.execute(delete(SecretMetadata).where(SecretMetadata.secret_id == secret_id))
+        self.session.add_all(
+            SecretMetadata(secret_id=secret_id, key=key, value=value) for key, value in sorted(notes.items())
+        )
+        self.session.flush()
+
+    def remove_note(self, secret_id: str, key: str) -> None:
+        """Safe to repeat."""
+        self.session.execute(
+            delete(SecretMetadata).where(SecretMetadata.secret_id == secret_id, SecretMetadata.key == key)
+        )
+
+    def forget_all_of(self, secret_id: str) -> None:
+        """Everything that hangs on a secret: consumers, notes, its list of readers."""
+        self.session.execute(delete(SecretConsumer).where(SecretConsumer.secret_id == secret_id))
+        self.session.execute(delete(SecretMetadata).where(SecretMetadata.secret_id == secret_id))
+        self.session.execute(delete(AclUser).where(AclUser.acl_id == secret_id))
+        self.session.execute(delete(Acl).where(Acl.id == secret_id))
+
+
+def _unexpired(now: datetime) -> ColumnElement[bool]:
+    return or_(Secret.expiration.is_(None), Secret.expiration > now)
+
+
+def _clauses(wanted: SecretQuery) -> list[ColumnElement[bool]]:
+    clauses = [Secret.deleted.is_(False), _unexpired(wanted.now)]
+    if wanted.reader_id is None:
+        clauses.append(Secret.project_id == wanted.project_id)
+    else:
+        listed = exists().where(AclUser.acl_id == Secret.id, AclUser.user_id == wanted.reader_id)
+        clauses.append(listed)
+    clauses += [PATTERNS[name].like(pattern) for name, pattern in wanted.patterns.items()]
+    if wanted.bits is not None:
+        clauses.append(Secret.bit_length == wanted.bits)
+    if wanted.secret_type is not None:
+        clauses.append(Secret.secret_type == wanted.secret_type)
+    for name, comparison, moment in wanted.moments:
+        clauses.append(getattr(MOMENTS[name].expression, COMPARISONS[comparison])(moment))
+    return clauses

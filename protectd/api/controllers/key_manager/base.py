@@ -1,0 +1,85 @@
+"""What the key manager's controllers share: microversions, pages by offset, bodies of its size."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from protectd.api import microversions
+from protectd.api.answers import Answer
+from protectd.api.call import Call
+from protectd.api.controllers.base import Controller
+from protectd.api.errors import MalformedBody
+from protectd.api.schemas.common import Schema
+from protectd.common.errors import Forbidden, NotFound
+from protectd.domain.key_manager import access
+
+MAX_BODY_BYTES = 25_000
+DEFAULT_LIMIT, MAX_LIMIT = 10, 100
+MAX_OFFSET = 2**31
+
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+class InvalidId(NotFound):
+    code = "id.invalid"
+    message = "the id is invalid"
+
+
+class KeyManagerController(Controller):
+    """Answers say which version of the contract they are of."""
+
+    def answer(self, call: Call) -> Answer:
+        version = microversions.of(call.headers)
+        answer = super().answer(call)
+        told = {
+            microversions.HEADER: f"{microversions.SERVICE} {microversions.spelled(version)}",
+            "Vary": microversions.HEADER.lower(),
+        }
+        return replace(answer, headers={**answer.headers, **told})
+
+
+def checked_id(text: str) -> str:
+    """:raises InvalidId: not the canonical text of a random UUID."""
+    if not _ID.fullmatch(text):
+        raise InvalidId
+    return text
+
+
+def json_body(call: Call, schema: Schema) -> dict[str, Any]:
+    """:raises MalformedBody: it is longer than the contract reads."""
+    if len(call.raw_body) > MAX_BODY_BYTES:
+        raise MalformedBody(field="body", reason=f"is longer than {MAX_BODY_BYTES} bytes")
+    return call.body(schema)
+
+
+def window(call: Call) -> tuple[int, int]:
+    """Limit and offset. The contract takes anything, and makes the best of it."""
+    values = call.query.values
+    limit = _number(values.get("limit"), DEFAULT_LIMIT)
+    return min(max(limit, 1), MAX_LIMIT), min(max(_number(values.get("offset"), 0), 0), MAX_OFFSET)
+
+
+def _number(text: str | None, default: int) -> int:
+    try:
+        return int((text or "")[:12])
+    except ValueError:
+        return default
+
+
+def may(call: Call, rule: str, target: Mapping[str, Any] | None = None) -> None:
+    """:raises Forbidden: the policy says no; that a thing is there is no secret here."""
+    facts = {"project_id": call.project_id} if target is None else target
+    if not call.runtime.policies.allows(rule, call.context, facts):
+        raise Forbidden(action=rule)
+
+
+def may_with(call: Call, rule: str, thing: access.Owned, id: str) -> None:
+    """As `may`, about a thing with its list of readers."""
+    may(call, rule, access.facts(thing, call.uow.acls.find(id), call.context.user_id))
+
+
+def base_of(call: Call) -> str:
+    return f"{call.base_url()}/v1"

@@ -1,0 +1,58 @@
+"""Consumers of a secret: who needs it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from protectd.api.answers import Answer
+from protectd.api.call import Call
+from protectd.api.controllers.key_manager.base import KeyManagerController, json_body, may_with, window
+from protectd.api.controllers.key_manager.secret_parts import described, ref, shown, whole
+from protectd.api.policies.key_manager import secrets as policies
+from protectd.api.schemas.key_manager import secrets as schemas
+from protectd.api.views.key_manager import secrets as views
+from protectd.api.views.key_manager.common import page
+from protectd.common.errors import NotFound
+
+
+class ConsumerNotFound(NotFound):
+    code = "secret.consumer_not_found"
+    message = "secret {id} has no such consumer"
+
+
+class SecretConsumersController(KeyManagerController):
+    path: ClassVar[str | None] = "/v1/secrets/{secret_id}/consumers"
+
+    def __init__(self, secret_id: str) -> None:
+        self.secret_id = secret_id
+
+    def on_get(self, call: Call) -> Answer:
+        """In the order in which they came."""
+        secret = described(call, self.secret_id)
+        may_with(call, policies.CONSUMERS_GET, secret, secret.id)
+        limit, offset = window(call)
+        found = call.uow.secrets.consumers([secret.id], limit, offset)
+        total = call.uow.secrets.count_consumers(secret.id)
+        listed = [views.consumer(consumer) for consumer in found]
+        return Answer(page("consumers", listed, total, (limit, offset), f"{ref(call, secret.id)}/consumers"))
+
+    def on_post(self, call: Call) -> Answer:
+        """Say that something needs it. Safe to repeat. The secret is shown."""
+        secret = whole(call, self.secret_id, lock=True)
+        may_with(call, policies.CONSUMERS_POST, secret, secret.id)
+        call.runtime.secrets().add_consumer(call.uow, secret.id, *self._named(call))
+        return Answer(shown(call, secret))
+
+    def on_delete(self, call: Call) -> Answer:
+        """Say that it does not any more. The secret is shown."""
+        secret = whole(call, self.secret_id, lock=True)
+        may_with(call, policies.CONSUMERS_DELETE, secret, secret.id)
+        named = self._named(call)
+        if call.uow.secrets.consumer(secret.id, *named) is None:
+            raise ConsumerNotFound(id=secret.id)
+        call.runtime.secrets().remove_consumer(call.uow, secret.id, *named)
+        return Answer(shown(call, secret))
+
+    def _named(self, call: Call) -> tuple[str, str, str]:
+        body: dict[str, Any] = json_body(call, schemas.CONSUMER)
+        return body["service"], body["resource_type"], body["resource_id"]

@@ -1,0 +1,59 @@
+"""Bodies of /v1/secrets. The contract ignores what it does not know."""
+
+from __future__ import annotations
+
+from protectd.api.schemas.common import Schema, closed
+from protectd.domain.key_manager.secrets import TYPES
+from protectd.domain.validation import NO_NUL
+
+LABEL: Schema = {"type": "string", "maxLength": 255, "pattern": NO_NUL}
+WORD: Schema = LABEL | {"minLength": 1}
+
+CREATE: Schema = {
+    "type": "object",
+    "properties": {
+        "name": LABEL | {"type": ["string", "null"]},
+        "algorithm": LABEL,
+        "mode": LABEL,
+        "bit_length": {"type": "integer", "minimum": 1, "maximum": 32767},
+        "expiration": LABEL,
+        "secret_type": {"enum": list(TYPES)},
+        "payload": {"type": "string"},
+        "payload_content_type": LABEL | {"type": ["string", "null"]},
+        "payload_content_encoding": {"enum": ["base64"]},
+        "transport_key_needed": {"enum": ["true", "false"]},
+        "transport_key_id": {"type": "string"},
+    },
+}
+
+CONSUMER: Schema = {
+    "type": "object",
+    "properties": {"service": WORD, "resource_type": WORD, "resource_id": WORD},
+    "required": ["service", "resource_type", "resource_id"],
+}
+
+NOTE: Schema = closed({"key": WORD, "value": LABEL}, ["key", "value"])
+
+NOTES: Schema = {
+    "type": "object",
+    "properties": {
+        "metadata": {
+            "type": "object",
+            "maxProperties": 256,
+            "patternProperties": {"^[A-Za-z0-9_-]{1,255}$": LABEL},
+            "additionalProperties": False,
+        }
+    },
+    "required": ["metadata"],
+}
+
+ACL: Schema = closed(
+    {
+        "read": closed(
+            {
+                "users": {"type": "array", "maxItems": 1000, "items": WORD},
+                "project-access": {"type": "boolean"},
+            }
+        )
+    }
+)

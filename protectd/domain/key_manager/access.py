@@ -1,0 +1,25 @@
+"""What the policies of the key manager are asked about: whose a thing is, who made it, who may read it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from protectd.model.models import Acl
+
+
+class Owned(Protocol):
+    @property
+    def project_id(self) -> str: ...
+
+    @property
+    def creator_id(self) -> str | None: ...
+
+
+def facts(thing: Owned, acl: Acl | None, user_id: str) -> dict[str, Any]:
+    """As rules name them: `open`, the whole project may; `listed`, this user may by name."""
+    return {
+        "project_id": thing.project_id,
+        "creator_id": thing.creator_id or "",
+        "open": acl is None or acl.project_access,
+        "listed": acl is not None and any(user.user_id == user_id for user in acl.users),
+    }
