@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from protectd.api.controllers.base import Controller
 from protectd.api.controllers.checkpoints import CheckpointController, CheckpointsController
 from protectd.api.controllers.copies import CopiesController
@@ -85,11 +87,13 @@ KEY_MANAGER: tuple[type[Controller], ...] = (
 """Of the other contract, which is described elsewhere."""
 
 
-def routes() -> list[tuple[str, str]]:
+def routes(
+    controllers: Sequence[type[Controller]] = (*CONTROLLERS, *KEY_MANAGER),
+) -> list[tuple[str, str]]:
     """By path, then in the order of the verbs. HEAD goes where GET goes, OPTIONS everywhere."""
     return [
         (verb, controller.path)
-        for controller in sorted((*CONTROLLERS, *KEY_MANAGER), key=lambda each: each.path or "")
+        for controller in sorted(controllers, key=lambda each: each.path or "")
         if controller.path is not None
         for verb in controller.verbs()
     ]
