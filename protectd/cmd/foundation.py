@@ -154,12 +154,18 @@ class Foundation:
     def state_dir(self) -> Path:
         return Path(self.conf.state_dir).absolute()
 
+    @cached_property
+    def scratch_dir(self) -> Path:
+        named = self.conf.tasks.scratch_dir
+        return Path(named).absolute() if named else self.state_dir / "scratch"
+
     def _forbidden_paths(self) -> list[str]:
         """The service's own files: never a source nor a target. What is shipped with the code is not among
         them: it holds nothing that is private to an installation."""
         conf = self.conf
         named = [conf.provider_config_dir, conf.api.paste_config, *conf.config_file, *conf.config_dir]
         own = [self.state_dir, SYSTEM_CONFIG.parent, conf.secrets.master_key_file, *filter(None, named)]
+        own.append(self.scratch_dir)
         return sorted({str(Path(path).absolute()) for path in own})
 
     @cached_property

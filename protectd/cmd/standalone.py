@@ -134,6 +134,7 @@ def start_work(made: Parts) -> None:
     made.task_server.start()
     made.task_server.wait_until_listening(LISTENING_S)
     made.fence_former_boot()
+    made.clear_scratch()
     made.relay.resend_all()
     made.engine.start()
     made.heartbeat.start()

@@ -39,6 +39,7 @@ from protectd.queue.server import Tasks, TaskServer
 from protectd.queue.transport import make_transport
 from protectd.tasks.base import BaseTask
 from protectd.tasks.env import TaskEnv, TaskOptions
+from protectd.tasks.scratch import Scratch, ScratchUnusable
 from protectd.vault.engine import VaultEngine
 from protectd.vault.errors import WorkerLost
 from protectd.vault.options import EngineOptions
@@ -157,6 +158,16 @@ class Work(Foundation):
         limits = {resource: int(options[resource]) for resource in RESOURCES}
         return QuotaOptions(limits, dict(options.project_classes))
 
+    def clear_scratch(self) -> None:
+        """Remove what drills of processes that are dead have left on this host."""
+        try:
+            swept = Scratch(self.scratch_dir).sweep()
+        except ScratchUnusable as error:
+            LOG.warning("restore drills cannot be run: %s", error)
+        else:
+            if swept:
+                LOG.warning("%d rooms of lost drills are cleared", swept)
+
     @cached_property
     def env(self) -> TaskEnv:
         """For tasks that come by the queue: a message says that there is something, turns say what."""
@@ -172,6 +183,7 @@ class Work(Foundation):
             stopping=self.stopping,
             metrics=self.metrics,
             in_turn=True,
+            scratch=Scratch(self.scratch_dir),
         )
 
     @cached_property

@@ -49,6 +49,7 @@ def check(made: Parts) -> None:
 
 def work(made: Parts, ending: Ending, notifier: Notifier) -> None:
     made.fence_former_boot()
+    made.clear_scratch()
     made.task_server.start()
     made.heartbeat.start()
     made.warm_up()

@@ -117,6 +117,26 @@ class CheckReport:
 
 
 @dataclass(frozen=True, slots=True)
+class CompareReport:
+    """A directory on disk beside what a vault recorded of it: names, kinds, sizes, modes, times, targets of
+    links and every byte. Owners, attributes and device nodes are not looked at.
+
+    :ivar differences: the first 1,000 in words, each with the path of its entry.
+    """
+
+    files: int = 0
+    directories: int = 0
+    others: int = 0
+    read_bytes: int = 0
+    differences: tuple[str, ...] = ()
+    difference_count: int = 0
+
+    @property
+    def ok(self) -> bool:
+        return not self.difference_count
+
+
+@dataclass(frozen=True, slots=True)
 class PruneReport:
     removed_packs: int = 0
     repacked_packs: int = 0

@@ -72,6 +72,14 @@ project of weight 2 gets two turns where others get one.
 """,
     ),
     cfg.IntOpt("concurrency", default=2, min=1, max=256, help="Tasks that one worker runs at the same time."),
+    cfg.StrOpt(
+        "scratch_dir",
+        default="",
+        help="""
+Directory of this host where restore drills write and clean up again; it needs room for the largest checkpoint
+that is drilled, and is nobody's source or target. Empty: `scratch` in the state directory.
+""",
+    ),
     cfg.FloatOpt(
         "publish_budget_s",
         default=2,

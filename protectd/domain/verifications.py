@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
+
+from sqlalchemy import or_
 
 from protectd.common.ids import new_id
 from protectd.model.models import Checkpoint, Verification
-from protectd.model.states import RunStatus
+from protectd.model.states import RunStatus, swap
+from protectd.model.unit_of_work import UnitOfWork
 
 STRUCTURE = "structure"
 DATA = "data"
-DEPTHS = (STRUCTURE, DATA)
+RESTORE = "restore"
+DEPTHS = (STRUCTURE, DATA, RESTORE)
 
 
 def new_verification(checkpoint: Checkpoint, wanted: Mapping[str, Any]) -> Verification:
@@ -25,3 +30,16 @@ def new_verification(checkpoint: Checkpoint, wanted: Mapping[str, Any]) -> Verif
         depth=wanted.get("depth") or DATA,
         status=RunStatus.PENDING,
     )
+
+
+def prove(uow: UnitOfWork, verification: Verification, at: datetime, recovery_s: float | None) -> None:
+    """Say on the checkpoint that its data has proved good, unless something newer is said already.
+
+    :param at: when the data had been looked at; what is written down late does not hide what came since.
+    :param recovery_s: how long a drill took to restore it; None: it was none.
+    """
+    id, depth = verification.checkpoint_id, verification.depth
+    older = or_(Checkpoint.verified_at.is_(None), Checkpoint.verified_at < at)
+    swap(uow.session, Checkpoint, id, [older], {"verified_at": at, "verified_depth": depth})
+    if recovery_s is not None and not uow.verifications.drilled_since(verification, at):
+        swap(uow.session, Checkpoint, id, [], {"proven_recovery_s": recovery_s})

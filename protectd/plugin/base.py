@@ -422,6 +422,15 @@ class VerifyContext(HookContext):
     report: CheckReport | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """Something that a plug-in has tried on restored data. `detail` is shown to people."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+
+
 class Operation:
     """One operation on one resource: up to four hooks, each called at most once a run, in this order.
 
@@ -511,6 +520,14 @@ class ProtectionPlugin(ABC):
     @abstractmethod
     def verify(self, context: VerifyContext) -> Operation:
         """As `protect`. Changes nothing."""
+
+    def assertions(self, context: VerifyContext, path: str) -> Iterable[Assertion]:
+        """What else can be tried in a restore drill, such as to start a database on its restored files.
+
+        Called when all that was saved of the resource lies in the directory `path` and was compared with what
+        was recorded, whatever came of that. It may write there, and leave nothing anywhere else.
+        """
+        return ()
 
 
 # --- secret stores ---

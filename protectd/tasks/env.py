@@ -20,6 +20,7 @@ from protectd.plugin.base import VaultSession
 from protectd.queue.contract import TaskRef
 from protectd.tasks.hands import Hands
 from protectd.tasks.lease_watch import LeaseWatch
+from protectd.tasks.scratch import Scratch
 from protectd.vault.notes import Notes
 from protectd.vault.prune import Waits
 from protectd.vault.reading import Reading
@@ -109,6 +110,7 @@ class TaskEnv:
     :ivar operations: set once they exist: a maker for each operation.
     :ivar in_turn: a message says only that there is something to do; what is done is whose turn it is.
     :ivar service_id: this process's row in `services`, once it has one.
+    :ivar scratch: where restore drills write; without it there are none.
     :ivar disabled: an operator wants this process to take no more tasks.
     """
 
@@ -129,6 +131,7 @@ class TaskEnv:
     service_id: int | None = None
     disabled: threading.Event = field(default_factory=threading.Event)
     metrics: Metrics = field(default_factory=Metrics)
+    scratch: Scratch | None = None
 
     @property
     def claimer(self) -> Claimer:

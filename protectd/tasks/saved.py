@@ -35,6 +35,8 @@ class Saved:
     tree_id: str
     info: Mapping[str, Any]
     files: int
+    entries: int = 0
+    data_bytes: int = 0
 
 
 @dataclass
@@ -42,7 +44,7 @@ class SavedFacts:
     checkpoint_id: str
     parameters: parameters.Parameters
     saved: dict[str, Saved]
-    read_data: bool = False
+    depth: str = ""
     paths: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """What of a resource is wanted, by `type#id`; everything of those that are not here."""
 
@@ -67,6 +69,10 @@ class SavedDataTask(BaseTask[R]):
     def figures(self, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         """What the run's row tells of the work, whether it went well or not."""
 
+    def told(self, run: Run) -> dict[str, Any]:
+        """As `figures`: what is not in the outcomes."""
+        return {}
+
     def judge(self, facts: SavedFacts, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """What came of the run, when a report can tell of a failure that nobody raised."""
         return list(outcomes)
@@ -89,7 +95,7 @@ class SavedDataTask(BaseTask[R]):
             checkpoint_id=checkpoint.id,
             parameters=entity.parameters,
             saved=self.wanted_of(entity, self.saved_of(checkpoint)),
-            read_data=getattr(entity, "depth", "") == "data",
+            depth=getattr(entity, "depth", ""),
             paths=getattr(entity, "chosen", None) or {},
         )
         self._start(uow, entity, run.facts)
@@ -145,6 +151,7 @@ class SavedDataTask(BaseTask[R]):
             resources_status=_ended(entity.resources_status) | statuses(outcomes),
             resources_reason=reasons(outcomes),
             **self.figures(outcomes),
+            **(self.told(run) if run.facts else {}),
             **values,
         )
 
@@ -168,4 +175,12 @@ def _saved(row: CheckpointResource) -> Saved:
     """:raises NotSaved: an available checkpoint without data is a fault of ours, not an empty success."""
     if not row.snapshot_id or not row.tree_id:
         raise NotSaved(resource=row.key)
-    return Saved(plugin_resource(row), row.snapshot_id, row.tree_id, row.saved_info or {}, row.files)
+    return Saved(
+        plugin_resource(row),
+        row.snapshot_id,
+        row.tree_id,
+        row.saved_info or {},
+        row.files,
+        row.files + row.directories,
+        row.logical_bytes,
+    )

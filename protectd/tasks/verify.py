@@ -1,28 +1,45 @@
-"""Verify: read a checkpoint's data and compare it with what it is called."""
+"""Verify: read a checkpoint's data and compare it with what it is called; or restore it and look."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from protectd.common.progress import Progress
 from protectd.common.reports import CheckReport
-from protectd.domain import parameters
+from protectd.domain import parameters, verifications
 from protectd.domain.providers import Provider
+from protectd.domain.verifications import DATA, RESTORE
 from protectd.model.models import Verification
 from protectd.model.unit_of_work import UnitOfWork
+from protectd.plugin import runner
 from protectd.plugin.base import VerifyContext
 from protectd.plugin.outcomes import Job, Outcome
-from protectd.tasks.entities import access_of, protection_of
+from protectd.tasks.drill import Drill, Part
+from protectd.tasks.entities import access_of, protection_of, provider_of
 from protectd.tasks.env import OpenVault
 from protectd.tasks.run import Run
 from protectd.tasks.saved import Saved, SavedDataTask, SavedFacts
+from protectd.tasks.scratch import ScratchUnusable
+from protectd.vault.issues import MAX_KEPT
 
 MAX_ERRORS = 1000
 
 
+@dataclass
+class Proof:
+    """What a verification has found beside its outcomes. :ivar at: when all had been looked at."""
+
+    drill: Drill | None = None
+    at: datetime | None = None
+
+
 class VerifyCheckpoint(SavedDataTask[Verification]):
-    """Depth `data` reads every byte, fresh from the bank; `structure` what says where they are."""
+    """Depth `data` reads every byte, fresh from the bank; `structure` what says where they are; `restore`
+    writes all of it to a scratch place of this host, and compares that with what was recorded."""
 
     operation = "verify"
     kind = "verification"
@@ -32,24 +49,28 @@ class VerifyCheckpoint(SavedDataTask[Verification]):
     def retrieve_entity(self, uow: UnitOfWork, entity_id: str) -> Verification:
         return uow.verifications.get(entity_id, lock=True)
 
+    def handle_begin(self, uow: UnitOfWork, entity: Verification, run: Run) -> None:
+        self._proof = Proof()
+        super().handle_begin(uow, entity, run)
+
+    def handle_processing(self, run: Run) -> None:
+        if run.facts.depth == RESTORE:
+            self._drill(run)
+        else:
+            super().handle_processing(run)
+        self._proof.at = self.env.clock.now()
+
+    def handle_success(self, uow: UnitOfWork, entity: Verification, run: Run) -> None:
+        super().handle_success(uow, entity, run)
+        if self._proof.at is not None:
+            drill = self._proof.drill
+            verifications.prove(uow, entity, self._proof.at, drill.recovery_s if drill else None)
+
     def make_job(
         self, run: Run, provider: Provider, vault: OpenVault, saved: Saved, progress: Progress
     ) -> Job:
-        facts: SavedFacts = run.facts
-        resource = saved.resource
-        context = VerifyContext(
-            request=run.context,
-            resource=resource,
-            parameters=parameters.overlay(facts.parameters, resource.type, resource.id),
-            access=access_of(provider, run),
-            progress=progress,
-            vault=vault,
-            checkpoint_id=facts.checkpoint_id,
-            snapshot_id=saved.snapshot_id,
-            tree_id=saved.tree_id,
-            read_data=facts.read_data,
-        )
-        return Job(protection_of(provider, resource).verify(context), context)
+        context = self._context(run, provider, vault, saved, progress)
+        return Job(protection_of(provider, saved.resource).verify(context), context)
 
     def figures(self, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         reports = [outcome.report for outcome in outcomes if isinstance(outcome.report, CheckReport)]
@@ -59,3 +80,76 @@ class VerifyCheckpoint(SavedDataTask[Verification]):
             "errors": errors[:MAX_ERRORS],
             "issue_count": len(errors),
         }
+
+    def told(self, run: Run) -> dict[str, Any]:
+        drill = self._proof.drill
+        if drill is None:
+            return {"report": _checked(run.facts.outcomes)}
+        return {
+            "report": drill.report(),
+            "recovery_s": drill.recovery_s,
+            "files": drill.files,
+            "issues": drill.issues()[:MAX_KEPT],
+        }
+
+    def _context(
+        self, run: Run, provider: Provider, vault: OpenVault, saved: Saved, progress: Progress
+    ) -> VerifyContext:
+        facts: SavedFacts = run.facts
+        resource = saved.resource
+        return VerifyContext(
+            request=run.context,
+            resource=resource,
+            parameters=parameters.overlay(facts.parameters, resource.type, resource.id),
+            access=access_of(provider, run),
+            progress=progress,
+            vault=vault,
+            checkpoint_id=facts.checkpoint_id,
+            snapshot_id=saved.snapshot_id,
+            tree_id=saved.tree_id,
+            read_data=facts.depth == DATA,
+        )
+
+    def _drill(self, run: Run) -> None:
+        """:raises ScratchUnusable: this host has no place for drills. :raises NoSpace: it is too small."""
+        if self.env.scratch is None:
+            raise ScratchUnusable(reason="there is none")
+        facts: SavedFacts = run.facts
+        provider, saved = provider_of(self.env, run), facts.saved.values()
+        with (
+            self.env.scratch.room(
+                run.attempt_id,
+                data_bytes=sum(each.data_bytes for each in saved),
+                entries=sum(each.entries for each in saved),
+            ) as room,
+            self.env.vaults.session(provider, run.context.project_id) as vault,
+        ):
+            parts = [
+                self._part(run, provider, vault, each, room / str(number))
+                for number, each in enumerate(saved)
+            ]
+            drill = self._proof.drill = Drill(vault, parts, self.env.clock.monotonic)
+            facts.outcomes = drill.run(run.progress)
+        error = runner.first_error(facts.outcomes)
+        if error is not None:
+            raise error
+
+    def _part(self, run: Run, provider: Provider, vault: OpenVault, saved: Saved, target: Path) -> Part:
+        context = self._context(run, provider, vault, saved, run.progress)
+        return Part(context, protection_of(provider, saved.resource), target)
+
+
+def _checked(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """What was looked at, resource by resource."""
+    return {
+        "resources": {
+            outcome.resource.key: {
+                name: value
+                for name, value in asdict(outcome.report).items()
+                if name in ("snapshots", "packs", "blobs", "read_bytes")
+            }
+            | {"errors": list(outcome.report.errors[:MAX_ERRORS])}
+            for outcome in outcomes
+            if isinstance(outcome.report, CheckReport)
+        }
+    }

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 
 from protectd.common.clock import SystemClock
 from protectd.common.progress import Progress
+from protectd.common.reports import CompareReport
 from protectd.vault.cat import cat
+from protectd.vault.compared import compare
 from protectd.vault.diff import Change, diff
 from protectd.vault.entries import Entry, find_from_home, home_of, list_entries
 from protectd.vault.findings import MAKE_AGAIN, REBUILD_INDEX, Damage
@@ -78,6 +80,10 @@ class Reading:
         """What changed below a path, or between the directories that were saved. See `diff`."""
         old, new = self.find(before, path), self.find(after, path)
         return diff(self._reader, old, new, self._trouble, self._progress.check)
+
+    def compare(self, snapshot: Snapshot, directory: str, progress: Progress | None = None) -> CompareReport:
+        """A directory on disk beside the one that was saved. See `compared`."""
+        return compare(self._reader, self.find(snapshot), directory, progress or self._progress)
 
     def _trouble(self, path: bytes, reason: str) -> None:
         self.issues.add(path, "damaged", reason)

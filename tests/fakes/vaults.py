@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from protectd.common.clock import Clock
@@ -22,6 +23,7 @@ from protectd.plugin.secret_stores.crypto import CryptoStore
 from protectd.queue.contract import TaskRef
 from protectd.tasks.env import OpenVault, TaskEnv, TaskOptions
 from protectd.tasks.operations import makers
+from protectd.tasks.scratch import Scratch
 from protectd.vault.engine import VaultEngine
 from protectd.vault.options import EngineOptions
 from protectd.vault.tags import manifest_of
@@ -47,6 +49,7 @@ class Protected:
             protections={"directory": DirectoryProtection.from_options({})},
             allowed_roots={rows.PROJECT: roots},
         )
+        self.scratch = Path(tempfile.mkdtemp(prefix="protectd-scratch-"))
         self.engine = VaultEngine(EngineOptions(workers=1, in_process=True, lock_wait_s=0.2))
         self.context = RequestContext("req-1", rows.PROJECT, "someone", ("member",))
         self.env = self._env(self._vaults())
@@ -67,6 +70,7 @@ class Protected:
             owner="worker:1",
             host="here",
             options=TaskOptions(lease_s=60, max_attempts=2, retry_base_s=5, retry_cap_s=5),
+            scratch=Scratch(self.scratch),
         )
 
     def as_admin(self) -> None:

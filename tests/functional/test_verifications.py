@@ -94,3 +94,40 @@ def test_a_damaged_bank_is_found_and_told(direct: Service) -> None:
     assert verified["status"] == "fail"
     assert verified["error"]["message"]
     assert verified["errors"]
+
+
+def test_every_depth_says_what_it_has_looked_at(owner: Client, checkpoint: dict[str, Any]) -> None:
+    (resource,) = checkpoint["resources"]
+    key = f"{resource['type']}#{resource['id']}"
+    for depth in ("structure", "data"):
+        told = verify(owner, checkpoint, depth=depth)["report"]["resources"][key]
+        assert (told["snapshots"], told["errors"]) == (1, [])
+        assert told["blobs"] > 0
+        assert (told["read_bytes"] > 0) == (depth == "data")
+
+
+def test_a_restore_drill_proves_how_long_recovery_takes(
+    direct: Service, owner: Client, checkpoint: dict[str, Any]
+) -> None:
+    made = verify(owner, checkpoint, depth="restore")
+    assert (made["status"], made["depth"], made["errors"]) == ("success", "restore", [])
+    assert made["recovery_s"] > 0
+    assert made["files"] == checkpoint["files"]
+    assert made["read_bytes"] == checkpoint["logical_bytes"]
+    (told,) = made["report"]["resources"].values()
+    assert told["restored"]["files"] == told["compared"]["files"] == checkpoint["files"]
+    path = f"providers/{FILES_ID}/checkpoints/{checkpoint['id']}"
+    shown = owner.get(path)["checkpoint"]
+    assert (shown["verified_depth"], shown["proven_recovery_s"]) == ("restore", made["recovery_s"])
+    assert shown["verified_at"] is not None
+    listed = owner.get("verifications?depth=restore")["verifications"]
+    assert [each["recovery_s"] for each in listed] == [made["recovery_s"]]
+    scratch = Path(direct.parts.conf.state_dir) / "scratch"
+    assert list(scratch.iterdir()) == []
+
+
+def test_the_scratch_place_is_nobodys(direct: Service) -> None:
+    boss = direct.client(role="admin")
+    place = Path(direct.parts.conf.state_dir) / "scratch"
+    body = boss.plan_body(place, FILES_ID)
+    assert boss.refused("POST", "plans", 403, body)["error"] == "path.not_allowed"

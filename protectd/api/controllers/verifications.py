@@ -21,7 +21,7 @@ from protectd.model.models import Verification
 from protectd.model.repositories.verifications import VerificationRepository
 from protectd.model.unit_of_work import UnitOfWork
 
-LISTING = Listing(VerificationRepository.sort_keys, ("status", "checkpoint_id", "provider_id"))
+LISTING = Listing(VerificationRepository.sort_keys, ("status", "checkpoint_id", "provider_id", "depth"))
 
 
 class VerificationsController(Controller):

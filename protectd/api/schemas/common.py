@@ -65,6 +65,7 @@ COUNT: Schema = {"type": "integer", "minimum": 0}
 MAYBE_COUNT: Schema = {"type": ["integer", "null"], "minimum": 0}
 FLAG: Schema = {"type": "boolean"}
 OBJECT: Schema = {"type": "object"}
+MAYBE_OBJECT: Schema = {"type": ["object", "null"]}
 MAYBE_SECONDS: Schema = {"type": ["number", "null"], "minimum": 0}
 
 MOMENT: Schema = {

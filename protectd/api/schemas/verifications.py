@@ -5,6 +5,8 @@ from __future__ import annotations
 from protectd.api.schemas.common import (
     COUNT,
     ISSUES,
+    MAYBE_OBJECT,
+    MAYBE_SECONDS,
     PARAMETERS,
     PROGRESS,
     SIMULATED,
@@ -55,12 +57,19 @@ def create_of(providers: Providers, protectables: Protectables) -> Schema:
     return wrapped(KEY, {"anyOf": forms})
 
 
-_BRIEF: Schema = RUN | {"depth": {"enum": list(DEPTHS)}, "read_bytes": COUNT}
+_BRIEF: Schema = RUN | {"depth": {"enum": list(DEPTHS)}, "read_bytes": COUNT, "recovery_s": MAYBE_SECONDS}
 
 ONE = wrapped(
     KEY,
     shape(
-        _BRIEF | {"progress": PROGRESS, "errors": array(STRING), "warnings": ISSUES, "simulated": SIMULATED},
+        _BRIEF
+        | {
+            "progress": PROGRESS,
+            "errors": array(STRING),
+            "report": MAYBE_OBJECT,
+            "warnings": ISSUES,
+            "simulated": SIMULATED,
+        },
         ["simulated"],
     ),
 )

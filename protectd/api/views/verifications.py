@@ -15,6 +15,7 @@ def brief(verification: Verification) -> dict[str, Any]:
         **runs.brief(verification),
         "depth": verification.depth,
         "read_bytes": verification.read_bytes,
+        "recovery_s": verification.recovery_s,
     }
 
 
@@ -22,6 +23,7 @@ def detail(verification: Verification, task: Task | None) -> dict[str, Any]:
     return brief(verification) | {
         "progress": progress(task),
         "errors": verification.errors,
+        "report": verification.report,
         "warnings": verification.issues,
         **simulated(task),
     }

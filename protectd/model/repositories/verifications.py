@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from sqlalchemy import exists, select
 from sqlalchemy.orm import defer
 
 from protectd.common.errors import NotFound
 from protectd.model.models import Verification
 from protectd.model.repositories.base import Repository
 from protectd.model.repositories.filters import exact
+from protectd.model.states import RunStatus
 
 
 class VerificationNotFound(NotFound):
@@ -16,7 +20,7 @@ class VerificationNotFound(NotFound):
 
 
 class VerificationRepository(Repository[Verification]):
-    """`page` does not load `issues` and `errors`."""
+    """`page` does not load `issues`, `errors` and `report`."""
 
     model = Verification
     not_found = VerificationNotFound
@@ -27,4 +31,19 @@ class VerificationRepository(Repository[Verification]):
         "provider_id": exact(Verification.provider_id),
         "depth": exact(Verification.depth),
     }
-    page_options = (defer(Verification.issues, raiseload=True), defer(Verification.errors, raiseload=True))
+    page_options = (
+        defer(Verification.issues, raiseload=True),
+        defer(Verification.errors, raiseload=True),
+        defer(Verification.report, raiseload=True),
+    )
+
+    def drilled_since(self, verification: Verification, moment: datetime) -> bool:
+        """Whether another restore drill of the same checkpoint has ended well later than that."""
+        found = exists().where(
+            Verification.checkpoint_id == verification.checkpoint_id,
+            Verification.id != verification.id,
+            Verification.depth == "restore",
+            Verification.status == RunStatus.SUCCESS,
+            Verification.ended_at > moment,
+        )
+        return bool(self.session.scalar(select(found)))

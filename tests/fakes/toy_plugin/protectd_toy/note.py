@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from protectd.common.reports import RestoreOptions
 from protectd.plugin.base import (
     Access,
+    Assertion,
     Operation,
     ProtectablePlugin,
     ProtectContext,
@@ -28,6 +29,13 @@ NAME = "note"
 PATH: Schema = {
     "type": "object",
     "properties": {"path": {"type": "string", "minLength": 1}},
+    "additionalProperties": False,
+}
+CONTAINS: Schema = {
+    "type": "object",
+    "properties": {
+        "contains": {"type": "string", "minLength": 1, "title": "a restored note has to contain it"}
+    },
     "additionalProperties": False,
 }
 NOTHING: Schema = {"type": "object", "properties": {}, "additionalProperties": False}
@@ -71,7 +79,7 @@ class NoteProtection(ProtectionPlugin):
         return PATH | {"required": ["path"]}
 
     def verify_schema(self, resource_type: str) -> Schema:
-        return NOTHING
+        return CONTAINS
 
     def check_restore_parameters(self, parameters: Mapping[str, Any], access: Access) -> None:
         if "path" in parameters:
@@ -85,6 +93,13 @@ class NoteProtection(ProtectionPlugin):
 
     def verify(self, context: VerifyContext) -> Operation:
         return Verify(context)
+
+    def assertions(self, context: VerifyContext, path: str) -> Iterable[Assertion]:
+        """What was saved is a directory with one file, the note."""
+        wanted = context.parameters.get("contains")
+        if wanted is not None:
+            found = (Path(path) / NAME).read_text(errors="replace")
+            yield Assertion("contains", wanted in found, f"{len(found)} characters were looked through")
 
 
 class Copying(Operation):
