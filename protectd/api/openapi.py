@@ -43,10 +43,10 @@ REFUSALS = {
     503: "something that is needed is away for now",
 }
 
-WORDS = frozenset({"project_id", "class_name", "quota_project_id"})
+WORDS = frozenset({"project_id", "class_name"})
 """Names in paths that are no UUIDs."""
 
-PRINTED = r"^[^/\u0000-\u001f\u007f]+$"
+PRINTED = r"^[^/\u0000-\u001f\u007f-\u009f\u2028\u2029]+$"
 
 NUMBERS = frozenset({"service_id"})
 
@@ -169,7 +169,7 @@ def _path_schema(name: str, runtime: Runtime) -> Schema:
         return {"type": "string", "enum": runtime.protectables.types()}
     if name in NUMBERS:
         return {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER}
-    return {"type": "string", "minLength": 1, "pattern": PRINTED} if name in WORDS else UUID
+    return {"type": "string", "minLength": 1, "maxLength": 255, "pattern": PRINTED} if name in WORDS else UUID
 
 
 def _in_query(parameter: Parameter) -> Part:

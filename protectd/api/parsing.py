@@ -22,7 +22,12 @@ def parse_json(raw: bytes) -> Any:
     :raises MalformedBody: with the dotted path of the place where that is known.
     """
     try:
-        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        value = json.loads(
+            raw.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_float=_number,
+        )
     except UnicodeDecodeError:
         raise MalformedBody(field="body", reason="is not UTF-8") from None
     except RecursionError:
@@ -39,6 +44,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise MalformedBody(field=shown(twice), reason="is given twice")
     return members
+
+
+def _number(text: str) -> float:
+    """`1.0` is an integer, for JSON knows but one kind of numbers."""
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) <= MAX_INTEGER else value
 
 
 def _refuse_constant(name: str) -> Any:

@@ -8,13 +8,11 @@ from protectd.api.answers import Answer
 from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
 from protectd.api.controllers.quotas import numbers
-from protectd.api.parsing import check_text
 from protectd.api.policies import quota_classes as policies
 from protectd.api.schemas import quotas as schemas
 from protectd.api.terms import Terms
 from protectd.api.views import quotas as views
-from protectd.common.errors import InvalidField
-from protectd.model.base import LENGTH_NAME
+from protectd.domain import validation
 
 
 class QuotaClassesController(Controller):
@@ -28,7 +26,12 @@ class QuotaClassController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/quota_classes/{class_name}"
     terms = {
         "GET": Terms({200: schemas.ONE_CLASS}, refusals=(403,)),
-        "PUT": Terms({200: schemas.UPDATED_CLASS}, body=schemas.UPDATE_CLASS, refusals=(403,)),
+        "PUT": Terms(
+            {200: schemas.UPDATED_CLASS},
+            body=schemas.UPDATE_CLASS,
+            narrowed=schemas.update_class_of,
+            refusals=(403,),
+        ),
     }
 
     def __init__(self, class_name: str) -> None:
@@ -49,8 +52,5 @@ class QuotaClassController(Controller):
         return Answer({schemas.CLASS_KEY: views.limits(call.quotas.class_limits(name))})
 
     def _name(self) -> str:
-        check_text(self.class_name, "class_name")
-        if len(self.class_name) > LENGTH_NAME or not self.class_name.isprintable():
-            reason = f"must be at most {LENGTH_NAME} printable characters"
-            raise InvalidField(field="class_name", reason=reason)
+        validation.check(self.class_name, schemas.CLASS_NAME, "class_name")
         return self.class_name

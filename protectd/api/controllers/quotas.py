@@ -27,7 +27,9 @@ class QuotaController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/quotas/{quota_project_id}"
     terms = {
         "GET": Terms({200: schemas.ONE}, refusals=(403,)),
-        "PUT": Terms({200: schemas.UPDATED}, body=schemas.UPDATE, refusals=(403,)),
+        "PUT": Terms(
+            {200: schemas.UPDATED}, body=schemas.UPDATE, narrowed=schemas.update_of, refusals=(403,)
+        ),
         "DELETE": Terms({204: None}, refusals=(403,)),
     }
 

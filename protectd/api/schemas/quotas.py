@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from protectd.api.parsing import MAX_INTEGER
-from protectd.api.schemas.common import COUNT, STRING, Schema, shape, wrapped
+from protectd.api.schemas.common import COUNT, STRING, TEXT, Schema, shape, wrapped
+from protectd.api.schemas.narrowing import ANYTHING
+from protectd.domain.providers import Protectables, Providers
 from protectd.domain.quota import RESOURCES, UNLIMITED
+from protectd.domain.validation import PRINTABLE
 
 KEY = "quota"
 CLASS_KEY = "quota_class"
@@ -26,6 +29,17 @@ LIMITS: Schema = {
 
 UPDATE = wrapped(KEY, LIMITS)
 UPDATE_CLASS = wrapped(CLASS_KEY, LIMITS)
+
+CLASS_NAME: Schema = {"type": "string", "maxLength": 255, "pattern": PRINTABLE}
+
+
+def update_of(providers: Providers, protectables: Protectables) -> Schema:
+    return wrapped(KEY, LIMITS | {"additionalProperties": ANYTHING, "propertyNames": TEXT})
+
+
+def update_class_of(providers: Providers, protectables: Protectables) -> Schema:
+    return wrapped(CLASS_KEY, LIMITS | {"additionalProperties": ANYTHING, "propertyNames": TEXT})
+
 
 SHOWN_LIMIT: Schema = {"type": "integer", "minimum": UNLIMITED}
 SHOWN: dict[str, Schema] = dict.fromkeys(RESOURCES, SHOWN_LIMIT)

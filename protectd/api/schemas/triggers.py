@@ -13,6 +13,7 @@ from protectd.api.schemas.common import (
     Schema,
     array,
     closed,
+    either,
     page_of,
     shape,
     words_to,
@@ -79,13 +80,13 @@ def _forms() -> list[Schema]:
 def create_of(providers: Providers, protectables: Protectables) -> Schema:
     """CREATE, one form for each type."""
     timed = {"name": NAME, "type": {"const": TIME}, "properties": {"anyOf": _forms()}}
-    asked = {"name": NAME, "type": {"const": OF_EVENTS}, "properties": closed({})}
+    asked = {"name": NAME, "type": {"const": OF_EVENTS}, "properties": either(closed({}), {"type": "null"})}
     forms = [closed(timed, ["name", "type", "properties"]), closed(asked, ["name", "type"])]
     return wrapped(KEY, {"anyOf": forms})
 
 
 def update_of(providers: Providers, protectables: Protectables) -> Schema:
-    properties = {"anyOf": [closed({}), *_forms()]}
+    properties = either({"type": "null"}, closed({}), *_forms())
     changes = {"name": NAME, "properties": properties, "rotate_secret": FLAG}
     return wrapped(KEY, closed(changes) | {"minProperties": 1})
 
