@@ -18,9 +18,14 @@ from protectd.cmd.foundation import shipped_file
 from protectd.cmd.metrics import Exposition
 from protectd.cmd.network import is_loopback
 from protectd.cmd.pipeline import load_pipeline
+from protectd.cmd.rights import PresentRights
 from protectd.cmd.work import Work
 from protectd.common.errors import ConfigurationError
+from protectd.domain.scheduled_runs import Runs
 from protectd.domain.tokens import Lookup, Remembering
+from protectd.engine.deciding import Deciding
+from protectd.engine.firing import Firing, FiringOptions
+from protectd.engine.service import PacedService
 from protectd.plugin.base import AuthPlugin
 from protectd.plugin.loader import AUTH, make
 from protectd.tasks.ending import submit_options
@@ -39,6 +44,39 @@ class Parts(Work):
     @cached_property
     def policies(self) -> Policies:
         return policies.load(self.conf, self.clock)
+
+    @cached_property
+    def scheduled_runs(self) -> Runs:
+        rights = PresentRights(self.auth, self.policies)
+        submit = submit_options(self.task_options)
+        return Runs(self.providers, self.protectables, self.clock, self.host, rights, submit)
+
+    @cached_property
+    def firing(self) -> Firing:
+        """Fires what is due; `firing_service` does so again and again."""
+        firing = Firing(
+            self.database,
+            self.clock,
+            Deciding(self.scheduled_runs, self.schedule_limits),
+            lambda refs: self.dispatcher.dispatch(refs, wait_for_direct=False),
+            host=self.host,
+            binary=self.binary,
+            options=FiringOptions(self.conf.schedules.poll_interval_s, self.conf.schedules.batch),
+        )
+        self._closers.append(firing.close)
+        return firing
+
+    @cached_property
+    def firing_service(self) -> PacedService:
+        poll_s = self.conf.schedules.poll_interval_s
+        pulse = self.pulse("the firing of triggers", poll_s)
+        firing = self.firing
+
+        def look() -> float:
+            pulse.beat()
+            return firing.run_once()
+
+        return PacedService(look, poll_s, "firing")
 
     @cached_property
     def runtime(self) -> Runtime:

@@ -1,4 +1,4 @@
-"""protectd-engine: sends tasks that were not sent and hands over those whose worker was lost."""
+"""protectd-engine: fires triggers, sends what was not sent, hands over tasks whose worker was lost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ END_S = 9.5
 def run(argv: Sequence[str] | None = None) -> int:
     parser = arguments.parser(
         BINARY,
-        "Send tasks that were not sent, and hand over those whose worker was lost.",
+        "Fire triggers, send tasks that were not sent, and hand over those whose worker was lost.",
     )
     arguments.add_state_dir(parser)
     conf = arguments.settings(parser.parse_args(argv))
@@ -33,12 +33,14 @@ def run(argv: Sequence[str] | None = None) -> int:
     with parts(conf, BINARY, exposition=Exposition(conf, BINARY)) as made:
         made.check_schema()
         made.engine.start()
+        made.firing_service.start()
         made.heartbeat.start()
         LOG.info("looking every %g s", conf.engine.poll_interval_s)
         notifier.ready("looking")
         ending.wait(Watchdog(notifier, made.pulses).look)
         notifier.stopping()
         LOG.info("ending")
+        made.firing_service.stop(ending.left_s() / 3)
         made.engine.stop(ending.left_s() / 2)
     LOG.info("ended")
     return 0

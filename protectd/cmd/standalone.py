@@ -137,11 +137,13 @@ def start_work(made: Parts) -> None:
     made.clear_scratch()
     made.relay.resend_all()
     made.engine.start()
+    made.firing_service.start()
     made.heartbeat.start()
 
 
 def stop_work(made: Parts, grace_s: float) -> None:
     """Running tasks have been told to hand themselves back; wait for them, but not for ever."""
+    made.firing_service.stop(1.0)
     made.engine.stop(1.0)
     if not made.task_server.stop(max(0.5, min(grace_s, made.conf.tasks.stop_grace_s))):
         LOG.warning("tasks were still running; the next start takes them over")

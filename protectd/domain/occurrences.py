@@ -62,8 +62,17 @@ def judge(times: Sequence[Time], schedule: Schedule, now: datetime) -> list[Verd
     """
     if schedule.misfire == RUN_ALL:
         return _all(times, schedule.misfire_limit, now)
-    runs = [time for time in times if schedule.misfire != SKIP or now - time.due <= schedule.window]
-    return [_judged(time, runs, schedule, now) for time in times]
+    fit = [schedule.misfire != SKIP or now - time.due <= schedule.window for time in times]
+    newest = max((number for number, fits in enumerate(fit) if fits), default=-1)
+    missed = f"its window of {schedule.window.total_seconds():.0f} s was over"
+    return [
+        Verdict(time, begun(time.due, now))
+        if number == newest
+        else Verdict(time, COALESCED, f"runs as one with {times[newest].expected:%Y-%m-%d %H:%M:%S}")
+        if fits
+        else Verdict(time, MISSED, missed)
+        for number, (time, fits) in enumerate(zip(times, fit, strict=True))
+    ]
 
 
 def _all(times: Sequence[Time], limit: int, now: datetime) -> list[Verdict]:
@@ -74,11 +83,3 @@ def _all(times: Sequence[Time], limit: int, now: datetime) -> list[Verdict]:
         else Verdict(time, begun(time.due, now))
         for number, time in enumerate(times)
     ]
-
-
-def _judged(time: Time, runs: Sequence[Time], schedule: Schedule, now: datetime) -> Verdict:
-    if time not in runs:
-        return Verdict(time, MISSED, f"its window of {schedule.window.total_seconds():.0f} s was over")
-    if time is not runs[-1]:
-        return Verdict(time, COALESCED, f"runs as one with {runs[-1].expected:%Y-%m-%d %H:%M:%S}")
-    return Verdict(time, begun(time.due, now))

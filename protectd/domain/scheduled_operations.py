@@ -13,6 +13,7 @@ from protectd.common.fields import about, join
 from protectd.common.ids import canonical_id, is_uuid_like, new_id
 from protectd.domain import validation
 from protectd.domain.checkpoints import PlanOfOtherProvider
+from protectd.domain.occurrences import SKIPPED, WAITING
 from protectd.domain.providers import Provider, Providers
 from protectd.domain.retention import RetentionRules
 from protectd.domain.verifications import DEPTHS
@@ -24,6 +25,8 @@ RETENTION_PROTECT = "retention_protect"
 VERIFY = "verify"
 COPY = "copy"
 PRUNE = "prune"
+
+MOST_WAITING = 10_000
 
 _PARAMETERS = {"type": "object", "maxProperties": 1024}
 
@@ -104,6 +107,7 @@ def update(
     if "trigger_id" in wanted:
         with about(join(field, "trigger_id")):
             trigger = uow.triggers.get(canonical_id(wanted["trigger_id"]), operation.project_id, lock=True)
+        _leave(uow, operation, now)
         operation.trigger_id = trigger.id
     if "operation_definition" in wanted:
         where = join(field, "operation_definition")
@@ -112,6 +116,13 @@ def update(
         operation.enabled_at = now
     for name in wanted.keys() & {"name", "description", "enabled"}:
         setattr(operation, name, wanted[name])
+
+
+def _leave(uow: UnitOfWork, operation: ScheduledOperation, now: datetime) -> None:
+    """What waits for it with its former trigger is looked for there no more."""
+    for waiting in uow.occurrences.with_outcome([operation.id], WAITING, MOST_WAITING):
+        waiting.outcome, waiting.decided_at = SKIPPED, now
+        waiting.reason = "the operation was given another trigger meanwhile"
 
 
 def define(

@@ -62,12 +62,15 @@ class Submission:
         context: RequestContext,
         clock: Clock,
         options: SubmitOptions = SubmitOptions(),
+        scheduled_operation_id: str | None = None,
     ) -> None:
+        """:param scheduled_operation_id: what asks for the tasks; None: a request, or another task."""
         self._uow = uow
         self._context = context
         self._clock = clock
         self._options = options
         self.quotas = Quotas(uow, options.quotas)
+        self._scheduled_operation_id = scheduled_operation_id
         self.submitted: list[TaskRef] = []
 
     def process_checkpoint(self, checkpoint: Checkpoint) -> Task:
@@ -147,6 +150,7 @@ class Submission:
             counted=counted,
             max_attempts=self._options.max_attempts,
             deadline_at=self._options.deadline(now),
+            scheduled_operation_id=self._scheduled_operation_id,
             created_at=now,
             updated_at=now,
             **values,

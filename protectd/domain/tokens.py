@@ -86,6 +86,16 @@ class Lookup:
             return None
         return Identity(token.user_id, token.project_id, tuple(token.roles), token.expires_at)
 
+    def standing(self, identity: Identity) -> Identity | None:
+        """What is left of a user's rights in a project: the roles that their live tokens have, too."""
+        now = self._clock.now()
+        tokens = self._database.ask(lambda uow: uow.tokens.of_user(identity.user_id, identity.project_id))
+        live = [set(token.roles) for token in tokens if is_live(token, now)]
+        if not live:
+            return None
+        roles = tuple(role for role in identity.roles if role in set().union(*live))
+        return Identity(identity.user_id, identity.project_id, roles)
+
 
 class Remembering:
     """A lookup whose good answers hold for a moment: who asks many times is looked up once. A token that is
@@ -110,6 +120,10 @@ class Remembering:
         identity = self._lookup.by_digest(digest)
         self._note(digest, asked_s + self._memory_s, identity)
         return identity
+
+    def standing(self, identity: Identity) -> Identity | None:
+        """Asked each time."""
+        return self._lookup.standing(identity)
 
     def _is_over(self, identity: Identity) -> bool:
         return identity.expires_at is not None and identity.expires_at <= self._clock.now()

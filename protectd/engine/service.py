@@ -48,6 +48,34 @@ class EngineService:
                 self._stop.wait(self._poll_interval_s)
 
 
+class PacedService:
+    """Does one chore again and again in a thread of its own; the chore says after how many seconds. One that
+    fails is done again after `rest_s`."""
+
+    def __init__(self, chore: Callable[[], float], rest_s: float, name: str) -> None:
+        self._chore = chore
+        self._rest_s = rest_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, grace_s: float) -> bool:
+        """Ask the loop to end. :returns: whether it has, within `grace_s`."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(grace_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        with ThreadPoolExecutor(1, thread_name_prefix=f"{self._thread.name}-chore") as pool:
+            while not self._stop.is_set():
+                done = pool.submit(self._chore)
+                _log(error := done.exception())
+                self._stop.wait(self._rest_s if error is not None else done.result())
+
+
 def _log(error: BaseException | None) -> None:
     """One bad row must not end the service for all others, whatever it is."""
     if isinstance(error, Unavailable):

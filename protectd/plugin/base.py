@@ -634,6 +634,10 @@ class IdentityLookup(Protocol):
     def by_digest(self, digest: str) -> Identity | None:
         """Identity of the live token (neither expired nor revoked) with this digest."""
 
+    def standing(self, identity: Identity) -> Identity | None:
+        """The same user in the same project with those of the roles that their live tokens have; None: they
+        have none."""
+
 
 class AuthPlugin(ABC):
     """Turns the headers of a request into an identity. Called once a request."""
@@ -650,6 +654,11 @@ class AuthPlugin(ABC):
         """:param headers: by lower-case name.
         :raises Unauthorized: no, unknown, expired or revoked credentials, indistinguishably.
         """
+
+    def standing(self, identity: Identity) -> Identity | None:
+        """Whoever was let in before, as they may act now in what was scheduled then; None: not any more.
+        Where nothing more is known than what was said at the door, that stays."""
+        return identity
 
 
 class HandlerPlugin(ABC):

@@ -16,6 +16,7 @@ import webtest
 from sqlalchemy import event
 
 from protectd.cmd.build import Parts, parts
+from protectd.common.clock import Clock
 from protectd.common.ids import new_id
 from protectd.conf import new_config
 from protectd.domain import tokens
@@ -190,6 +191,7 @@ def running(
     handler: str = "default",
     quota: Mapping[str, Any] | None = None,
     banks: Collection[str] = ("filesystem", "memory"),
+    clock: Clock | None = None,
 ) -> Iterator[Service]:
     """
     :param mode: `direct` runs tasks before the answer; `queue` sends them to nobody, so they wait.
@@ -199,6 +201,7 @@ def running(
     :param handler: what does the operations.
     :param quota: options of the group of that name.
     :param banks: there is a provider for each.
+    :param clock: one that a test moves.
     """
     allowed, paste_file = directory / "allowed", directory / "paste.ini"
     allowed.mkdir()
@@ -214,6 +217,7 @@ def running(
         url = database or stack.enter_context(empty_database(chosen_kind(), directory / "state"))
         conf.set_override("connection", url, group="database")
         made = stack.enter_context(parts(conf, "protectd-api", in_process=True))
+        made.clock = clock or made.clock
         make_master_key(Path(made.conf.secrets.master_key_file))
         migrate.upgrade(made.database_url)
         yield Service(made, webtest.TestApp(made.application()), allowed)

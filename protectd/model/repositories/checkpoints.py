@@ -81,6 +81,17 @@ class CheckpointRepository(Repository[Checkpoint]):
             set_committed_value(checkpoint, name, value)
         return True
 
+    def newest_of(self, plan_id: str, provider_id: str, status: str) -> str | None:
+        """The id of the newest checkpoint of a plan, with a provider, in a status."""
+        query = (
+            select(Checkpoint.id)
+            .where(Checkpoint.plan_id == plan_id, Checkpoint.provider_id == provider_id)
+            .where(Checkpoint.deleted.is_(False), Checkpoint.status == status)
+            .order_by(Checkpoint.created_at.desc(), Checkpoint.id.desc())
+            .limit(1)
+        )
+        return self.session.scalar(query)
+
     def newest_snapshot(self, plan_id: str, resource_type: str, resource_id: str) -> str | None:
         """Of one resource, in the newest available checkpoint of the plan that is no copy and has saved it: a
         copy may lie in another vault."""

@@ -50,6 +50,10 @@ class ScheduledOperationRepository(Repository[ScheduledOperation]):
             .order_by(ScheduledOperation.created_at, ScheduledOperation.id)
         )
 
+    def ever_of(self, trigger_id: str) -> list[ScheduledOperation]:
+        """All that hang on a trigger, those that rest and deleted ones too."""
+        return self.all(select(ScheduledOperation).where(ScheduledOperation.trigger_id == trigger_id))
+
     def _one(self, condition: object) -> ScheduledOperation | None:
         query = select(ScheduledOperation).where(condition, ScheduledOperation.deleted.is_(False))  # type: ignore[arg-type]
         return self.session.scalars(query.limit(1)).one_or_none()
@@ -78,6 +82,13 @@ class OccurrenceRepository(Repository[Occurrence]):
             Occurrence.scheduled_operation_id.in_(operation_ids), Occurrence.key == key
         )
         return set(self.session.scalars(query))
+
+    def keys_of(self, operation_id: str, keys: Collection[str]) -> set[str]:
+        """Those of some keys that an operation has an occurrence of."""
+        query = select(Occurrence.key).where(
+            Occurrence.scheduled_operation_id == operation_id, Occurrence.key.in_(keys)
+        )
+        return set(self.session.scalars(query)) if keys else set()
 
     def with_outcome(self, operation_ids: Collection[str], outcome: str, limit: int) -> list[Occurrence]:
         """Oldest first."""

@@ -27,6 +27,10 @@ class TokenRepository(Repository[Token]):
         """The token with this digest, dead or alive."""
         return self.session.scalars(select(Token).where(Token.digest == digest)).one_or_none()
 
+    def of_user(self, user_id: str, project_id: str) -> list[Token]:
+        """All of a user in a project, dead or alive."""
+        return self.all(select(Token).where(Token.project_id == project_id, Token.user_id == user_id))
+
     def delete(self, entity: Token) -> None:
         """Remove the row for good."""
         self.session.delete(entity)

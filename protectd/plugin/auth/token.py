@@ -49,3 +49,6 @@ class TokenAuth(AuthPlugin):
         if identity is None:
             raise Unauthorized
         return identity
+
+    def standing(self, identity: Identity) -> Identity | None:
+        return self._lookup.standing(identity)

@@ -1,0 +1,198 @@
+"""What a scheduled operation does when its time has come: what a request does, with the rights of now."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from protectd.common.clock import Clock
+from protectd.common.context import RequestContext
+from protectd.common.errors import Conflict, Forbidden
+from protectd.domain import checkpoints, copies, parameters
+from protectd.domain.instances import Registry
+from protectd.domain.providers import Protectables, Provider, Providers
+from protectd.domain.resources import Resolver
+from protectd.domain.scheduled_operations import COPY, PROTECT, PRUNE, RETENTION_PROTECT, TYPES, VERIFY
+from protectd.domain.submission import Submission, SubmitOptions
+from protectd.domain.verifications import new_verification
+from protectd.model.models import Plan, ScheduledOperation
+from protectd.model.states import CheckpointStatus
+from protectd.model.unit_of_work import UnitOfWork
+from protectd.plugin.base import Identity
+from protectd.queue.contract import TaskRef
+
+CREATED_BY = "operation-engine"
+
+
+class NotNow(Conflict):
+    """It is left out this time, and nothing is wrong."""
+
+
+class PlanHeld(NotNow):
+    code = "plan.held"
+    message = "plan {plan_id} was suspended; it waits until the plan is started again"
+
+
+class StillRunning(NotNow):
+    code = "running"
+    message = "its former run still waits or runs: {entity_type} {entity_id}"
+
+
+class NothingThere(NotNow):
+    code = "nothing_there"
+    message = "there is nothing to work on: {reason}"
+
+
+class RightsGone(Forbidden):
+    code = "rights.gone"
+    message = "{user_id} may not act in project {project_id} any more"
+
+
+class Rights(Protocol):
+    """Who may do what at this moment."""
+
+    def standing(self, identity: Identity) -> Identity | None:
+        """Whoever was let in before, as they may act now; None: not any more."""
+
+    def may(self, rule: str, context: RequestContext, project_id: str) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a run has begun, and the tasks to be announced after the commit."""
+
+    entity_type: str | None
+    entity_id: str | None
+    tasks: tuple[TaskRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run while it is begun."""
+
+    uow: UnitOfWork
+    operation: ScheduledOperation
+    context: RequestContext
+    submission: Submission
+
+    @property
+    def definition(self) -> Mapping[str, Any]:
+        return self.operation.operation_definition
+
+    def plan(self) -> Plan:
+        """Locked, so that nobody deletes it meanwhile. :raises PlanHeld: its schedules wait."""
+        plan = self.uow.plans.get(str(self.operation.plan_id), self.operation.project_id, lock=True)
+        if plan.held:
+            raise PlanHeld(plan_id=plan.id)
+        return plan
+
+
+class Runs:
+    """Begins runs. Thread safe."""
+
+    def __init__(
+        self,
+        providers: Providers,
+        protectables: Protectables,
+        clock: Clock,
+        host: str,
+        rights: Rights,
+        options: SubmitOptions,
+    ) -> None:
+        self._providers = providers
+        self._protectables = protectables
+        self._clock = clock
+        self._host = host
+        self._rights = rights
+        self._options = options
+        self._begins: Mapping[str, Callable[[Run], tuple[str | None, str | None]]] = {
+            PROTECT: self._protect,
+            RETENTION_PROTECT: self._protect,
+            VERIFY: self._verify,
+            COPY: self._copy,
+            PRUNE: self._prune,
+        }
+
+    def begin(self, uow: UnitOfWork, operation: ScheduledOperation) -> Made:
+        """Make what is to be done, and its tasks.
+
+        :raises NotNow: it is left out this time.
+        :raises RightsGone: whoever made it is not let in any more.
+        :raises Forbidden: the policy does not allow it to them any more.
+        :raises ProtectdError: as the request would be refused.
+        """
+        context = self._context(operation)
+        submission = Submission(uow, context, self._clock, self._options, scheduled_operation_id=operation.id)
+        run = Run(uow, operation, context, submission)
+        entity_type, entity_id = self._begins[operation.operation_type](run)
+        return Made(entity_type, entity_id, tuple(submission.submitted))
+
+    def check_free(self, uow: UnitOfWork, operation: ScheduledOperation) -> None:
+        """:raises StillRunning: something that it made lately has a task that has not ended."""
+        for made in uow.occurrences.made_lately(operation.id):
+            if made.entity_type and made.entity_id and uow.tasks.live(made.entity_type, made.entity_id):
+                raise StillRunning(entity_type=made.entity_type, entity_id=made.entity_id)
+
+    def _context(self, operation: ScheduledOperation) -> RequestContext:
+        user_id, project_id = operation.user_id, operation.project_id
+        standing = self._rights.standing(Identity(user_id, project_id, tuple(operation.roles)))
+        if standing is None:
+            raise RightsGone(user_id=user_id, project_id=project_id)
+        context = RequestContext(f"req-{uuid.uuid4()}", project_id, user_id, standing.roles)
+        rule = TYPES[operation.operation_type].rule
+        if not self._rights.may(rule, context, project_id):
+            raise Forbidden(action=rule)
+        return context
+
+    # --- by type ---
+
+    def _protect(self, run: Run) -> tuple[str, str]:
+        plan, operation = run.plan(), run.operation
+        provider = self._provider(run)
+        registry = Registry(run.uow, self._protectables, plan.project_id, self._host)
+        access = provider.access(plan.project_id, run.context.is_admin)
+        origin = {
+            "created_by": CREATED_BY,
+            "trigger_id": operation.trigger_id,
+            "scheduled_operation_id": operation.id,
+        }
+        checkpoint = checkpoints.create(Resolver(registry, provider, access), plan, provider.id, origin)
+        checkpoint.scheduled_operation_id = operation.id
+        run.submission.process_checkpoint(checkpoint)
+        return "checkpoint", checkpoint.id
+
+    def _verify(self, run: Run) -> tuple[str, str]:
+        """The newest checkpoint of the plan that there is."""
+        plan, provider = run.plan(), self._provider(run)
+        newest = run.uow.checkpoints.newest_of(plan.id, provider.id, CheckpointStatus.AVAILABLE)
+        if newest is None:
+            raise NothingThere(reason=f"plan {plan.id} has no available checkpoint")
+        checkpoint = checkpoints.usable(run.uow, newest, provider.id, plan.project_id, "checkpoint")
+        wanted = run.definition.get("parameters") or {}
+        keys = {resource.key for resource in checkpoint.resources}
+        parameters.check(wanted, provider.verify_schemas, "parameters", keys)
+        verification = run.uow.verifications.add(new_verification(checkpoint, run.definition))
+        run.submission.process_verify(verification)
+        return "verification", verification.id
+
+    def _copy(self, run: Run) -> tuple[str | None, str | None]:
+        """All that is not copied yet."""
+        plan, provider = run.plan(), self._provider(run)
+        wanted = run.definition.get("parameters") or {}
+        target = copies.target_of(self._providers, provider, wanted, "parameters")
+        pairs = copies.start(run.uow, run.submission, plan, provider, target)
+        if not pairs:
+            return None, None
+        return "checkpoint", pairs[-1][1].id
+
+    def _prune(self, run: Run) -> tuple[str, str]:
+        provider, project_id = self._provider(run), run.operation.project_id
+        if run.uow.vaults.of(provider.id, project_id) is None:
+            raise NothingThere(reason=f"the project has nothing with provider {provider.id}")
+        task = run.submission.process_prune(provider.id, project_id)
+        return task.entity_type, task.entity_id
+
+    def _provider(self, run: Run) -> Provider:
+        return self._providers.get(str(run.operation.provider_id))
