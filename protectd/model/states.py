@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Update, bindparam, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from protectd.common.errors import ProtectdError
@@ -199,11 +199,15 @@ def swap(
     return _run(session, model, id, _change_of(cast(Any, model)).where(*where), {_ID: id, **values})
 
 
+COMPUTED = (ColumnElement, InstrumentedAttribute)
+"""What the database is to find out itself."""
+
+
 def _run(
     session: Session, model: type[Any], id: str | int, statement: Update, values: Mapping[str, Any]
 ) -> bool:
     session.flush()
-    computed = {name: value for name, value in values.items() if isinstance(value, ColumnElement)}
+    computed = {name: value for name, value in values.items() if isinstance(value, COMPUTED)}
     if computed:
         statement = statement.values(computed)
     plain = {name: value for name, value in values.items() if name not in computed}

@@ -61,6 +61,8 @@ def test_a_checkpoint_is_made_when_the_time_has_come_and_says_by_what(at: Scene)
     (log,) = at.client.get("operation_logs")["operation_logs"]
     assert (log["scheduled_operation_id"], log["checkpoint_id"]) == (operation, made["id"])
     assert [ref.task_id for ref in at.announced] == [log["id"]]
+    with at.service.parts.database.read() as uow:
+        assert uow.checkpoints.get(made["id"]).scheduled_operation_id == operation
     shown = at.client.get(f"scheduled_operations/{operation}")["scheduled_operation"]
     assert shown["last_occurrence"] == row
     assert shown["next_fire_time"] == "2026-03-01T14:00:00.000000"
