@@ -10,8 +10,8 @@ class Issue:
     """One entry of a tree, or object of a vault, that could not be handled as wished; the operation went on.
 
     `path` is text for people: bytes that are no UTF-8 are shown as backslash escapes.
-    `kind` is one of vanished, changed, unreadable, socket, metadata, refused, damaged, withheld: the last for
-    what the caller may not have back.
+    `kind` is one of vanished, changed, unreadable, socket, metadata, refused, damaged, withheld (what the
+    caller may not have back) and kept (a target that was left as it was).
     """
 
     path: str
@@ -241,6 +241,8 @@ class RestoreOptions:
     :ivar overwrite: existing entries may be replaced; without it a non-empty target is refused.
     :ivar trusted: set-id bits, device nodes and foreign owners are restored (administrators only).
     :ivar verify: hash each blob again; without it the authentication tag alone stands for it.
+    :ivar staged: with `overwrite`, where something is there: nothing of it is touched before all that comes
+        in its place is written and proven; what is not whole replaces nothing. Takes room for both meanwhile.
     :ivar paths: only these files and directories, with the directories that lead to them: absolute as in the
         snapshot, or relative to the directory that was saved. None given: everything. Directories on the way
         that are in the target already stay as they are.
@@ -251,4 +253,5 @@ class RestoreOptions:
     overwrite: bool = False
     trusted: bool = False
     verify: bool = True
+    staged: bool = False
     paths: tuple[str, ...] = ()

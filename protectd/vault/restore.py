@@ -6,7 +6,8 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from protectd.common.progress import Counts
 from protectd.common.reports import RestoreOptions, RestoreReport
@@ -15,6 +16,7 @@ from protectd.vault.attributes import Policy, apply, drop_other_attributes
 from protectd.vault.chosen import Chosen, blamed_on, choose_paths, saved_directory
 from protectd.vault.crew import Crew, Plain
 from protectd.vault.crypto import MasterKey
+from protectd.vault.errors import TargetUnusable
 from protectd.vault.findings import REBUILD_INDEX, Damage
 from protectd.vault.issues import Issues
 from protectd.vault.locks import reading_lock
@@ -24,7 +26,7 @@ from protectd.vault.options import EngineOptions
 from protectd.vault.pool import Channel, Pool
 from protectd.vault.repository import INDEX, BlobReader, Repository
 from protectd.vault.restore_plan import FileTarget, Plan, PlannedBlob, Portion, job_blob
-from protectd.vault.restore_walk import MadeFolder, TreeWriter
+from protectd.vault.restore_walk import Done, MadeFolder, TreeWriter
 from protectd.vault.restore_worker import (
     NEW_FILE,
     FileLocks,
@@ -33,9 +35,11 @@ from protectd.vault.restore_worker import (
     RestoreWorker,
 )
 from protectd.vault.shared import CancelFlag
+from protectd.vault.staging import OtherFileSystem, Stage, has_mounts_below
 from protectd.vault.target import Target, move_into_place, open_made, remove_made, temporary_name
 from protectd.vault.tree import Node
 
+_KEPT = "what was there stays as it was, for not all that was to replace it could be brought back"
 _FEED_EVERY = 64
 """Entries of the walk between two looks at the workers."""
 
@@ -64,31 +68,60 @@ class RestoreTree:
                 snapshot = repository.load_snapshot_of(self.snapshot_id, self.tree_id)
                 tree, node = saved_directory(reader, snapshot, self.source)
                 chosen = choose_paths(reader, tree, self.source, self.options.paths, self.snapshot_id)
-            with ExitStack() as stack:
-                target = Target.prepare(self.target, overwrite=self.options.overwrite)
-                stack.enter_context(closing(target))
+            with closing(Target.prepare(self.target, overwrite=self.options.overwrite)) as target:
                 reporter.wait_for_go()
-                restore = _Restore(self, reader, target, chosen, reporter, pool, stack)
-                report = restore.run(tree, node, damaged)
+                report = self._restore(_Work(reader, chosen, reporter, pool), target, (tree, node), damaged)
             if report.issue_count:
                 confirm()  # without the lock, what is missing may have been pruned
             return report
+
+    def _restore(
+        self, work: _Work, target: Target, saved: tuple[bytes, Node | None], damaged: Damage
+    ) -> RestoreReport:
+        """Beside what is there, if that is wished for and can be, else right in its place."""
+        if self.options.staged and not target.is_empty() and not has_mounts_below(target.path):
+            with suppress(OtherFileSystem), ExitStack() as stack:
+                stage = stack.enter_context(closing(_stage_in(target)))
+                written = replace(self, options=replace(self.options, overwrite=False))
+                return _Restore(written, work, stage.target, stack, target, stage).run(saved, damaged)
+        target.drop_lists()
+        with ExitStack() as stack:
+            return _Restore(self, work, target, stack, target).run(saved, damaged)
+
+
+def _stage_in(target: Target) -> Stage:
+    try:
+        return Stage(target)
+    except OSError as error:
+        raise TargetUnusable(path=os.fsdecode(target.path), reason=error.strerror) from error
+
+
+class _Work(NamedTuple):
+    """What a restore is done with."""
+
+    reader: BlobReader
+    chosen: Chosen
+    reporter: Reporter
+    pool: Pool
 
 
 class _Restore:
     def __init__(
         self,
         role: RestoreTree,
-        reader: BlobReader,
+        work: _Work,
         target: Target,
-        chosen: Chosen,
-        reporter: Reporter,
-        pool: Pool,
         stack: ExitStack,
+        home: Target,
+        stage: Stage | None = None,
     ) -> None:
+        """:param target: where it is written. :param home: where it ends up: the same without a stage."""
+        reader, chosen, self._reporter, pool = work
         self._role = role
         self._target = target
-        self._reporter = reporter
+        self._home = home
+        self._stage = stage
+        self._everything = chosen.all
         self._issues = Issues()
         self._plan = Plan(reader.index)
         self._again: deque[Portion] = deque()
@@ -105,6 +138,7 @@ class _Restore:
             overwrite=role.options.overwrite,
             pause=self._between_entries,
             chosen=chosen,
+            home=home,
         )
         self._done = self._writer.done
 
@@ -123,17 +157,20 @@ class _Restore:
         )
         return stack.enter_context(Crew(pool, [worker] * self._role.engine.worker_count, cancel))
 
-    def run(self, tree_id: bytes, node: Node | None, damaged: Damage) -> RestoreReport:
-        """:param damaged: index files; told when something was left out, which may be for want of them."""
+    def run(self, saved: tuple[bytes, Node | None], damaged: Damage) -> RestoreReport:
+        """:param saved: tree and node of the directory.
+        :param damaged: index files; told when something was left out, which may be for want of them."""
         try:
-            self._writer.write(tree_id, node)
+            self._writer.write(*saved)
             self._fill()
         except BaseException:
             self._remove_unfinished()
-            self._finish_folders(self._writer.found)
+            if self._stage is None:
+                self._finish_folders(self._writer.found)
             raise
         self._link()
-        self._finish_folders([*self._writer.found, *self._writer.folders])
+        if self._stage is None or self._put_in_place(self._stage):
+            self._finish_folders([*self._writer.found, *self._writer.folders])
         for name, error in damaged.found.items() if self._issues.count else ():
             self._issues.add(f"{INDEX}/{name}".encode(), "damaged", error.facts["reason"])
         return RestoreReport(
@@ -145,6 +182,20 @@ class _Restore:
             issue_count=self._issues.count,
             missing_count=self._issues.missing,
         )
+
+    def _put_in_place(self, stage: Stage) -> bool:
+        """Whether it was: what is not whole replaces nothing."""
+        if not self._issues.missing:
+            stage.look(self._issues)
+        if self._issues.missing:
+            self._issues.add(self._home.path, "kept", _KEPT)
+            self._done = Done()
+            return False
+        self._reporter.check()
+        merged = stage.put_in_place(self._issues, everything=self._everything)
+        for made in self._writer.folders:
+            made.new = made.relative not in merged
+        return True
 
     # --- filling files ---
 
@@ -305,7 +356,7 @@ class _Restore:
             self._remove(file)
 
     def _issue(self, file: FileTarget, kind: str, reason: str) -> None:
-        self._issues.add(os.path.join(self._target.path, file.folder, file.name), kind, reason)
+        self._issues.add(os.path.join(self._home.path, file.folder, file.name), kind, reason)
 
     # --- the end ---
 
@@ -313,7 +364,7 @@ class _Restore:
         for file in self._plan.files:
             for place in file.links:
                 if file.lost:
-                    where = os.path.join(self._target.path, *place)
+                    where = os.path.join(self._home.path, *place)
                     self._issues.add(where, "damaged", "the file it is a further name of was left out")
                 else:
                     self._link_one((file.folder, file.name), place, regular=True)
@@ -324,7 +375,7 @@ class _Restore:
         try:
             self._make_link(first, place)
         except OSError as error:
-            where = os.path.join(self._target.path, *place)
+            where = os.path.join(self._home.path, *place)
             self._issues.add(where, "refused", error.strerror or str(error))
         else:
             self._done.files += regular
@@ -352,9 +403,9 @@ class _Restore:
             self._finish_folder(folder)
 
     def _finish_folder(self, made: MadeFolder) -> None:
-        where = os.path.join(self._target.path, made.relative).rstrip(b"/")
+        where = os.path.join(self._home.path, made.relative).rstrip(b"/")
         try:
-            descriptor = os.open(b".", READ_DIRECTORY, dir_fd=self._target.folder(made.relative))
+            descriptor = os.open(b".", READ_DIRECTORY, dir_fd=self._home.folder(made.relative))
             try:
                 if not made.new:
                     drop_other_attributes(descriptor, made.wanted)

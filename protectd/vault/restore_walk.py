@@ -56,7 +56,10 @@ class TreeWriter:
         overwrite: bool,
         pause: Callable[[], None],
         chosen: Chosen = EVERYTHING,
+        home: Target | None = None,
     ) -> None:
+        """:param home: where what is written ends up, when that is not `target`."""
+        self._home = target if home is None else home
         self._chosen = chosen
         self._reader = reader
         self._target = target
@@ -115,7 +118,7 @@ class TreeWriter:
         return list(found.values())
 
     def _folder(self, relative: bytes, node: Node, chosen: Chosen) -> bool:
-        found = None if chosen.all else self._target.found_folder(relative, node.name)
+        found = None if chosen.all else self._home.found_folder(relative, node.name)
         try:
             new = self._target.make_folder(relative, node.name, overwrite=self._overwrite)
         except OSError as error:
@@ -209,7 +212,7 @@ class TreeWriter:
             self._issue(relative, node.name, "metadata", trouble)
 
     def _issue(self, relative: bytes, name: bytes, kind: str, reason: str) -> None:
-        self._issues.add(os.path.join(self._target.path, relative, name).rstrip(b"/"), kind, reason)
+        self._issues.add(os.path.join(self._target.stands_for, relative, name).rstrip(b"/"), kind, reason)
 
 
 def _link_key(node: Node) -> _LinkKey:

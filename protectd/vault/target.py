@@ -22,10 +22,19 @@ class Target:
 
     :ivar owner: uid and gid of the directory that stood there, or nearest above, before the restore.
     :ivar found: what the directory itself had before the restore, or None when it was made for it.
+    :ivar stands_for: the path that people are told: another one, where this is only on the way there.
     """
 
-    def __init__(self, path: bytes, root: int, owner: tuple[int, int], found: Wanted | None = None) -> None:
+    def __init__(
+        self,
+        path: bytes,
+        root: int,
+        owner: tuple[int, int],
+        found: Wanted | None = None,
+        stands_for: bytes | None = None,
+    ) -> None:
         self.path = path
+        self.stands_for = path if stands_for is None else stands_for
         self.owner = owner
         self.found = found
         self.identity = Identity.of(os.fstat(root))
@@ -47,10 +56,9 @@ class Target:
             owner, new = _make(raw)
             root = open_plain(raw, READ_DIRECTORY)
             target = cls(raw, root, owner, None if new else present(root))
-            if not overwrite and os.listdir(target._root):
+            if not overwrite and not target.is_empty():
                 target.close()
                 raise TargetUnusable(path=path, reason="it is not empty")
-            _drop_acls(target._root)
         except OSError as error:
             raise TargetUnusable(path=path, reason=error.strerror) from error
         return target
@@ -60,6 +68,13 @@ class Target:
         """The same target in another process. :raises Replaced: it is another directory by now."""
         root, status = open_seen(path, READ_DIRECTORY, identity)
         return cls(path, root, (status.st_uid, status.st_gid))
+
+    def drop_lists(self) -> None:
+        """What is made in it shall not inherit from it."""
+        _drop_acls(self._root)
+
+    def is_empty(self) -> bool:
+        return not os.listdir(self._root)
 
     def folder(self, relative: bytes) -> int:
         """A descriptor, good until the next call. :raises OSError: no directory there, or a link to one."""

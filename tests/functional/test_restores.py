@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -204,6 +205,26 @@ def test_four_kilobytes_of_parameters_come_back_unchanged(
     parameters = {"directory": {"path": deep}}
     restore = owner.restore(checkpoint, parameters=parameters)["restore"]
     assert owner.get(f"restores/{restore['id']}")["restore"]["parameters"] == parameters
+
+
+def test_what_is_not_whole_replaces_nothing_unless_it_is_wished_for(direct: Service, member: Client) -> None:
+    source = direct.directory("not-whole")
+    made = member.checkpoint(member.plan(source))
+    (source / "one.txt").unlink()
+    (source / "one.txt").mkdir()
+    (source / "one.txt" / "full").write_text("in the way")
+    (source / "below" / "two.txt").write_text("mine\n")
+    restore = member.restore(made, parameters={"directory": {"overwrite": True}})["restore"]
+    assert (restore["status"], restore["error"]["code"]) == ("fail", "restore.incomplete")
+    assert [each["kind"] for each in restore["warnings"]] == ["refused", "kept"]
+    assert (source / "below" / "two.txt").read_text() == "mine\n"
+    assert list(restore["resources_status"].values()) == ["error"]
+    assert "one.txt" in str(restore["resources_reason"])
+    assert sorted(os.listdir(source)) == ["below", "one.txt"]
+    parameters = {"directory": {"overwrite": True, "staged": False}}
+    restore = member.restore(made, parameters=parameters)["restore"]
+    assert (restore["status"], restore["error"]["code"]) == ("fail", "restore.incomplete")
+    assert (source / "below" / "two.txt").read_text() == "two\n"
 
 
 # --- a part of it ---

@@ -66,6 +66,13 @@ RESTORE: Schema = {
             "default": False,
             "description": "replace what is there; without it a target that is not empty is refused",
         },
+        "staged": {
+            "type": ["boolean", "string"],
+            "enum": [True, False, "true", "false", "True", "False"],
+            "default": True,
+            "description": "touch nothing that is there before all that replaces it is written beside it, "
+            "which takes room for both; without it files are replaced one by one",
+        },
     },
     "additionalProperties": False,
 }
@@ -217,10 +224,17 @@ def target_of(context: RestoreContext) -> str:
 
 
 def options_of(context: RestoreContext, *, begun: bool) -> RestoreOptions:
-    overwrite = str(context.parameters.get("overwrite", False)).lower() == "true"
+    overwrite = _flag(context, "overwrite", otherwise=False)
     return RestoreOptions(
-        overwrite=overwrite or begun, trusted=context.request.is_admin, paths=tuple(chosen_paths(context))
+        overwrite=overwrite or begun,
+        staged=overwrite and _flag(context, "staged", otherwise=True),
+        trusted=context.request.is_admin,
+        paths=tuple(chosen_paths(context)),
     )
+
+
+def _flag(context: RestoreContext, name: str, *, otherwise: bool) -> bool:
+    return str(context.parameters.get(name, otherwise)).lower() == "true"
 
 
 def chosen_paths(context: RestoreContext) -> Iterator[str]:
