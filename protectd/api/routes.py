@@ -8,7 +8,13 @@ from protectd.api.controllers.base import Controller
 from protectd.api.controllers.checkpoints import CheckpointController, CheckpointsController
 from protectd.api.controllers.copies import CopiesController
 from protectd.api.controllers.holds import HoldController
-from protectd.api.controllers.key_manager.acls import AclController
+from protectd.api.controllers.key_manager.acls import ContainerAclController, SecretAclController
+from protectd.api.controllers.key_manager.containers import (
+    ContainerConsumersController,
+    ContainerController,
+    ContainersController,
+    ContainerSecretsController,
+)
 from protectd.api.controllers.key_manager.secret_consumers import SecretConsumersController
 from protectd.api.controllers.key_manager.secret_metadata import NoteController, NotesController
 from protectd.api.controllers.key_manager.secrets import (
@@ -82,7 +88,12 @@ KEY_MANAGER: tuple[type[Controller], ...] = (
     SecretConsumersController,
     NotesController,
     NoteController,
-    AclController,
+    SecretAclController,
+    ContainersController,
+    ContainerController,
+    ContainerSecretsController,
+    ContainerConsumersController,
+    ContainerAclController,
 )
 """Of the other contract, which is described elsewhere."""
 

@@ -15,6 +15,7 @@ from protectd.model.engine import make_engine
 from protectd.model.errors import ConnectionLost
 from protectd.model.repositories.acls import AclRepository
 from protectd.model.repositories.checkpoints import CheckpointRepository
+from protectd.model.repositories.containers import ContainerRepository
 from protectd.model.repositories.idempotency_keys import IdempotencyKeyRepository
 from protectd.model.repositories.instances import InstanceRepository
 from protectd.model.repositories.plans import PlanRepository
@@ -55,6 +56,7 @@ class UnitOfWork:
         self.tokens = TokenRepository(session)
         self.instances = InstanceRepository(session)
         self.secrets = SecretRepository(session)
+        self.containers = ContainerRepository(session)
         self.acls = AclRepository(session)
         self.project_keys = ProjectKeyRepository(session)
         self.vaults = VaultRepository(session)

@@ -13,7 +13,7 @@ from tests.fakes import rows
 
 pytest_plugins = ["tests.fakes.databases"]
 
-HEAD = "0006_key_manager"
+HEAD = "0007_containers"
 
 
 def tables(url: str) -> set[str]:

@@ -2,6 +2,7 @@
 
 from protectd.model.models.acls import Acl, AclUser
 from protectd.model.models.checkpoints import Checkpoint, CheckpointResource
+from protectd.model.models.containers import Container, ContainerConsumer, ContainerSecret
 from protectd.model.models.gates import Gate
 from protectd.model.models.idempotency_keys import IdempotencyKey
 from protectd.model.models.instances import Instance
@@ -23,6 +24,9 @@ __all__ = [
     "AclUser",
     "Checkpoint",
     "CheckpointResource",
+    "Container",
+    "ContainerConsumer",
+    "ContainerSecret",
     "Gate",
     "IdempotencyKey",
     "Instance",

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select
 from sqlalchemy.orm import defer
 
 from protectd.common.errors import NotFound
-from protectd.model.models import Acl, AclUser, Secret, SecretConsumer, SecretMetadata
+from protectd.model.models import Acl, AclUser, ContainerSecret, Secret, SecretConsumer, SecretMetadata
 from protectd.model.models.secrets import consumer_digest
 from protectd.model.repositories.base import Repository
 from protectd.model.repositories.filters import exact
@@ -183,7 +183,8 @@ class SecretRepository(Repository[Secret]):
         )
 
     def forget_all_of(self, secret_id: str) -> None:
-        """Everything that hangs on a secret: consumers, notes, its list of readers."""
+        """All that hangs on a secret: consumers, notes, its list of readers, its places in containers."""
+        self.session.execute(delete(ContainerSecret).where(ContainerSecret.secret_id == secret_id))
         self.session.execute(delete(SecretConsumer).where(SecretConsumer.secret_id == secret_id))
         self.session.execute(delete(SecretMetadata).where(SecretMetadata.secret_id == secret_id))
         self.session.execute(delete(AclUser).where(AclUser.acl_id == secret_id))

@@ -1,72 +1,103 @@
-"""Who may read a secret."""
+"""Who may read a secret or a container."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 from protectd.api.answers import Answer
 from protectd.api.call import Call
-from protectd.api.controllers.key_manager.base import KeyManagerController, json_body, may_with
-from protectd.api.controllers.key_manager.secret_parts import described, ref, whole
-from protectd.api.policies.key_manager import secrets as policies
+from protectd.api.controllers.key_manager.base import (
+    KeyManagerController,
+    base_of,
+    checked_id,
+    json_body,
+    may_with,
+)
+from protectd.api.controllers.key_manager.secret_parts import described, whole
+from protectd.api.policies.key_manager import containers as container_policies
+from protectd.api.policies.key_manager import secrets as secret_policies
 from protectd.api.schemas.key_manager import secrets as schemas
 from protectd.api.views.key_manager import common as views
-from protectd.model.models import Acl, Secret
-
-KIND = "secret"
+from protectd.domain.key_manager import access
+from protectd.model.models import Acl
 
 
 class AclController(KeyManagerController):
-    path: ClassVar[str | None] = "/v1/secrets/{secret_id}/acl"
+    """
+    :cvar kind: of the thing it is about. :cvar noun: of its paths.
+    :cvar rules: for showing, changing and removing.
+    """
 
-    def __init__(self, secret_id: str) -> None:
-        self.secret_id = secret_id
+    kind: ClassVar[str]
+    noun: ClassVar[str]
+    rules: ClassVar[tuple[str, str, str]]
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+
+    @abstractmethod
+    def thing(self, call: Call, *, lock: bool) -> access.Owned:
+        """:raises NotFound: it is not there."""
 
     def on_get(self, call: Call) -> Answer:
-        secret = described(call, self.secret_id)
-        may_with(call, policies.ACL_GET, secret, secret.id)
-        return Answer(views.acl(call.uow.acls.find(secret.id)))
+        self._may(call, self.rules[0], lock=False)
+        return Answer(views.acl(call.uow.acls.find(self.id)))
 
     def on_put(self, call: Call) -> Answer:
         """As it says and no otherwise: what is left out is nobody, and the whole project."""
-        secret = self._to_change(call)
+        self._may(call, self.rules[1])
         body = json_body(call, schemas.ACL)
         if "read" in body:
-            _put(call, secret, body["read"], None)
+            self._put(call, body["read"], None)
         else:
-            call.uow.acls.remove(secret.id)
-        return self._told(call, secret)
+            call.uow.acls.remove(self.id)
+        return self._told(call)
 
     def on_patch(self, call: Call) -> Answer:
         """What is left out stays as it is."""
-        secret = self._to_change(call)
+        self._may(call, self.rules[1])
         body = json_body(call, schemas.ACL)
         if "read" in body:
-            _put(call, secret, body["read"], call.uow.acls.find(secret.id))
-        return self._told(call, secret)
+            self._put(call, body["read"], call.uow.acls.find(self.id))
+        return self._told(call)
 
     def on_delete(self, call: Call) -> Answer:
         """The whole project may read again. The contract answers null."""
-        secret = whole(call, self.secret_id, lock=True)
-        may_with(call, policies.ACL_DELETE, secret, secret.id)
-        call.uow.acls.remove(secret.id)
+        self._may(call, self.rules[2])
+        call.uow.acls.remove(self.id)
         return Answer(b"null")
 
-    def _to_change(self, call: Call) -> Secret:
-        secret = whole(call, self.secret_id, lock=True)
-        may_with(call, policies.ACL_PUT, secret, secret.id)
-        return secret
+    def _may(self, call: Call, rule: str, *, lock: bool = True) -> None:
+        may_with(call, rule, self.thing(call, lock=lock), self.id)
 
-    def _told(self, call: Call, secret: Secret) -> Answer:
-        return Answer({"acl_ref": f"{ref(call, secret.id)}/acl"})
+    def _put(self, call: Call, wanted: dict[str, Any], before: Acl | None) -> None:
+        access = before.project_access if before is not None else True
+        users = [user.user_id for user in before.users] if before is not None else []
+        call.uow.acls.put(
+            self.id,
+            self.kind,
+            project_access=wanted.get("project-access", access),
+            users=wanted.get("users", users),
+        )
+
+    def _told(self, call: Call) -> Answer:
+        return Answer({"acl_ref": f"{base_of(call)}/{self.noun}/{self.id}/acl"})
 
 
-def _put(call: Call, secret: Secret, wanted: dict[str, Any], before: Acl | None) -> None:
-    access = before.project_access if before is not None else True
-    users = [user.user_id for user in before.users] if before is not None else []
-    call.uow.acls.put(
-        secret.id,
-        KIND,
-        project_access=wanted.get("project-access", access),
-        users=wanted.get("users", users),
-    )
+class SecretAclController(AclController):
+    path: ClassVar[str | None] = "/v1/secrets/{secret_id}/acl"
+    kind, noun = "secret", "secrets"
+    rules = (secret_policies.ACL_GET, secret_policies.ACL_PUT, secret_policies.ACL_DELETE)
+
+    def thing(self, call: Call, *, lock: bool) -> access.Owned:
+        return whole(call, self.id, lock=True) if lock else described(call, self.id)
+
+
+class ContainerAclController(AclController):
+    path: ClassVar[str | None] = "/v1/containers/{container_id}/acl"
+    kind, noun = "container", "containers"
+    rules = (container_policies.ACL_GET, container_policies.ACL_PUT, container_policies.ACL_DELETE)
+
+    def thing(self, call: Call, *, lock: bool) -> access.Owned:
+        return call.uow.containers.get(checked_id(self.id), lock=lock)

@@ -10,7 +10,7 @@ from protectd.api.bodies import JSON
 from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
 from protectd.api.controllers.key_manager import secret_queries
-from protectd.api.controllers.key_manager.acls import AclController
+from protectd.api.controllers.key_manager.acls import SecretAclController
 from protectd.api.controllers.key_manager.base import (
     KeyManagerController,
     base_of,
@@ -82,7 +82,7 @@ class SecretController(KeyManagerController):
             case "metadata":
                 return NotesController(self.secret_id)
             case "acl":
-                return AclController(self.secret_id)
+                return SecretAclController(self.secret_id)
         return None
 
     def on_get(self, call: Call) -> Answer:

@@ -1,0 +1,42 @@
+"""Containers of secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import func, select
+
+from protectd.common.errors import NotFound
+from protectd.model.models import Container, Secret
+from protectd.model.repositories.base import Repository
+
+
+class ContainerNotFound(NotFound):
+    code = "container.not_found"
+    message = "container {id} is not there"
+
+
+class ContainerRepository(Repository[Container]):
+    model = Container
+    not_found = ContainerNotFound
+
+    def list_and_count(
+        self, project_id: str, *, name: str | None, type: str | None, limit: int, offset: int
+    ) -> tuple[list[Container], int]:
+        """A page, oldest first, and how many there are in all.
+
+        :param name: `%` and `_` stand for anything.
+        """
+        clauses = [Container.project_id == project_id, Container.deleted.is_(False)]
+        clauses += [Container.name.like(name)] if name else []
+        clauses += [Container.type == type] if type else []
+        total = self.session.scalar(select(func.count()).select_from(Container).where(*clauses)) or 0
+        query = select(Container).where(*clauses).order_by(Container.created_at, Container.id)
+        return (self.all(query.limit(limit).offset(offset)) if total > offset else []), total
+
+    def secrets_of(self, project_id: str, ids: Collection[str]) -> set[str]:
+        """Which of these are living secrets of a project."""
+        query = select(Secret.id).where(
+            Secret.id.in_(ids), Secret.project_id == project_id, Secret.deleted.is_(False)
+        )
+        return set(self.session.scalars(query))
