@@ -1,0 +1,148 @@
+"""python-barbicanclient and castellan, unmodified: secrets, containers, consumers and readers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from barbicanclient import client as published
+from barbicanclient import exceptions
+from castellan.common import exception as castellan_errors
+from castellan.common.credentials import token as castellan_token
+from castellan.common.objects import opaque_data, passphrase, symmetric_key
+from castellan.key_manager import barbican_key_manager
+from keystoneauth1 import session, token_endpoint
+from oslo_config import cfg
+
+from tests.fakes.published_client import serving
+from tests.fakes.service import Client, Service
+
+
+@pytest.fixture(scope="module")
+def endpoint(service: Service) -> Iterator[str]:
+    with serving(service) as url:
+        yield url
+
+
+def library(endpoint: str, client: Client) -> Any:
+    auth = token_endpoint.Token(endpoint, client.token)
+    return published.Client(session=session.Session(auth=auth), endpoint=endpoint)
+
+
+@pytest.fixture
+def barbican(service: Service, endpoint: str) -> Any:
+    return library(endpoint, service.client())
+
+
+@pytest.mark.parametrize("content", ["text é\n", os.urandom(100)])
+def test_a_secret_is_stored_and_read(barbican: Any, content: str | bytes) -> None:
+    secret = barbican.secrets.create(name="n", payload=content, algorithm="aes", bit_length=256, mode="cbc")
+    ref = secret.store()
+    found = barbican.secrets.get(ref)
+    assert (found.name, found.algorithm, found.bit_length, found.mode) == ("n", "aes", 256, "cbc")
+    assert found.payload == content
+    assert found.status == "ACTIVE" and found.created is not None and found.expiration is None
+    found.delete()
+    with pytest.raises(exceptions.HTTPClientError):
+        barbican.secrets.get(ref).status  # noqa: B018 - it is read when it is asked for
+
+
+def test_a_payload_comes_later(barbican: Any) -> None:
+    secret = barbican.secrets.create(name="later")
+    secret.store()
+    secret.payload = "now"
+    secret.update()
+    assert barbican.secrets.get(secret.secret_ref).payload == "now"
+
+
+def test_secrets_are_listed(barbican: Any) -> None:
+    for number in range(12):
+        barbican.secrets.create(name=f"secret {number}", payload="x").store()
+    assert len(barbican.secrets.list()) == 10
+    assert len(barbican.secrets.list(limit=5, offset=10)) == 2
+    assert [each.name for each in barbican.secrets.list(name="secret 3")] == ["secret 3"]
+    assert barbican.secrets.total() == 12
+
+
+def test_consumers_are_registered_and_guard_a_secret(barbican: Any) -> None:
+    ref = barbican.secrets.create(payload="x").store()
+    consumer = {"service": "image", "resource_type": "image", "resource_id": "one"}
+    shown = barbican.secrets.register_consumer(ref, **consumer)
+    assert shown.consumers == [consumer]
+    assert [each.resource_id for each in barbican.secrets.list_consumers(ref)] == ["one"]
+    with pytest.raises(exceptions.SecretHasConsumers):
+        barbican.secrets.delete(ref)
+    barbican.secrets.remove_consumer(ref, **consumer)
+    barbican.secrets.register_consumer(ref, **consumer)
+    barbican.secrets.delete(ref, force=True)
+
+
+def test_containers_hold_secrets(barbican: Any) -> None:
+    public, private = (barbican.secrets.create(name=name, payload=name) for name in ("public", "private"))
+    for secret in (public, private):
+        secret.store()
+    container = barbican.containers.create_rsa(name="pair", public_key=public, private_key=private)
+    ref = container.store()
+    found = barbican.containers.get(ref)
+    assert (found.name, found.private_key.payload) == ("pair", "private")
+    assert [each.name for each in barbican.containers.list()] == ["pair"]
+    barbican.containers.register_consumer(ref, "balancer", "http://example.com")
+    assert barbican.containers.get(ref).consumers == [{"name": "balancer", "URL": "http://example.com"}]
+    barbican.containers.remove_consumer(ref, "balancer", "http://example.com")
+    found.delete()
+
+
+def test_readers_are_named(service: Service, endpoint: str, barbican: Any) -> None:
+    reader_client = service.client()
+    reader = library(endpoint, reader_client)
+    own = reader.secrets.create(payload="x").store().partition("/v1")[2]
+    user = reader_client.get(f"/v1{own}")["creator_id"]
+    ref = barbican.secrets.create(payload="shared").store()
+    acl = barbican.acls.create(entity_ref=ref, users=[user], project_access=False)
+    acl.submit()
+    assert reader.secrets.get(ref).payload == "shared"
+    loaded = barbican.acls.get(ref)
+    assert (loaded.read.users, loaded.read.project_access) == ([user], False)
+    loaded.remove()
+    with pytest.raises(exceptions.HTTPClientError):
+        reader.secrets.get(ref).payload  # noqa: B018
+
+
+def test_a_stranger_is_told_in_the_words_of_the_client(endpoint: str) -> None:
+    auth = token_endpoint.Token(endpoint, "wrong")
+    stranger = published.Client(session=session.Session(auth=auth), endpoint=endpoint)
+    with pytest.raises(exceptions.HTTPAuthError):
+        stranger.secrets.list()
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        passphrase.Passphrase("correct horse", name="p"),
+        opaque_data.OpaqueData(b"\x00\xff", name="o"),
+        symmetric_key.SymmetricKey("AES", 256, bytes(range(32)), name="s"),
+    ],
+    ids=["passphrase", "opaque", "symmetric"],
+)
+def test_castellan_keeps_and_finds(service: Service, endpoint: str, thing: Any) -> None:
+    client = service.client()
+    conf = cfg.ConfigOpts()
+    conf([])
+    manager = barbican_key_manager.BarbicanKeyManager(conf)
+    manager.conf.barbican.barbican_endpoint = endpoint
+    manager.conf.barbican.auth_endpoint = f"{endpoint}/v3"
+    manager._get_barbican_client = lambda context: library(endpoint, client)
+    context = castellan_token.Token(client.token)
+    context.project_id = client.project_id
+    manager._base_url = f"{endpoint}/v1"
+    id = manager.store(context, thing)
+    found = manager.get(context, id)
+    assert (found.get_encoded(), found.name) == (thing.get_encoded(), thing.name)
+    manager.add_consumer(context, id, {"service": "s", "resource_type": "t", "resource_id": "i"})
+    with pytest.raises(castellan_errors.KeyManagerError):
+        manager.delete(context, id)
+    manager.delete(context, id, force=True)
+    with pytest.raises(castellan_errors.ManagedObjectNotFoundError):
+        manager.get(context, id)
