@@ -11,7 +11,7 @@ from typing import Any
 from protectd.common.clock import Clock
 from protectd.common.context import RequestContext
 from protectd.common.ids import new_id
-from protectd.domain.quota import COUNTED_OPERATIONS, QuotaOptions, Quotas
+from protectd.domain.quota import COUNTED_OPERATIONS, OPERATIONS, QuotaOptions, Quotas
 from protectd.model.models import Checkpoint, Restore, Task, Verification
 from protectd.model.states import TaskState
 from protectd.model.unit_of_work import UnitOfWork
@@ -133,8 +133,12 @@ class Submission:
 
     def _add(self, operation: str, entity_type: str, entity_id: str, project_id: str, **values: Any) -> Task:
         now, counted = self._clock.now(), operation in COUNTED_OPERATIONS
+        # Whoever asks for a turn of this project has its row of operations locked until the commit.
         if counted:
             self.quotas.take(project_id, operations=1)
+        else:
+            self._uow.quotas.take(project_id, OPERATIONS, 0)
+        weight = self._options.weights.get(project_id, 1.0)
         task = Task(
             id=new_id(),
             operation=operation,
@@ -146,7 +150,7 @@ class Submission:
             roles=list(self._context.roles),
             entity_type=entity_type,
             entity_id=entity_id,
-            turn=self._uow.tasks.give_turn(project_id, self._options.weights.get(project_id, 1.0)),
+            turn=self._uow.tasks.give_turn(project_id, weight, is_alone=True),
             counted=counted,
             max_attempts=self._options.max_attempts,
             deadline_at=self._options.deadline(now),
@@ -155,7 +159,7 @@ class Submission:
             updated_at=now,
             **values,
         )
-        self._uow.tasks.add(task)
+        self._uow.tasks.insert(task)
         self.submitted.append(reference(task))
         return task
 

@@ -68,7 +68,6 @@ class SentMarks:
     def _write(self, marks: list[tuple[str, datetime]]) -> None:
         try:
             with self._database.write() as uow:
-                for task_id, sent_at in marks:
-                    uow.tasks.mark_sent(task_id, sent_at)
+                uow.tasks.mark_all_sent(marks)
         except Unavailable as error:
             LOG.warning("%d tasks were sent but not marked: %s", len(marks), error)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import oslo_messaging
@@ -47,6 +48,13 @@ class Tasks:
             raise ContractMismatch(where="tasks", reason=f"nothing does {', '.join(missing)}")
         self._operations = dict(operations)
         self._host = host
+        self._lock = threading.Lock()
+        self._busy = 0
+
+    @property
+    def is_idle(self) -> bool:
+        with self._lock:
+            return self._busy == 0
 
     def process_checkpoint(self, context: Mapping[str, Any], task_id: str) -> None:
         self._process("protect", context, task_id)
@@ -78,7 +86,18 @@ class Tasks:
 
     def _process(self, operation: str, context: Mapping[str, Any], task_id: str) -> None:
         processor = self._operations[operation]()
-        processor.process_and_suppress_exceptions(context_from_message(context), task_id)
+        with self._at_work():
+            processor.process_and_suppress_exceptions(context_from_message(context), task_id)
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        with self._lock:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy -= 1
 
 
 class TaskAccessPolicy(oslo_messaging.RPCAccessPolicyBase):  # type: ignore[misc]
@@ -138,15 +157,15 @@ class TaskServer:
     def stop(self, grace_s: float) -> bool:
         """Take nothing more, tell what runs to hand itself back, and wait for it.
 
-        :returns: whether all has ended within `grace_s`; what has not is lost to this process, not to the
-            service.
+        :returns: whether all tasks have ended within `grace_s`; what has not is lost to this process, not to
+            the service. A broker that does not let go of its listener is no task.
         """
         self._stopping.set()
         self.rest()
         deadline = time.monotonic() + grace_s
         for closing in self._closing:
             closing.join(max(0.0, deadline - time.monotonic()))
-        return not any(closing.is_alive() for closing in self._closing)
+        return self._tasks.is_idle
 
     def wait(self) -> None:
         """Return when `stop` has been called."""

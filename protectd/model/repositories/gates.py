@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -26,8 +26,7 @@ class GateRepository:
                 self._locked(name)
 
     def _locked(self, name: str) -> bool:
-        query = select(Gate.name).where(Gate.name == name).with_for_update()
-        return self.session.scalar(query) is not None
+        return self.session.connection().execute(_LOCK, {"name": name}).first() is not None
 
     def _add(self, name: str) -> None:
         try:
@@ -43,3 +42,6 @@ def project_gate(project_id: str) -> str:
 
 def provider_gate(provider_id: str) -> str:
     return f"provider:{provider_id}"
+
+
+_LOCK = select(Gate.__table__.c.name).where(Gate.__table__.c.name == bindparam("name")).with_for_update()

@@ -69,15 +69,16 @@ class TaskTurns(TaskLeases):
         found = self.session.connection().execute(_WAITING, {"id": task_id}).one_or_none()
         return None if found is None else Announced(*found)
 
-    def give_turn(self, project_id: str, weight: float = 1.0) -> float:
+    def give_turn(self, project_id: str, weight: float = 1.0, *, is_alone: bool = False) -> float:
         """The turn of a project's next task. Nobody else is given one of this project until the unit of work
-        ends."""
-        GateRepository(self.session).lock([project_gate(project_id)])
-        waits = Task.state == TaskState.PENDING
-        last = self.session.scalar(select(func.max(Task.turn)).where(Task.project_id == project_id, waits))
-        if last is not None:
-            return float(last) + 1 / weight
-        return float(self.session.scalar(select(func.min(Task.turn)).where(waits)) or 0)
+        ends.
+
+        :param is_alone: the caller has locked what all who ask for this project lock.
+        """
+        if not is_alone:
+            GateRepository(self.session).lock([project_gate(project_id)])
+        waiting = self.session.connection().execute(_TURNS, {"project_id": project_id}).one()
+        return waiting.first or 0.0 if waiting.last is None else float(waiting.last) + 1 / weight
 
     def claim_next(self, by: Claimer, token: str, now: datetime, *, but: Collection[str] = ()) -> Task | None:
         """Take the task whose turn it is. None: none waits that may be run here and now.
@@ -157,6 +158,14 @@ _TASKS = Task.__table__.c
 _WAITING = select(_TASKS.id, _TASKS.operation, _TASKS.project_id).where(
     _TASKS.id == bindparam("id"), _TASKS.state == TaskState.PENDING
 )
+_PENDING = _TASKS.state == TaskState.PENDING
+_OWN = _TASKS.project_id == bindparam("project_id")
+_TURNS = select(
+    select(func.max(_TASKS.turn)).where(_OWN, _PENDING).scalar_subquery().label("last"),
+    select(func.min(_TASKS.turn)).where(_PENDING).scalar_subquery().label("first"),
+)
+"""The last one of a project that waits, and the first that waits at all."""
+
 _DISABLED = select(Service.id).where(Service.id == bindparam("service_id"), Service.disabled.is_(True))
 _TO_BEGIN = load_only(
     Task.operation,
