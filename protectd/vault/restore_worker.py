@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import struct
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -149,12 +150,22 @@ class _Restorer:
         """Nothing is left."""
 
     def close(self) -> None:
-        for descriptor in self._parts.values():
-            os.close(descriptor)
+        self._let_go()
         self._target.close()
         self._locks.close()
         self._cancel.close()
         self._buffer.close()
+
+    def _let_go(self) -> None:
+        """Whoever closes a removed file last gives its pages and blocks back, which takes seconds for a large
+        one: when the operation was cancelled, it does not wait for that."""
+        if self._parts and self._cancel.is_set():
+            closing = threading.Thread(
+                target=_close_all, args=(self._parts,), name="restore-close", daemon=True
+            )
+            closing.start()
+        else:
+            _close_all(self._parts)
 
     # --- reading ---
 
@@ -232,6 +243,11 @@ class _Restorer:
         else:
             self._parts.move_to_end(number)
         return found
+
+
+def _close_all(parts: Mapping[int, int]) -> None:
+    for descriptor in parts.values():
+        os.close(descriptor)
 
 
 def write_new(folder: int, name: bytes, wanted: Wanted, plain: bytes, *, overwrite: bool) -> list[str]:
