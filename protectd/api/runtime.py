@@ -15,6 +15,7 @@ from protectd.common.clock import Clock
 from protectd.common.errors import ConfigurationError
 from protectd.common.metrics import Metrics
 from protectd.common.units import MIB
+from protectd.domain.discovery import Discovery
 from protectd.domain.providers import Protectables, Providers
 from protectd.domain.schedules import ScheduleLimits
 from protectd.domain.secrets import Secrets
@@ -62,6 +63,7 @@ class Runtime:
     clock: Clock
     providers: Providers
     protectables: Protectables
+    discovery: Discovery
     dispatcher: Dispatcher
     auth: AuthPlugin
     policies: Policies

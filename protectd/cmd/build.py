@@ -21,6 +21,7 @@ from protectd.cmd.pipeline import load_pipeline
 from protectd.cmd.rights import PresentRights
 from protectd.cmd.work import Work
 from protectd.common.errors import ConfigurationError
+from protectd.domain.discovery import Discovery, DiscoveryOptions
 from protectd.domain.scheduled_runs import Runs
 from protectd.domain.tokens import Lookup, Remembering
 from protectd.engine.deciding import Deciding
@@ -86,6 +87,7 @@ class Parts(Work):
             clock=self.clock,
             providers=self.providers,
             protectables=self.protectables,
+            discovery=Discovery(self.protectables, self.clock, self._discovery_options()),
             dispatcher=self.dispatcher,
             auth=self.auth,
             policies=self.policies,
@@ -104,6 +106,10 @@ class Parts(Work):
                 submit=submit_options(self.task_options),
             ),
         )
+
+    def _discovery_options(self) -> DiscoveryOptions:
+        options = self.conf.protectables
+        return DiscoveryOptions(options.discovery_deadline_s, options.discovery_keep_s)
 
     def application(self) -> Any:
         """The WSGI application at the end of the paste pipeline that `auth_strategy` picks."""

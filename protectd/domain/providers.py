@@ -142,12 +142,28 @@ class Protectables:
             raise ProtectableNotFound(id=type_)
         return self._plugins[type_]
 
+    def children(self, type_: str) -> list[ProtectablePlugin]:
+        """Plug-ins that say by themselves that theirs hang below this type."""
+        return [plugin for plugin in self._plugins.values() if type_ in plugin.parent_types()]
+
+    def dependent_types(self, type_: str) -> list[str]:
+        """Types that may hang below this one, by its plug-in's word or theirs."""
+        declared = {plugin.resource_type() for plugin in self.children(type_)}
+        return sorted(declared | set(self.get(type_).dependent_types()))
+
+    def dependents(self, resource: Resource) -> list[Resource]:
+        """Direct children of a resource, found now by all plug-ins that know of some."""
+        found = list(self.get(resource.type).dependents(resource))
+        for plugin in self.children(resource.type):
+            found += plugin.dependents_of(resource)
+        return found
+
     def graph(self, resources: Collection[Resource]) -> Graph:
-        """Resources with all that hangs below them now.
+        """Resources with all that hangs below them now. Nothing is left out: what cannot be asked fails.
 
         :raises GraphCycle: one is below itself.
         """
-        return Graph.build(resources, lambda resource: self.get(resource.type).dependents(resource))
+        return Graph.build(resources, self.dependents)
 
 
 def load_protectables(names: Collection[str], loader: PluginLoader) -> Protectables:

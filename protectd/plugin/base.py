@@ -216,7 +216,12 @@ class ProtectablePlugin(ABC):
         """The word that plans, parameters and results use for it: at most 64 characters, no `#`."""
 
     def dependent_types(self) -> Sequence[str]:
-        """Types of resources that may hang below one of this type."""
+        """Types of resources that `dependents` finds below one of this type."""
+        return ()
+
+    def parent_types(self) -> Sequence[str]:
+        """Types, also those of other plug-ins, below whose resources `dependents_of` finds some of this type.
+        The same at every call."""
         return ()
 
     @abstractmethod
@@ -244,6 +249,12 @@ class ProtectablePlugin(ABC):
     def dependents(self, resource: Resource) -> Iterable[Resource]:
         """Direct children of a resource, found now. Asked once a run for each resource, on the host that has
         it, before any hook."""
+        return ()
+
+    def dependents_of(self, parent: Resource) -> Iterable[Resource]:
+        """Resources of this type that are direct children of `parent`, whose type is one of `parent_types`.
+        Asked when the parent's own plug-in is asked for its `dependents`; each child counts once, whoever
+        names it."""
         return ()
 
 

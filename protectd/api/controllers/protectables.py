@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from protectd.api.answers import Answer
@@ -18,7 +19,7 @@ from protectd.common.fields import below
 from protectd.model.models import Instance
 from protectd.model.repositories.base import Page
 from protectd.model.repositories.instances import InstanceNotFound, InstanceRepository
-from protectd.plugin.base import ProtectablePlugin, Resource
+from protectd.plugin.base import Resource
 
 PARAMETERS = Parameter(
     "parameters", {"type": "object"}, "what the plug-in is asked with; also as Python writes it", in_json=True
@@ -51,7 +52,7 @@ class ProtectableController(Controller):
 
     def on_get(self, call: Call) -> Answer:
         call.can(policies.GET)
-        return Answer({schemas.TYPE_KEY: views.protectable(call.runtime.protectables.get(self.type))})
+        return Answer({schemas.TYPE_KEY: views.protectable(call.runtime.protectables, self.type)})
 
 
 class InstancesController(Controller):
@@ -68,32 +69,40 @@ class InstancesController(Controller):
         return InstanceController(self.type, segment)
 
     def on_get(self, call: Call) -> Answer:
-        """What the project has registered, and what its plug-in finds by itself."""
+        """What the project has registered, and behind it what its plug-in finds by itself."""
         call.can(policies.INSTANCE_GET_ALL)
-        plugin = call.runtime.protectables.get(self.type)
-        found = discovered(call, plugin, call.query.mapping("parameters"))
+        call.runtime.protectables.get(self.type)
+        found = discovered(call, self.type, call.query.mapping("parameters"))
         return listed(
             call,
             "instances",
             ["protectables", self.type, "instances"],
-            lambda page: self._page(call, page, found),
-            lambda each: shown(plugin, each),
+            lambda page: with_children(call, self.type, self._page(call, page, found)),
+            views.instance,
             InstanceRepository.sort_keys,
         )
 
-    def _page(self, call: Call, page: Page, found: Sequence[Resource]) -> list[Any]:
-        """Where some are found, pages are cut from all of them together."""
+    def _page(self, call: Call, page: Page, found: Sequence[Resource]) -> list[Instance | Resource]:
+        """Where some are found, they are a list of their own behind that of the registered ones."""
         filters = {"type": self.type} | call.filters()
+        rest = self._unknown(call, found, filters.get("name"))
+        if page.marker in {each.id for each in rest}:
+            return Shelf(rest).page(page)
+        rows = call.uow.instances.page(page, call.scope, filters)
+        return [*rows, *Shelf(rest).page(replace(page, marker=None, offset=0, limit=page.limit - len(rows)))]
+
+    def _unknown(self, call: Call, found: Sequence[Resource], name: str | None) -> list[Resource]:
+        """Those that are not registered."""
         if not found:
-            return list(call.uow.instances.page(page, call.scope, filters))
-        rows = call.uow.instances.page(Page(call.runtime.options.max_limit), call.scope, filters)
-        known = {row.id for row in rows}
-        return Shelf([*rows, *(each for each in found if each.id not in known)]).page(page)
+            return []
+        known = call.uow.instances.by_ids([each.id for each in found], call.scope)
+        return [each for each in found if each.id not in known and name in (None, each.name)]
 
     def on_post(self, call: Call) -> Answer:
-        """Register one: 201; the one there is, if the project has it already."""
+        """Register one: 201; the one there is, if the project has it already. What hangs below it is told by
+        GET: no plug-in is waited for here."""
         call.can(policies.INSTANCE_CREATE)
-        plugin = call.runtime.protectables.get(self.type)
+        call.runtime.protectables.get(self.type)
         body = call.body()[schemas.KEY]
         accesses = [call.access(provider) for provider in call.runtime.providers.all()]
         registry = call.registry()
@@ -102,7 +111,7 @@ class InstancesController(Controller):
         )
         (instance,) = registry.register([described])
         return Answer(
-            {schemas.KEY: shown(plugin, instance)},
+            {schemas.KEY: views.instance(views.Shown(instance))},
             status=201,
             location=call.url("protectables", self.type, "instances", instance.id),
         )
@@ -117,27 +126,35 @@ class InstanceController(Controller):
         self.instance_id = instance_id
 
     def on_get(self, call: Call) -> Answer:
-        plugin = call.runtime.protectables.get(self.type)
+        """With what hangs right below it now."""
+        call.runtime.protectables.get(self.type)
         instance_id = path_id(self.instance_id, "instance_id")
         parameters = call.query.mapping("parameters")
         registered = call.uow.instances.find(instance_id, call.scope)
         if registered is not None and registered.type == self.type:
             call.can(policies.INSTANCE_GET, registered)
-            return Answer({schemas.KEY: shown(plugin, registered)})
+            return Answer({schemas.KEY: shown(call, registered)})
         call.can(policies.INSTANCE_GET)
-        for found in discovered(call, plugin, parameters):
+        for found in discovered(call, self.type, parameters):
             if found.id == instance_id:
-                return Answer({schemas.KEY: shown(plugin, found)})
+                return Answer({schemas.KEY: shown(call, found)})
         raise InstanceNotFound(id=instance_id)
 
 
-def discovered(call: Call, plugin: ProtectablePlugin, parameters: Mapping[str, Any]) -> list[Resource]:
+def discovered(call: Call, type_: str, parameters: Mapping[str, Any]) -> list[Resource]:
     """What the plug-in finds by itself. :param parameters: those of the query."""
     with below("parameters"):
-        return list(plugin.list_instances(call.context, parameters))
+        return call.runtime.discovery.instances(type_, call.context, parameters)
 
 
-def shown(plugin: ProtectablePlugin, each: Instance | Resource) -> dict[str, Any]:
-    if isinstance(each, Instance):
-        return views.registered(each, plugin.dependents(views.as_resource(each)))
-    return views.discovered(each, plugin.dependents(each))
+def with_children(call: Call, type_: str, each: Sequence[Instance | Resource]) -> list[views.Shown]:
+    """The children of all are asked for at once, when the database is not needed any more."""
+    call.close()
+    resources = [views.as_resource(item) for item in each]
+    children, failed = call.runtime.discovery.dependents(type_, resources)
+    return [views.Shown(item, below, failed) for item, below in zip(each, children, strict=True)]
+
+
+def shown(call: Call, each: Instance | Resource) -> dict[str, Any]:
+    (one,) = with_children(call, each.type, [each])
+    return views.instance(one)

@@ -44,8 +44,10 @@ INSTANCE = shape(
         "project_id": STRING,
         "created_at": MOMENT,
         "updated_at": MOMENT,
+        "unavailable_types": array(STRING)
+        | {"description": "their plug-ins could not be asked for children"},
     },
-    ["properties", "host", "project_id", "created_at", "updated_at"],
+    ["unavailable_types", "properties", "host", "project_id", "created_at", "updated_at"],
 )
 """One that was found and not registered has none of the service's own fields."""
 
