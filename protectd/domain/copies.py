@@ -11,6 +11,7 @@ from protectd.common.ids import new_id
 from protectd.domain import validation
 from protectd.domain.checkpoints import PlanOfOtherProvider
 from protectd.domain.providers import Provider, Providers
+from protectd.domain.quota import CHECKPOINTS, OPERATIONS
 from protectd.domain.submission import Submission
 from protectd.model.models import Checkpoint, CheckpointResource, Plan
 from protectd.model.states import CheckpointStatus
@@ -61,21 +62,22 @@ def target_of(
 
 def start(uow: UnitOfWork, tasks: Submission, plan: Plan, provider: Provider, target: Provider) -> list[Pair]:
     """A copy, with its task, of each available checkpoint of a plan that has none in `target` and gets none
-    now; oldest first. A copy that failed or was deleted is made again, a copy is not copied. The plan's row
-    is locked by the caller.
+    now; oldest first, and no more than the project's quotas have room for now. A copy that failed or was
+    deleted is made again, a copy is not copied. The plan's row is locked by the caller.
 
     :returns: pairs of a checkpoint and its copy; none at all when everything is copied.
     :raises PlanOfOtherProvider: `provider` is not the plan's.
     :raises NothingToCopy: the plan has no checkpoint, in whatever state.
+    :raises QuotaExceeded: there is room for none.
     """
     if plan.provider_id != provider.id:
         raise PlanOfOtherProvider(plan_id=plan.id, provider_id=plan.provider_id)
     if not uow.checkpoints.any_of(plan.id):
         raise NothingToCopy(plan_id=plan.id)
-    pairs = [
-        (source, uow.checkpoints.add(new_copy(source, target.id)))
-        for source in uow.checkpoints.to_copy(plan.id, provider.id, target.id)
-    ]
+    room = tasks.quotas.room(plan.project_id, CHECKPOINTS, OPERATIONS)
+    sources = uow.checkpoints.to_copy(plan.id, provider.id, target.id)
+    wanted = sources if room is None else sources[: max(1, room)]
+    pairs = [(source, uow.checkpoints.add(new_copy(source, target.id))) for source in wanted]
     for _, copy in pairs:
         tasks.process_copy(copy)
     return pairs

@@ -88,6 +88,12 @@ class Quotas:
             self.take(checkpoint.project_id, checkpoints=1)
             checkpoint.counted = True
 
+    def room(self, project_id: str, *resources: str) -> int | None:
+        """How many there is room for now, if each takes one of these resources; None: any number."""
+        limits, usages = self.limits(project_id), self.usages(project_id)
+        bounded = [each for each in resources if limits[each] != UNLIMITED]
+        return min((max(0, limits[each] - usages[each]) for each in bounded), default=None)
+
     def limits(self, project_id: str) -> dict[str, int]:
         return self.defaults(project_id) | self._uow.quotas.limits(project_id)
 

@@ -183,6 +183,8 @@ class Runs:
         wanted = run.definition.get("parameters") or {}
         target = copies.target_of(self._providers, provider, wanted, "parameters")
         pairs = copies.start(run.uow, run.submission, plan, provider, target)
+        for _, copy in pairs:
+            copy.scheduled_operation_id = run.operation.id
         if not pairs:
             return None, None
         return "checkpoint", pairs[-1][1].id

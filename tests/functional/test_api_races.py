@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from protectd.model.errors import DatabaseContended, DatabaseUnavailable
-from tests.fakes.service import Client, Service, run_body, together
+from tests.fakes.service import FILES_ID, Client, Service, run_body, together
 
 ROUNDS = 4
 AT_ONCE = 6
@@ -79,6 +79,31 @@ def test_a_checkpoint_is_never_deleted_under_a_restore(shared: Service) -> None:
         restores, deletes = statuses[::2].count(202), statuses[1::2].count(202)
         assert set(statuses) <= {202, 409}
         assert (restores, deletes) in {(AT_ONCE // 2, 0), (0, 1)}
+
+
+def test_a_checkpoint_is_never_deleted_under_a_copy_and_copied_once(shared: Service) -> None:
+    client = shared.client()
+    plan = client.plan(shared.allowed)
+    body = {"copy": {"plan_id": plan["id"], "parameters": {"copy": {"provider_id": FILES_ID}}}}
+    action = f"providers/{plan['provider_id']}/checkpoints/action"
+    for _ in range(ROUNDS):
+        made = client.checkpoint(plan)
+        with shared.parts.database.write() as uow:
+            uow.checkpoints.get(made["id"]).status = "available"
+        url = f"providers/{plan['provider_id']}/checkpoints/{made['id']}"
+        asks = [
+            lambda own: own.post(action, body, 202)["copy"]["checkpoint_id"],
+            lambda own, path=url: own.call("DELETE", path).status_int,
+        ]
+        answers = together(shared, client, asks * (AT_ONCE // 2))
+        pairs = [pair for each in answers[::2] for pair in each]
+        deletes = answers[1::2].count(202)
+        assert set(answers[1::2]) <= {202, 409}
+        assert (len(pairs), deletes) in {(1, 0), (0, 1)}
+        for pair in pairs:
+            with shared.parts.database.write() as uow:
+                uow.checkpoints.get(pair["checkpoint_copy_id"]).status = "error"
+            assert client.call("DELETE", url).status_int == 202
 
 
 @pytest.fixture

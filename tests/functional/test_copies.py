@@ -269,6 +269,20 @@ def test_of_many_requests_at_once_one_copies(
     assert sorted(map(len, found)) == [0, 0, 0, 0, 0, 1]
 
 
+def test_no_more_are_begun_than_quotas_have_room_for_and_the_rest_comes_later(
+    service: Service, member: Client
+) -> None:
+    plan = member.plan(service.allowed, FILES_ID)
+    made = [member.checkpoint(plan)["id"] for _ in range(3)]
+    for id in made:
+        change(service, id, status="available")
+    admin = service.client(role="admin")
+    for limit, copied in ((5, made[:2]), (6, made[2:])):
+        quota = {"quota": {"checkpoints": limit}}
+        assert admin.call("PUT", f"quotas/{member.project_id}", quota).status_int == 200
+        assert [pair["checkpoint_protect_id"] for pair in copy(member, plan)] == copied
+
+
 # --- what is refused ---
 
 
