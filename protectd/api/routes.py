@@ -34,6 +34,7 @@ from protectd.api.controllers.providers import ProviderController, ProvidersCont
 from protectd.api.controllers.quota_classes import QuotaClassController
 from protectd.api.controllers.quotas import QuotaController, QuotaDefaultsController, QuotaDetailController
 from protectd.api.controllers.restores import RestoreController, RestoresController
+from protectd.api.controllers.retention import RetentionController
 from protectd.api.controllers.root import DocumentController, RootController, VersionController
 from protectd.api.controllers.scheduled_operations import (
     OccurrencesController,
@@ -77,6 +78,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     FireController,
     ScheduledOperationsController,
     ScheduledOperationController,
+    RetentionController,
     OccurrencesController,
 )
 

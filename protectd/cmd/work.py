@@ -17,7 +17,7 @@ from protectd.cmd.logs import log_options, start_logging
 from protectd.common.errors import ConfigurationError
 from protectd.common.units import MIB
 from protectd.conf.metrics import port_of
-from protectd.domain.quota import RESOURCES, QuotaOptions
+from protectd.domain.quota import QuotaOptions
 from protectd.domain.schedules import ScheduleLimits
 from protectd.domain.secrets import Secrets
 from protectd.domain.triggers import EventSecrets
@@ -28,6 +28,7 @@ from protectd.engine.reconciler import Reconciler
 from protectd.engine.relay import Relay
 from protectd.engine.service import Chore, EngineService
 from protectd.model.models import Service
+from protectd.model.repositories.quotas import RESOURCES
 from protectd.model.repositories.services import number_of
 from protectd.model.repositories.waiting import Limits
 from protectd.plugin.base import HandlerPlugin, SecretStorePlugin

@@ -7,6 +7,7 @@ from typing import Any
 
 from protectd.common.errors import BadRequest, Conflict, InvalidField
 from protectd.common.fields import about, join
+from protectd.domain import quota
 from protectd.domain.resources import Resolver
 from protectd.model.models import Checkpoint, CheckpointResource, Plan
 from protectd.model.repositories.checkpoints import CheckpointNotFound
@@ -113,6 +114,7 @@ def set_error(uow: UnitOfWork, checkpoint: Checkpoint, now: datetime) -> None:
             error_code=RESET_CODE,
             error_message=BY_REQUEST,
         )
+    quota.release(uow, checkpoint)
 
 
 def usable(

@@ -11,9 +11,9 @@ from protectd.common.ids import new_id
 from protectd.domain import validation
 from protectd.domain.checkpoints import PlanOfOtherProvider
 from protectd.domain.providers import Provider, Providers
-from protectd.domain.quota import CHECKPOINTS, OPERATIONS
 from protectd.domain.submission import Submission
 from protectd.model.models import Checkpoint, CheckpointResource, Plan
+from protectd.model.repositories.quotas import CHECKPOINTS, OPERATIONS
 from protectd.model.states import CheckpointStatus
 from protectd.model.unit_of_work import UnitOfWork
 

@@ -35,6 +35,10 @@ class Span:
             raise ValueError(text)
         return span
 
+    def __str__(self) -> str:
+        parts = ((self.months, "m"), (self.days, "d"), (self.hours, "h"))
+        return "".join(f"{number}{letter}" for number, letter in parts if number)
+
     def before(self, moment: datetime, zone: tzinfo) -> datetime:
         """So long before `moment` on the clocks of `zone`: days there may have 23 or 25 hours. A day that the
         month does not have becomes its last."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from protectd.common.errors import ProtectdError, Unavailable
-from protectd.domain import describing, manifests
+from protectd.domain import describing, manifests, quota
 from protectd.domain.manifests import Manifest
 from protectd.model.unit_of_work import Database
 from protectd.vault.reading import Reading
@@ -81,7 +81,7 @@ class Importer:
                 return False
             row = manifests.row_of(manifest, self.provider_id, self.project_id, located)
             row.manifest_id, row.host = manifest_id, self.host or row.host
-            uow.checkpoints.add(row)
+            quota.keep(uow, uow.checkpoints.add(row), row.stored_bytes)
         return True
 
 

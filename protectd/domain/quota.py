@@ -12,15 +12,17 @@ from dataclasses import dataclass, field
 
 from protectd.common.errors import ProtectdError
 from protectd.model.models import Checkpoint
-from protectd.model.repositories.quotas import DEFAULT_CLASS, Bounds
+from protectd.model.repositories.quotas import (
+    CHECKPOINTS,
+    DEFAULT_CLASS,
+    OPERATIONS,
+    PLANS,
+    RESOURCES,
+    STORED_BYTES,
+    Bounds,
+)
 from protectd.model.states import CheckpointStatus
 from protectd.model.unit_of_work import UnitOfWork
-
-CHECKPOINTS = "checkpoints"
-PLANS = "plans"
-STORED_BYTES = "stored_bytes"
-OPERATIONS = "operations"
-RESOURCES = (CHECKPOINTS, PLANS, STORED_BYTES, OPERATIONS)
 
 UNLIMITED = -1
 DEFAULTS: Mapping[str, int] = {
@@ -78,15 +80,24 @@ class Quotas:
                 self._refuse(project_id, resource)
 
     def take_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """For one that is about to be made, or is to be available again. Taken once, however often.
+        """For one that is there, but not counted, and is to be available. Taken once, however often.
 
-        :raises QuotaExceeded: there is no room for another, or for any more bytes: how many it needs is not
-            known before.
+        :raises QuotaExceeded: there is no room for another, or for any more bytes.
         """
         if not checkpoint.counted:
-            self._check_bytes(checkpoint.project_id)
-            self.take(checkpoint.project_id, checkpoints=1)
+            self.take_new(checkpoint)
             checkpoint.counted = True
+
+    def take_new(self, checkpoint: Checkpoint) -> None:
+        """For one that was made in this unit of work and says already that it is counted.
+
+        :raises QuotaExceeded: as above; how many bytes it needs is not known before.
+        """
+        project_id = checkpoint.project_id
+        bounds = self._options.bounds(project_id, CHECKPOINTS)
+        room = STORED_BYTES, self._options.bounds(project_id, STORED_BYTES)
+        if not self._uow.quotas.take(project_id, CHECKPOINTS, 1, bounds, room):
+            self._refuse(project_id, STORED_BYTES if self._is_full(project_id) else CHECKPOINTS)
 
     def room(self, project_id: str, *resources: str) -> int | None:
         """How many there is room for now, if each takes one of these resources; None: any number."""
@@ -109,10 +120,9 @@ class Quotas:
     def usages(self, project_id: str) -> dict[str, int]:
         return dict.fromkeys(RESOURCES, 0) | self._uow.quotas.usages(project_id)
 
-    def _check_bytes(self, project_id: str) -> None:
+    def _is_full(self, project_id: str) -> bool:
         limit = self.limits(project_id)[STORED_BYTES]
-        if limit != UNLIMITED and self.usages(project_id)[STORED_BYTES] >= limit:
-            self._refuse(project_id, STORED_BYTES)
+        return limit != UNLIMITED and self.usages(project_id)[STORED_BYTES] >= limit
 
     def _refuse(self, project_id: str, resource: str) -> None:
         raise QuotaExceeded(

@@ -104,6 +104,15 @@ class RetentionRules:
             scope=_scope(definition.get(SCOPE), join(field, SCOPE)),
         )
 
+    def shown(self) -> dict[str, Any]:
+        """As a definition would say them; those that are not there are left out."""
+        within = {} if self.keep_within is None else {KEEP_WITHIN: str(self.keep_within)}
+        limits = {MAX_BACKUPS: self.max_backups, RETENTION_DURATION: self.retention_duration}
+        own = {KEEP_VERIFIED: self.keep_verified, COUNT_PARTIAL: self.count_partial, SCOPE: self.scope}
+        return (
+            {name: limit for name, limit in limits.items() if limit} | dict(self.buckets or {}) | within | own
+        )
+
     @property
     def any(self) -> bool:
         """Whether anything can ever expire."""

@@ -11,8 +11,9 @@ from typing import Any
 from protectd.common.clock import Clock
 from protectd.common.context import RequestContext
 from protectd.common.ids import new_id
-from protectd.domain.quota import COUNTED_OPERATIONS, OPERATIONS, QuotaOptions, Quotas
-from protectd.model.models import Checkpoint, Restore, Task, Verification
+from protectd.domain.quota import COUNTED_OPERATIONS, QuotaOptions, Quotas
+from protectd.model.models import Checkpoint, Restore, ScheduledOperation, Task, Verification
+from protectd.model.repositories.quotas import OPERATIONS
 from protectd.model.states import TaskState
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.queue.contract import METHODS, TaskRef
@@ -74,19 +75,41 @@ class Submission:
         self.submitted: list[TaskRef] = []
 
     def process_checkpoint(self, checkpoint: Checkpoint) -> Task:
-        """Protect, on the host that has the resources.
+        """Protect what was made in this unit of work, on the host that has the resources.
 
         :raises QuotaExceeded: the project may have no more checkpoints, or no more bytes.
         """
-        self.quotas.take_checkpoint(checkpoint)
+        self.quotas.take_new(checkpoint)
         return self._submit("protect", "checkpoint", checkpoint, host=checkpoint.host, **_subject(checkpoint))
 
     def process_delete(self, checkpoint: Checkpoint) -> Task:
         """Forget a checkpoint, on any host."""
         return self._submit("delete", "checkpoint", checkpoint, **_subject(checkpoint))
 
+    def process_retain(self, operation: ScheduledOperation) -> Task:
+        """Let go of what the retention of a scheduled operation does not want, on any host. One that waits
+        already does it."""
+        live = self._uow.tasks.live(operation.kind, operation.id)
+        waiting = [task for task in live if task.operation == "retain" and task.state == TaskState.PENDING]
+        if waiting:
+            return waiting[0]
+        return self._add(
+            "retain",
+            operation.kind,
+            operation.id,
+            operation.project_id,
+            host=None,
+            plan_id=operation.plan_id,
+            provider_id=operation.provider_id,
+            scheduled_operation_id=operation.id,
+        )
+
     def process_reset(self, checkpoint: Checkpoint) -> Task:
-        """Look whether a checkpoint is whole, on any host."""
+        """Look whether a checkpoint is whole, on any host.
+
+        :raises QuotaExceeded: as above.
+        """
+        self.quotas.take_checkpoint(checkpoint)
         return self._submit("reset", "checkpoint", checkpoint, **_subject(checkpoint))
 
     def process_restore(self, restore: Restore, host: str | None = None) -> Task:
@@ -154,10 +177,9 @@ class Submission:
             counted=counted,
             max_attempts=self._options.max_attempts,
             deadline_at=self._options.deadline(now),
-            scheduled_operation_id=self._scheduled_operation_id,
             created_at=now,
             updated_at=now,
-            **values,
+            **({"scheduled_operation_id": self._scheduled_operation_id} | values),
         )
         self._uow.tasks.insert(task)
         self.submitted.append(reference(task))

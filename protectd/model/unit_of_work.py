@@ -16,6 +16,7 @@ from protectd.model.errors import ConnectionLost
 from protectd.model.repositories.acls import AclRepository
 from protectd.model.repositories.checkpoints import CheckpointRepository
 from protectd.model.repositories.containers import ContainerRepository
+from protectd.model.repositories.expiry import ExpiryRepository
 from protectd.model.repositories.idempotency_keys import IdempotencyKeyRepository
 from protectd.model.repositories.instances import InstanceRepository
 from protectd.model.repositories.plans import PlanRepository
@@ -64,6 +65,7 @@ class UnitOfWork:
         self.triggers = TriggerRepository(session)
         self.scheduled_operations = ScheduledOperationRepository(session)
         self.occurrences = OccurrenceRepository(session)
+        self.expiry = ExpiryRepository(session)
         self.quotas = QuotaRepository(session)
         self.idempotency_keys = IdempotencyKeyRepository(session)
 

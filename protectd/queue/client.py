@@ -16,6 +16,7 @@ from protectd.queue.contract import (
     PING_VERSION,
     PREVIEW_VERSION,
     RESET_VERSION,
+    RETAIN_VERSION,
     TOPIC,
     VERSION,
 )
@@ -98,6 +99,13 @@ class TaskClient:
         :raises HeldBack: not all workers know how yet.
         """
         self._cast("process_preview", context, task_id, host, version=PREVIEW_VERSION)
+
+    def process_retain(self, context: Mapping[str, Any], task_id: str, *, host: str | None = None) -> None:
+        """Let go of checkpoints that have served their time.
+
+        :raises HeldBack: not all workers know how yet.
+        """
+        self._cast("process_retain", context, task_id, host, version=RETAIN_VERSION)
 
     def ping(self, host: str | None = None, timeout_s: float = 10.0) -> dict[str, str]:
         """Ask the worker on `host`, or whichever answers first, for a sign of life.

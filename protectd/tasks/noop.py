@@ -22,6 +22,7 @@ from protectd.tasks.protect import ProtectCheckpoint
 from protectd.tasks.prune import PruneVault
 from protectd.tasks.reset import ResetCheckpoint
 from protectd.tasks.restore import RestoreCheckpoint
+from protectd.tasks.retain import RetainCheckpoints
 from protectd.tasks.run import Run
 from protectd.tasks.saved import Saved
 from protectd.tasks.verify import VerifyCheckpoint
@@ -84,6 +85,10 @@ class SimulatedPreview(Simulation, PreviewRestore):
         return {}
 
 
+class SimulatedRetain(Simulation, RetainCheckpoints):
+    pass
+
+
 SIMULATED: tuple[type[BaseTask[Any]], ...] = (
     SimulatedProtect,
     SimulatedRestore,
@@ -93,6 +98,7 @@ SIMULATED: tuple[type[BaseTask[Any]], ...] = (
     SimulatedCopy,
     SimulatedReset,
     SimulatedPreview,
+    SimulatedRetain,
 )
 
 

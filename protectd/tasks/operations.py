@@ -16,6 +16,7 @@ from protectd.tasks.protect import ProtectCheckpoint
 from protectd.tasks.prune import PruneVault
 from protectd.tasks.reset import ResetCheckpoint
 from protectd.tasks.restore import RestoreCheckpoint
+from protectd.tasks.retain import RetainCheckpoints
 from protectd.tasks.verify import VerifyCheckpoint
 
 TASKS: tuple[type[BaseTask[Any]], ...] = (
@@ -27,6 +28,7 @@ TASKS: tuple[type[BaseTask[Any]], ...] = (
     CopyCheckpoint,
     ResetCheckpoint,
     PreviewRestore,
+    RetainCheckpoints,
 )
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from protectd.common.errors import ProtectdError
 from protectd.common.progress import Progress
-from protectd.domain import describing, manifests, parameters, quota
+from protectd.domain import describing, expiry, manifests, parameters, quota
 from protectd.domain.providers import Provider
-from protectd.model.models import Checkpoint, CheckpointResource
+from protectd.domain.submission import Submission
+from protectd.model.models import Checkpoint, CheckpointResource, ScheduledOperation
 from protectd.model.states import CheckpointStatus, ResourceStatus, move
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.plugin import runner
@@ -44,6 +45,7 @@ class ProtectFacts:
     """:ivar repeated: an earlier attempt may have left snapshots.
     :ivar previous: snapshot of each resource in the newest available checkpoint of the plan.
     :ivar asked_for: how its manifest begins.
+    :ivar retention: the scheduled operation whose retention is due now.
     :ivar ended_at: when all was saved. :ivar manifest_id: of the snapshot that describes it.
     """
 
@@ -56,6 +58,7 @@ class ProtectFacts:
     outcomes: list[Outcome] = field(default_factory=list)
     ended_at: datetime | None = None
     manifest_id: str | None = None
+    retention: ScheduledOperation | None = None
 
 
 class ProtectCheckpoint(BaseTask[Checkpoint]):
@@ -134,6 +137,11 @@ class ProtectCheckpoint(BaseTask[Checkpoint]):
             **sums(reports),
         )
         quota.keep(uow, checkpoint, checkpoint.stored_bytes)
+        facts.retention = expiry.wanted_after(uow, checkpoint)
+
+    def submit_follow_ons(self, submission: Submission, run: Run) -> None:
+        if run.facts.retention is not None:
+            submission.process_retain(run.facts.retention)
 
     def handle_error(self, uow: UnitOfWork, checkpoint: Checkpoint, error: ProtectdError, run: Run) -> None:
         why = reasons(run.facts.outcomes) if run.facts else {}

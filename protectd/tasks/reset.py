@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from protectd.common.errors import ProtectdError
-from protectd.domain import describing, manifests
+from protectd.domain import describing, manifests, quota
 from protectd.domain.manifests import Manifest
 from protectd.model.models import Checkpoint
 from protectd.model.states import CheckpointStatus, RunStatus, move
@@ -81,11 +81,14 @@ class ResetCheckpoint(BaseTask[Checkpoint]):
         if checkpoint.status != CheckpointStatus.AVAILABLE:
             target = CheckpointStatus.AVAILABLE
             move(uow.session, Checkpoint, checkpoint.id, checkpoint.status, target)
+        quota.keep(uow, checkpoint, checkpoint.stored_bytes)
 
     def handle_error(self, uow: UnitOfWork, checkpoint: Checkpoint, error: ProtectdError, run: Run) -> None:
         """It stays where it is, and says why."""
         if run.facts is None or checkpoint.status == run.facts.status:
             checkpoint.error_code, checkpoint.error_message = error.code, str(error)
+        if checkpoint.status in quota.NOT_COUNTED:
+            quota.release(uow, checkpoint)
 
     def _refuse(self, checkpoint: Checkpoint, expected: str) -> None:
         raise EntityNotReady(kind=self.kind, id=checkpoint.id, status=checkpoint.status, expected=expected)

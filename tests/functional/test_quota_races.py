@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from protectd.common.errors import Cancelled
-from protectd.domain.quota import CHECKPOINTS, OPERATIONS, PLANS
+from protectd.model.repositories.quotas import CHECKPOINTS, OPERATIONS, PLANS
 from protectd.model.unit_of_work import Database
 from protectd.tasks.run import Run
 from tests.fakes import rows

@@ -13,7 +13,7 @@ from protectd.api.policies import quotas as policies
 from protectd.api.schemas import quotas as schemas
 from protectd.api.terms import Terms
 from protectd.api.views import quotas as views
-from protectd.domain.quota import RESOURCES
+from protectd.model.repositories.quotas import RESOURCES
 
 
 class QuotasController(Controller):

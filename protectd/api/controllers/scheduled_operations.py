@@ -8,6 +8,7 @@ from protectd.api.answers import Answer
 from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
 from protectd.api.controllers.lists import listed
+from protectd.api.controllers.retention import RetentionController
 from protectd.api.links import path_id
 from protectd.api.policies import scheduled_operations as policies
 from protectd.api.schemas import scheduled_operations as schemas
@@ -89,7 +90,8 @@ class ScheduledOperationController(Controller):
         self.operation_id = operation_id
 
     def child(self, segment: str, call: Call) -> Controller | None:
-        return OccurrencesController(self.operation_id) if segment == "occurrences" else None
+        below = {"occurrences": OccurrencesController, "retention": RetentionController}.get(segment)
+        return None if below is None else below(self.operation_id)
 
     def on_get(self, call: Call) -> Answer:
         """With what came of its last time, and when its next is."""

@@ -21,6 +21,8 @@ RULES = (
         "Show a scheduled operation, and what came of each time it was to run.",
         ("GET", _ONE),
         ("GET", f"{_ONE}/occurrences"),
+        ("GET", f"{_ONE}/retention"),
+        ("POST", f"{_ONE}/retention"),
     ),
     rule(UPDATE, "Change, enable or disable a scheduled operation.", ("PUT", _ONE)),
     rule(DELETE, "Delete a scheduled operation.", ("DELETE", _ONE)),

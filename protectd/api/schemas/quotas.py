@@ -6,8 +6,9 @@ from protectd.api.parsing import MAX_INTEGER
 from protectd.api.schemas.common import COUNT, STRING, TEXT, Schema, shape, wrapped
 from protectd.api.schemas.narrowing import ANYTHING
 from protectd.domain.providers import Protectables, Providers
-from protectd.domain.quota import RESOURCES, UNLIMITED
+from protectd.domain.quota import UNLIMITED
 from protectd.domain.validation import PRINTABLE
+from protectd.model.repositories.quotas import RESOURCES
 
 KEY = "quota"
 CLASS_KEY = "quota_class"

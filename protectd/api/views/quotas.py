@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from protectd.domain.quota import RESOURCES
+from protectd.model.repositories.quotas import RESOURCES
 
 
 def limits(found: Mapping[str, int]) -> dict[str, Any]:

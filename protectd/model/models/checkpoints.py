@@ -87,7 +87,8 @@ class Checkpoint(Timestamps, Stateful, Base):
 
     @classmethod
     def of(cls, plan: Plan, extra_info: dict[str, Any] | None = None, host: str | None = None) -> Self:
-        """A PENDING checkpoint of a plan as it is now, with a PENDING row for each of its resources."""
+        """A PENDING checkpoint of a plan as it is now, with a PENDING row for each of its resources. Whoever
+        adds it takes it from the project's quota in the same unit of work."""
         frozen = {"id": plan.id, "name": plan.name, "provider_id": plan.provider_id}
         return cls(
             id=new_id(),
@@ -95,6 +96,7 @@ class Checkpoint(Timestamps, Stateful, Base):
             plan_id=plan.id,
             provider_id=plan.provider_id,
             status=CheckpointStatus.PENDING,
+            counted=True,
             extra_info=extra_info,
             plan_name=plan.name,
             plan_json=frozen | {"resources": [resource.summary() for resource in plan.resources]},

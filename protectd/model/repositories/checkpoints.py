@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Select, bindparam, exists, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, Select, bindparam, exists, or_, select, update
 from sqlalchemy.orm import aliased, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -51,17 +51,7 @@ class CheckpointRepository(Repository[Checkpoint]):
 
     def pinned(self, checkpoint_id: str) -> bool:
         """Whether a restore, verification or copy of it waits or runs."""
-        runs = [
-            exists().where(
-                run.checkpoint_id == checkpoint_id,
-                run.status.in_(RUNNING_STATUSES),
-                run.deleted.is_(False),
-            )
-            for run in (Restore, Verification)
-        ]
-        copy = aliased(Checkpoint)
-        copies = exists().where(copy.source_id == checkpoint_id, copy.status.in_(COPYING_STATUSES))
-        return bool(self.session.scalar(select(or_(*runs, copies))))
+        return bool(self.session.scalar(select(is_pinned(checkpoint_id))))
 
     def count(self, checkpoint: Checkpoint, counted: bool, counted_bytes: int) -> bool:
         """Note what of it is in its project's quota, if that is still what `checkpoint` says."""
@@ -162,3 +152,21 @@ _NEWEST_SNAPSHOT = (
     .order_by(Checkpoint.created_at.desc(), Checkpoint.id.desc())
     .limit(1)
 )
+
+
+def is_pinned(checkpoint_id: Any) -> ColumnElement[bool]:
+    """Whether a restore, verification or copy of a checkpoint waits or runs.
+
+    :param checkpoint_id: an id, or the column that has it.
+    """
+    runs = [
+        exists().where(
+            run.checkpoint_id == checkpoint_id,
+            run.status.in_(RUNNING_STATUSES),
+            run.deleted.is_(False),
+        )
+        for run in (Restore, Verification)
+    ]
+    copy = aliased(Checkpoint)
+    copies = exists().where(copy.source_id == checkpoint_id, copy.status.in_(COPYING_STATUSES))
+    return or_(*runs, copies)

@@ -24,9 +24,15 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from protectd.model.models import Quota, QuotaClass, QuotaUsage
+
+CHECKPOINTS = "checkpoints"
+PLANS = "plans"
+STORED_BYTES = "stored_bytes"
+OPERATIONS = "operations"
+RESOURCES = (CHECKPOINTS, PLANS, STORED_BYTES, OPERATIONS)
 
 DEFAULT_CLASS = "default"
 """Its limits are those of every project that has no other."""
@@ -74,17 +80,25 @@ class QuotaRepository:
         query = select(QuotaUsage.resource, QuotaUsage.in_use).where(QuotaUsage.project_id == project_id)
         return {row.resource: row.in_use for row in self.session.execute(query)}
 
-    def take(self, project_id: str, resource: str, amount: int, bounds: Bounds | None = None) -> bool:
+    def take(
+        self,
+        project_id: str,
+        resource: str,
+        amount: int,
+        bounds: Bounds | None = None,
+        beside: tuple[str, Bounds] | None = None,
+    ) -> bool:
         """Add to what is in use: one UPDATE that says the limit itself, so of any number at once as many win
         as there is room for. Others wait for the end of this unit of work.
 
         :param bounds: None: whatever the limit is.
+        :param beside: with `bounds`: another resource that has to have some room, of which nothing is taken.
         :returns: whether there was room.
         """
-        if self._add(project_id, resource, amount, bounds):
+        if self._add(project_id, resource, amount, bounds, beside):
             return True
-        self._begin(project_id, resource)
-        return self._add(project_id, resource, amount, bounds)
+        self._begin(project_id)
+        return self._add(project_id, resource, amount, bounds, beside)
 
     def give(self, project_id: str, resource: str, amount: int) -> None:
         """Take from what is in use, which is never less than nothing."""
@@ -98,7 +112,7 @@ class QuotaRepository:
 
     def set_usage(self, project_id: str, resource: str, in_use: int) -> None:
         """To be called by who has it locked, or has found that there is none."""
-        self._begin(project_id, resource)
+        self._begin(project_id)
         self._execute(update(QuotaUsage).where(*_row(project_id, resource)).values(in_use=in_use))
 
     # --- statements ---
@@ -113,27 +127,41 @@ class QuotaRepository:
         change = update(model).where(owner == name, model.resource == resource).values(hard_limit=limit)
         if not self._execute(change):
             values = {owner.key: name, "resource": resource, "hard_limit": limit}
-            if not self._insert(model, values):
+            if not self._insert(model, [values]):
                 self._execute(change)
 
-    def _add(self, project_id: str, resource: str, amount: int, bounds: Bounds | None) -> bool:
+    def _add(
+        self,
+        project_id: str,
+        resource: str,
+        amount: int,
+        bounds: Bounds | None,
+        beside: tuple[str, Bounds] | None,
+    ) -> bool:
         """One statement that each request sends is made once."""
         values = {"of_project": project_id, "of_resource": resource, "amount": amount}
-        limits = {} if bounds is None else {"of_class": bounds.class_name, "limit": bounds.limit}
+        if bounds is not None:
+            values |= {"of_class": bounds.class_name, "limit": bounds.limit}
+        if beside is not None:
+            values |= {"beside": beside[0], "beside_limit": beside[1].limit}
         self.session.flush()
-        result = self.session.connection().execute(_taking(bounds is not None), values | limits)
+        statement = _taking(bounds is not None, beside is not None)
+        result = self.session.connection().execute(statement, values)
         return result.rowcount == 1
 
-    def _begin(self, project_id: str, resource: str) -> None:
-        """Let there be a row."""
-        if resource not in self.usages(project_id):
-            self._insert(QuotaUsage, {"project_id": project_id, "resource": resource, "in_use": 0})
+    def _begin(self, project_id: str) -> None:
+        """Let there be a row for each resource."""
+        known = self.usages(project_id)
+        missing = [resource for resource in RESOURCES if resource not in known]
+        if missing:
+            rows = [{"project_id": project_id, "resource": resource, "in_use": 0} for resource in missing]
+            self._insert(QuotaUsage, rows)
 
-    def _insert(self, model: type[Any], values: Mapping[str, Any]) -> bool:
+    def _insert(self, model: type[Any], rows: list[dict[str, Any]]) -> bool:
         """False: another was first."""
         try:
             with self.session.begin_nested():
-                self.session.execute(insert(model).values(**values))
+                self.session.execute(insert(model), rows)
         except IntegrityError:
             return False
         return True
@@ -150,22 +178,33 @@ def _row(project_id: str, resource: str) -> tuple[ColumnElement[bool], ...]:
 
 
 @cache
-def _taking(bounded: bool) -> Update:
-    """:param bounded: if there is room."""
+def _taking(bounded: bool, beside: bool) -> Update:
+    """:param bounded: if there is room; `beside`: of another resource, too."""
     table: Any = QuotaUsage.__table__
     row = table.c
     its = row.project_id == bindparam("of_project"), row.resource == bindparam("of_resource")
     amount: Any = bindparam("amount", type_=BigInteger)
-    statement = update(table).where(*its).values(in_use=row.in_use + amount)
-    return statement.where(or_(_limit() < 0, row.in_use + amount <= _limit())) if bounded else statement
+    limit, room = _limit("of_resource", "limit"), []
+    if bounded:
+        room.append(or_(limit < 0, row.in_use + amount <= limit))
+    if beside:
+        room.append(_has_room("beside", _limit("beside", "beside_limit")))
+    return update(table).where(*its, *room).values(in_use=row.in_use + amount)
 
 
-def _limit() -> ColumnElement[int]:
+def _has_room(resource: str, limit: ColumnElement[int]) -> ColumnElement[bool]:
+    other = aliased(QuotaUsage)
+    its = other.project_id == bindparam("of_project"), other.resource == bindparam(resource)
+    in_use = select(other.in_use).where(*its).scalar_subquery()
+    return or_(limit < 0, func.coalesce(in_use, 0) < limit)
+
+
+def _limit(resource: str, given: str) -> ColumnElement[int]:
     """The project's own, else its class's, else that of the class `default`, else the one that is given."""
-    own, ours = Quota.project_id == bindparam("of_project"), bindparam("of_resource", type_=String)
+    own, ours = Quota.project_id == bindparam("of_project"), bindparam(resource, type_=String)
     limits = [select(Quota.hard_limit).where(own, Quota.resource == ours)]
     for name in (bindparam("of_class"), literal(DEFAULT_CLASS)):
         of_class = QuotaClass.class_name == name, QuotaClass.resource == ours
         limits.append(select(QuotaClass.hard_limit).where(*of_class))
-    given: Any = bindparam("limit", type_=BigInteger)
-    return func.coalesce(*(each.scalar_subquery() for each in limits), given)
+    default: Any = bindparam(given, type_=BigInteger)
+    return func.coalesce(*(each.scalar_subquery() for each in limits), default)

@@ -128,6 +128,12 @@ class TaskRepository(TaskTurns):
             .order_by(Task.created_at, Task.id)
         )
 
+    def newest_ended(self, entity_type: str, entity_id: str, operation: str) -> Task | None:
+        """The last task of this kind that is over."""
+        query = select(Task).where(Task.entity_type == entity_type, Task.entity_id == entity_id)
+        over = (Task.operation == operation, Task.ended_at.is_not(None))
+        return self.session.scalars(query.where(*over).order_by(Task.ended_at.desc()).limit(1)).one_or_none()
+
     def of_entities(self, entity_type: str, entity_ids: list[str]) -> dict[str, Task]:
         """The newest task of each entity, by entity id; one statement."""
         found = self.all(

@@ -1,0 +1,263 @@
+"""Retention: a protect of a schedule that goes well lets old checkpoints go, and a dry run says so before."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from protectd.common.context import RequestContext
+from protectd.common.ids import new_id
+from protectd.domain import checkpoints
+from protectd.domain.instances import Registry
+from protectd.domain.resources import Resolver
+from protectd.domain.submission import Submission
+from protectd.model.repositories.checkpoints import CheckpointRepository
+from protectd.tasks.retain import RetainCheckpoints, RetainFacts
+from protectd.tasks.run import Run
+from tests.fakes.service import FILES_ID, Client, Service
+from tests.functional.test_scheduled_operations import body, make_trigger
+
+
+@pytest.fixture
+def owner(direct: Service) -> Client:
+    return direct.client()
+
+
+@pytest.fixture
+def plan(direct: Service, owner: Client) -> dict[str, Any]:
+    return owner.plan(direct.directory(new_id()), FILES_ID)
+
+
+def schedule(owner: Client, plan: dict[str, Any], trigger: str | None = None, **rules: Any) -> str:
+    """A scheduled operation with these rules. :returns: its id."""
+    definition = {"provider_id": plan["provider_id"], "plan_id": plan["id"], **rules}
+    wanted = body(
+        trigger or make_trigger(owner),
+        plan,
+        operation_type="retention_protect",
+        operation_definition=definition,
+    )
+    return str(owner.post("scheduled_operations", wanted, 201)["scheduled_operation"]["id"])
+
+
+def fire(service: Service, operation_id: str, *, days_ago: float = 0, **values: Any) -> str:
+    """What an engine does when the time has come, as if it had been so long ago. :returns: the checkpoint."""
+    parts = service.parts
+    with parts.database.write() as uow:
+        operation = uow.scheduled_operations.get(operation_id)
+        plan = uow.plans.get(operation.plan_id or "", lock=True)
+        provider = parts.providers.get(plan.provider_id)
+        registry = Registry(uow, parts.protectables, plan.project_id, parts.host)
+        resolver = Resolver(registry, provider, provider.access(plan.project_id, False))
+        made = checkpoints.create(resolver, plan, provider.id, None)
+        made.scheduled_operation_id = operation_id
+        context = RequestContext("req-fire", operation.project_id, operation.user_id, ("member",))
+        submission = Submission(uow, context, parts.clock)
+        submission.process_checkpoint(made)
+    if days_ago:
+        age(service, made.id, days_ago, status="available", **values)
+    else:
+        parts.dispatcher.dispatch(submission.submitted)
+        settle(service)
+    return made.id
+
+
+def age(service: Service, checkpoint_id: str, days_ago: float, **values: Any) -> None:
+    moment = datetime.now(UTC) - timedelta(days=days_ago)
+    with service.parts.database.write() as uow:
+        row = uow.checkpoints.get(checkpoint_id)
+        for name, value in ({"created_at": moment, "started_at": moment} | values).items():
+            setattr(row, name, value)
+        for task in uow.tasks.live("checkpoint", checkpoint_id):
+            task.state = "done"
+
+
+def settle(service: Service) -> None:
+    """Until all that follows has ended."""
+    for _ in range(600):
+        service.parts.relay.run_once()
+        with service.parts.database.read() as uow:
+            backlog = uow.tasks.backlog(service.parts.clock.now())
+        if not (backlog.waiting or backlog.delayed or backlog.running):
+            return
+        time.sleep(0.05)
+    raise AssertionError("tasks have not ended")
+
+
+def statuses(service: Service, ids: list[str]) -> list[str]:
+    with service.parts.database.read() as uow:
+        return [uow.checkpoints.get(id).status for id in ids]
+
+
+def review(owner: Client, operation_id: str) -> dict[str, Any]:
+    return dict(owner.get(f"scheduled_operations/{operation_id}/retention")["retention"])
+
+
+def going(found: dict[str, Any]) -> list[str]:
+    return [each["checkpoint_id"] for each in found["checkpoints"] if each["action"] == "remove"]
+
+
+def test_the_way_of_retention(direct: Service, owner: Client, plan: dict[str, Any]) -> None:
+    operation = schedule(owner, plan, max_backups="2")
+    old = [fire(direct, operation, days_ago=days) for days in (30, 20, 10)]
+    by_hand = owner.checkpoint(plan)["id"]
+    age(direct, by_hand, 40)
+
+    found = review(owner, operation)
+    assert found["rules"] == {
+        "max_backups": 2,
+        "keep_verified": 1,
+        "count_partial": False,
+        "retention_scope": "operation",
+    }
+    assert (found["time_zone"], found["halted"], found["last_run"]) == ("UTC", None, None)
+    assert [each["checkpoint_id"] for each in found["checkpoints"]] == old[::-1]
+    assert going(found) == [old[0]]
+    assert found["checkpoints"][2]["reasons"] == ["max_backups"]
+    assert found["checkpoints"][0]["reasons"] == ["limits", "newest"]
+    assert statuses(direct, old) == ["available"] * 3
+
+    new = fire(direct, operation)
+    assert statuses(direct, [*old, new, by_hand]) == ["deleted"] * 2 + ["available"] * 3
+    last = review(owner, operation)["last_run"]
+    assert last["status"] == "success"
+    assert {each["checkpoint_id"]: each["reasons"] for each in last["removed"]} == {
+        id: ["max_backups"] for id in old[:2]
+    }
+    lines = owner.get(f"operation_logs?scheduled_operation_id={operation}&operation_type=delete")
+    assert {line["checkpoint_id"] for line in lines["operation_logs"]} == set(old[:2])
+
+
+def test_other_rules_can_be_tried(direct: Service, owner: Client, plan: dict[str, Any]) -> None:
+    operation = schedule(owner, plan)
+    made = [fire(direct, operation, days_ago=days) for days in (3, 2, 1)]
+    assert going(review(owner, operation)) == []
+    path = f"scheduled_operations/{operation}/retention"
+    tried = owner.post(path, {"retention": {"keep_last": 1, "keep_verified": 0}}, 200)["retention"]
+    assert going(tried) == made[1::-1]
+    wide = owner.post(path, {"retention": {"keep_within": "36h", "retention_scope": "plan"}}, 200)
+    assert going(wide["retention"]) == made[:1]
+    assert statuses(direct, made) == ["available"] * 3
+    for rules, field in (
+        ({"keep_last": "x"}, "retention.keep_last"),
+        ({"keep_montly": 3}, "retention.keep_montly"),
+        ({"keep_within": "soon"}, "retention.keep_within"),
+        ([], "retention"),
+    ):
+        assert owner.refused("POST", path, 400, {"retention": rules})["field"] == field
+    stranger = direct.client()
+    assert stranger.refused("GET", path, 404)["error"] == "scheduled_operation.not_found"
+
+
+def test_held_pinned_and_proven_ones_stay(direct: Service, owner: Client, plan: dict[str, Any]) -> None:
+    operation = schedule(owner, plan, max_backups=1)
+    held, proven, plain = (fire(direct, operation, days_ago=days) for days in (30, 20, 10))
+    hold = {"hold": {"reason": "court"}}
+    assert owner.call("PUT", f"providers/{FILES_ID}/checkpoints/{held}/hold", hold).status_int == 200
+    age(direct, proven, 20, verified_at=datetime.now(UTC))
+    new = fire(direct, operation)
+    assert statuses(direct, [held, proven, plain, new]) == ["available", "available", "deleted", "available"]
+    reasons = {each["checkpoint_id"]: each["reasons"] for each in review(owner, operation)["checkpoints"]}
+    assert reasons == {held: ["held"], proven: ["verified"], new: ["limits", "newest"]}
+
+
+def test_failing_or_stopped_schedules_let_nothing_go(
+    direct: Service, owner: Client, plan: dict[str, Any]
+) -> None:
+    operation = schedule(owner, plan, retention_duration=5)
+    old = [fire(direct, operation, days_ago=days) for days in (30, 20)]
+    assert going(review(owner, operation)) == old[:1]
+    failed = fire(direct, operation, days_ago=1)
+    age(direct, failed, 1, status="error")
+    found = review(owner, operation)
+    assert (found["halted"], going(found)) == ("last_run_failed", [])
+    age(direct, failed, 25)
+    assert going(review(owner, operation)) == old[:1]
+
+    owner.call("PUT", f"scheduled_operations/{operation}", {"scheduled_operation": {"enabled": False}})
+    assert review(owner, operation)["halted"] == "schedule_disabled"
+    fire(direct, operation)
+    assert statuses(direct, old) == ["available"] * 2
+
+
+def test_two_schedules_of_a_plan_leave_each_others_alone(
+    direct: Service, owner: Client, plan: dict[str, Any]
+) -> None:
+    nightly, monthly = schedule(owner, plan, max_backups=1), schedule(owner, plan, max_backups=3)
+    kept = [fire(direct, monthly, days_ago=days) for days in (60, 30)]
+    gone = [fire(direct, nightly, days_ago=days) for days in (2, 1)]
+    fire(direct, nightly)
+    assert statuses(direct, kept + gone) == ["available"] * 2 + ["deleted"] * 2
+
+
+def test_without_rules_or_schedule_nothing_follows(
+    direct: Service, owner: Client, plan: dict[str, Any]
+) -> None:
+    operation = schedule(owner, plan)
+    made = [fire(direct, operation), fire(direct, operation), owner.checkpoint(plan)["id"]]
+    settle(direct)
+    assert statuses(direct, made) == ["available"] * 3
+    assert review(owner, operation)["last_run"] is not None
+
+
+# --- broken off ---
+
+
+def test_it_ends_where_one_run_would_wherever_it_is_broken_off(
+    direct: Service, owner: Client, plan: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a worker that is killed between any two of its transactions."""
+    monkeypatch.setattr("protectd.tasks.retain.BATCH", 1)
+    operation = schedule(owner, plan, max_backups=1)
+    old = [fire(direct, operation, days_ago=days) for days in range(6, 1, -1)]
+    parts = direct.parts
+    with parts.database.write() as uow:
+        row = uow.scheduled_operations.get(operation)
+        context = RequestContext("req-retain", row.project_id, row.user_id, ("member",))
+        submission = Submission(uow, context, parts.clock)
+        task = submission.process_retain(row)
+        assert submission.process_retain(row).id == task.id
+    for done in range(2):
+        with parts.database.write() as uow:
+            claimed = uow.tasks.claim(task.id, "dead", f"token-{done}", 60, parts.clock.now(), parts.host)
+        assert claimed is not None
+        run_one_batch(direct, claimed)
+        with parts.database.write() as uow:
+            assert uow.tasks.release_lost(uow.tasks.get(task.id), parts.clock.now())
+    parts.dispatcher.dispatch(submission.submitted)
+    settle(direct)
+    parts.relay.resend_all()
+    settle(direct)
+    assert statuses(direct, old) == ["deleted"] * 4 + ["available"]
+    removed = [each["checkpoint_id"] for each in review(owner, operation)["last_run"]["removed"]]
+    assert sorted(removed) == sorted(old[:4])
+
+
+def run_one_batch(service: Service, claimed: Any) -> None:
+    env = service.parts.direct_env
+    run = Run.of(claimed, env)
+    run.facts = RetainFacts()
+    assert RetainCheckpoints(env)._remove_some(run)
+
+
+def test_a_checkpoint_that_somebody_begins_to_use_is_passed_over(
+    direct: Service, owner: Client, plan: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operation = schedule(owner, plan, max_backups=1)
+    used, plain, _ = (fire(direct, operation, days_ago=days) for days in (6, 5, 4))
+    ask = CheckpointRepository.pinned
+    monkeypatch.setattr(CheckpointRepository, "pinned", lambda self, id: id == used or ask(self, id))
+    fire(direct, operation)
+    assert statuses(direct, [used, plain]) == ["available", "deleted"]
+
+
+def test_the_project_has_its_quota_back(direct: Service, owner: Client, plan: dict[str, Any]) -> None:
+    operation = schedule(owner, plan, max_backups=1)
+    for _ in range(3):
+        fire(direct, operation)
+    detail = owner.get(f"quotas/{owner.project_id}/detail")["quota"]
+    assert detail["checkpoints"]["in_use"] == 1
+    assert detail["operations"]["in_use"] == 0
