@@ -15,18 +15,22 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, CursorResult, Select, and_, delete, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from protectd.domain.occurrences import WAITING
 from protectd.model.models import (
     Checkpoint,
     CheckpointResource,
     IdempotencyKey,
     Instance,
+    Occurrence,
     Plan,
     PlanResource,
     Restore,
+    ScheduledOperation,
     Secret,
     SecretConsumer,
     Service,
     Task,
+    Trigger,
     Vault,
     Verification,
 )
@@ -90,6 +94,13 @@ RULES: tuple[Rule, ...] = (
         ],
         [CheckpointResource.checkpoint_id],
     ),
+    Rule(Occurrence, lambda before: and_(Occurrence.outcome != WAITING, Occurrence.decided_at < before)),
+    Rule(
+        ScheduledOperation,
+        _deleted(ScheduledOperation),
+        [_by_tasks(Task.scheduled_operation_id), _by_living(Occurrence.scheduled_operation_id)],
+    ),
+    Rule(Trigger, _deleted(Trigger), [_by_living(ScheduledOperation.trigger_id)]),
     Rule(PlanResource, _deleted(PlanResource)),
     Rule(
         Plan,

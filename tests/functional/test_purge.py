@@ -17,12 +17,15 @@ from protectd.model.models import (
     CheckpointResource,
     IdempotencyKey,
     Instance,
+    Occurrence,
     Plan,
     PlanResource,
+    ScheduledOperation,
     Secret,
     SecretConsumer,
     Service,
     Task,
+    Trigger,
     Vault,
 )
 from protectd.model.unit_of_work import Database
@@ -184,6 +187,44 @@ def test_a_deleted_secret_stays_while_a_vault_or_a_consumer_has_it(any_database:
     expected = {opening.id, used.id}, {vault.id}
     assert purge(any_database, BEFORE) == {"secrets": 1}
     assert (left(any_database, Secret), left(any_database, Vault)) == expected
+
+
+def test_what_was_scheduled_goes_when_its_time_is_over(any_database: Database) -> None:
+    trigger = Trigger(id=new_id(), name="t", project_id="p", type="time", properties={}, **deleted(OLD))
+    used = Trigger(id=new_id(), name="t", project_id="p", type="time", properties={}, **deleted(OLD))
+    gone, kept = scheduled(trigger, **deleted(OLD)), scheduled(used)
+    add(any_database, trigger, used, gone, kept)
+    young, waits = occurrence(kept, YOUNG), occurrence(kept, OLD, "waiting")
+    add(any_database, occurrence(gone, OLD), occurrence(kept, OLD), young, waits)
+    expected = {young.id, waits.id}
+    assert purge(any_database, BEFORE) == {"occurrences": 2, "scheduled_operations": 1, "triggers": 1}
+    assert left(any_database, Occurrence) == expected
+
+
+def scheduled(trigger: Trigger, **values: Any) -> ScheduledOperation:
+    return ScheduledOperation(
+        id=new_id(),
+        name="o",
+        operation_type="protect",
+        project_id="p",
+        user_id="u",
+        trigger_id=trigger.id,
+        operation_definition={},
+        **values,
+    )
+
+
+def occurrence(operation: ScheduledOperation, decided_at: datetime, outcome: str = "ran") -> Occurrence:
+    return Occurrence(
+        id=new_id(),
+        project_id="p",
+        scheduled_operation_id=operation.id,
+        trigger_id=operation.trigger_id,
+        key=new_id(),
+        expected_at=decided_at,
+        decided_at=decided_at,
+        outcome=outcome,
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 3, 7, 20, 21, 100])
