@@ -8,6 +8,7 @@ checkpoints  how long a user waits for the answer to a POST of a checkpoint, at 
              plan; its answer is timed at the client, over HTTP
 everyday     GET of one, a list of 10 and a POST beside Barbican's; needs MariaDB and RabbitMQ on loopback,
              Barbican is installed from PyPI at the first use
+deep         the first page of a long list of checkpoints, and pages deep in it, on PostgreSQL and MariaDB
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from tests.benchmarks.data import make_tree
+from tests.benchmarks.deep import deep
 from tests.benchmarks.everyday import KINDS, everyday
 from tests.benchmarks.services import add_places
 from tests.fakes.daemons import Standalone, User, running
@@ -91,7 +93,11 @@ def checkpoints(arguments: argparse.Namespace) -> None:
                 print("the backup ended before the last POST: give a larger --size")
 
 
-CASES: dict[str, Callable[[argparse.Namespace], None]] = {"checkpoints": checkpoints, "everyday": everyday}
+CASES: dict[str, Callable[[argparse.Namespace], None]] = {
+    "checkpoints": checkpoints,
+    "everyday": everyday,
+    "deep": deep,
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -104,6 +110,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--requests", type=int, default=1000, help="everyday ones of each kind in a round")
     made.add_argument("--connections", type=int, default=8, help="that send them, one after the other each")
     made.add_argument("--kinds", default=",".join(KINDS), help="some of the everyday ones, with commas")
+    made.add_argument("--checkpoints", type=int, default=1_000_000, help="in the list that is deep")
     add_places(made)
     return made
 

@@ -1,13 +1,14 @@
-"""A table of tasks with a long history."""
+"""Tables with a long history."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
-from protectd.model.models import Task
+from protectd.model.models import Checkpoint, Task
 
 BATCH = 50_000
 
@@ -31,18 +32,27 @@ def add_history(url: str, count: int, varied: Mapping[str, str] | None = None) -
 
     :param varied: columns that differ, as SQL of a `number` that counts within each 50,000.
     """
+    _repeat(url, Task.__table__, "state = 'done'", count, varied or {})
+
+
+def add_checkpoints(url: str, count: int) -> None:
+    """Repeat the newest checkpoint, without its resources, `count` times, each a second older."""
+    _repeat(url, Checkpoint.__table__, "1 = 1", count, {})
+
+
+def _repeat(url: str, table: Any, where: str, count: int, varied: Mapping[str, str]) -> None:
     engine = create_engine(url, poolclass=NullPool)
     for before in range(0, count, BATCH):
-        _add(engine, before, min(BATCH, count - before), varied or {})
+        _add(engine, table, where, before, min(BATCH, count - before), varied)
 
 
-def _add(engine: Engine, before: int, batch: int, varied: Mapping[str, str]) -> None:
+def _add(engine: Engine, table: Any, where: str, before: int, batch: int, varied: Mapping[str, str]) -> None:
     kind = engine.dialect.name
-    columns = [column.name for column in Task.__table__.columns]
+    columns = [column.name for column in table.columns]
     values = [varied.get(column) or _value(kind, column, before) for column in columns]
-    newest = "(SELECT * FROM tasks WHERE state = 'done' ORDER BY created_at DESC LIMIT 1) AS done"
+    newest = f"(SELECT * FROM {table.name} WHERE {where} ORDER BY created_at DESC LIMIT 1) AS newest"
     statement = (
-        f"INSERT INTO tasks ({', '.join(columns)}) SELECT {', '.join(values)} "
+        f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT {', '.join(values)} "
         f"FROM {newest} CROSS JOIN {NUMBERS[kind].format(batch=batch)}"
     )
     with engine.begin() as connection:

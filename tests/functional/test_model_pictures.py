@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.orm.exc import UnmappedInstanceError
 
+from protectd.api.views import checkpoints as views
 from protectd.model.models import Plan
 from protectd.model.repositories.base import InvalidMarker, Page
 from protectd.model.repositories.plans import PlanNotFound
@@ -51,6 +52,21 @@ def test_a_picture_has_every_value_and_child_that_the_entity_has(any_database: D
             values(each) for each in uow.plans.page(Page(10))
         ]
         assert uow.plans.looks(Page(10), OTHER_PROJECT) == []
+
+
+def test_checkpoints_are_listed_without_what_could_not_be_read(any_database: Database) -> None:
+    with any_database.write() as uow:
+        for _ in range(3):
+            uow.checkpoints.add(rows.checkpoint(rows.plan(resources=[rows.resource(n) for n in "ba"])))
+    with any_database.read() as uow:
+        found = uow.checkpoints.looks(Page(10), PROJECT)
+        entities = {each.id: each for each in uow.checkpoints.page(Page(10), PROJECT)}
+        assert [each.id for each in found] == list(entities)
+        for picture in found:
+            assert views.brief(picture) == views.brief(entities[picture.id])
+            assert [each.resource_name for each in picture.resources] == ["b", "a"]
+            with pytest.raises((AttributeError, UnmappedInstanceError)):
+                picture.resources[0].issues  # noqa: B018
 
 
 def test_a_picture_is_of_its_class_and_knows_its_methods(any_database: Database) -> None:

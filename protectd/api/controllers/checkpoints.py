@@ -59,7 +59,7 @@ class CheckpointsController(Controller):
             call,
             "checkpoints",
             ["providers", provider.id, "checkpoints"],
-            lambda page: call.uow.checkpoints.page(page, call.scope, filters),
+            lambda page: call.uow.checkpoints.looks(page, call.scope, filters),
             views.brief,
             CheckpointRepository.sort_keys,
         )

@@ -13,6 +13,7 @@ from protectd.common.errors import NotFound
 from protectd.model.models import Checkpoint, CheckpointResource, Restore, Verification
 from protectd.model.repositories.base import Repository
 from protectd.model.repositories.filters import before, exact, since
+from protectd.model.repositories.pictures import Children, Pictures
 from protectd.model.states import (
     COPIED_STATUSES,
     COPYING_STATUSES,
@@ -28,8 +29,8 @@ class CheckpointNotFound(NotFound):
 
 
 class CheckpointRepository(Repository[Checkpoint]):
-    """`page` leaves out deleted checkpoints and does not load `issues`; `get` still finds one by its status
-    `deleted`."""
+    """`page` and `looks` leave out deleted checkpoints and do not load `issues`; `get` still finds one by its
+    status `deleted`."""
 
     model = Checkpoint
     not_found = CheckpointNotFound
@@ -43,6 +44,17 @@ class CheckpointRepository(Repository[Checkpoint]):
         "start": since(Checkpoint.created_at),
         "end": before(Checkpoint.created_at),
     }
+    pictures = Pictures(
+        Checkpoint,
+        Children(
+            "resources",
+            CheckpointResource,
+            CheckpointResource.checkpoint_id,
+            where=(),
+            order=(CheckpointResource.id,),
+            hidden=frozenset({"issues"}),
+        ),
+    )
     page_options = (selectinload(Checkpoint.resources).defer(CheckpointResource.issues, raiseload=True),)
 
     def listed(self, project_id: str | None, filters: Mapping[str, Any]) -> Select[Checkpoint]:
