@@ -36,7 +36,7 @@ name = {name}
 description = {name} of the tests
 enabled = true
 bank = {bank}
-plugin = directory
+plugin = {plugins}
 
 [{bank}]
 {options}
@@ -192,6 +192,8 @@ def running(
     quota: Mapping[str, Any] | None = None,
     banks: Collection[str] = ("filesystem", "memory"),
     clock: Clock | None = None,
+    types: Sequence[str] = ("directory",),
+    plugins: Sequence[str] = ("directory",),
 ) -> Iterator[Service]:
     """
     :param mode: `direct` runs tasks before the answer; `queue` sends them to nobody, so they wait.
@@ -202,15 +204,19 @@ def running(
     :param quota: options of the group of that name.
     :param banks: there is a provider for each.
     :param clock: one that a test moves.
+    :param types: of resources; `plugins` protect them.
     """
     allowed, paste_file = directory / "allowed", directory / "paste.ini"
     allowed.mkdir()
     paste_file.write_text(paste or PASTE_FILE.read_text())
-    conf = _conf(directory, _providers(directory, allowed, banks), policy)
+    conf = _conf(directory, _providers(directory, allowed, banks, plugins), policy)
     conf.set_override("mode", mode, group="dispatch")
     conf.set_override("handler", handler, group="dispatch")
     conf.set_override("paste_config", str(paste_file), group="api")
     conf.set_override("auth_strategy", auth)
+    conf.set_override("allowed_protectables", list(types), group="plugins")
+    conf.set_override("enabled", list(types), group="protectables")
+    conf.set_override("allowed_protections", list(plugins), group="plugins")
     for name, value in (quota or {}).items():
         conf.set_override(name, value, group="quota")
     with ExitStack() as stack:
@@ -234,14 +240,15 @@ def _conf(directory: Path, providers: Path, policy: Path | None) -> Any:
     return conf
 
 
-def _providers(directory: Path, allowed: Path, banks: Collection[str]) -> Path:
+def _providers(directory: Path, allowed: Path, banks: Collection[str], plugins: Sequence[str]) -> Path:
     providers = directory / "providers.d"
     providers.mkdir()
     for id, name, bank, options in (
         (FILES_ID, "files", "filesystem", f"path = {directory}/bank"),
         (MEMORY_ID, "memory", "memory", ""),
     ):
-        text = PROVIDER.format(id=id, name=name, bank=bank, options=options, roots=f"* = {allowed}")
+        filled = {"id": id, "name": name, "bank": bank, "options": options, "roots": f"* = {allowed}"}
+        text = PROVIDER.format(**filled, plugins=", ".join(plugins))
         if bank in banks:
             (providers / f"{name}.conf").write_text(text)
     return providers

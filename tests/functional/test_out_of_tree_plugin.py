@@ -98,3 +98,71 @@ def test_it_is_not_loaded_where_the_list_does_not_have_it(site: Path) -> None:
         "except ConfigurationError as error: print(error)\n"
     )
     assert "'note' of protectd.protections: is not on the allow-list (directory)" in run(site, "-c", code)
+
+
+# --- things that hang below each other ---
+
+
+@pytest.fixture(scope="module")
+def estate(site: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the API says of an application and of what hangs below it."""
+    directory = tmp_path_factory.mktemp("estate")
+    return dict(json.loads(run(site, "-m", "tests.fakes.protect_estate", str(directory))))
+
+
+def test_a_type_tells_what_may_hang_below_it_whichever_plug_in_says_so(estate: dict[str, Any]) -> None:
+    assert set(estate["types"]) == {"application", "host", "database_server", "database", "directory"}
+    assert estate["dependent_types"] == {
+        "application": ["host"],
+        "host": ["database_server", "directory"],
+        "database_server": ["database"],
+        "database": [],
+        "directory": [],
+    }
+
+
+def test_an_instance_is_found_without_being_registered(estate: dict[str, Any]) -> None:
+    (found,) = estate["found"]
+    assert (found["name"], found["type"]) == ("shop", "application")
+    assert [each["name"] for each in found["dependent_resources"]] == ["web", "db"]
+
+
+def test_an_instance_shows_its_children(estate: dict[str, Any]) -> None:
+    assert [each["name"] for each in estate["shown"]["dependent_resources"]] == ["web", "db"]
+    assert "unavailable_types" not in estate["shown"]
+
+
+def test_protecting_the_parent_protects_all_that_hangs_below_it(estate: dict[str, Any]) -> None:
+    checkpoint = estate["checkpoint"]
+    assert (checkpoint["status"], checkpoint["error"]) == ("available", None)
+    saved = {(each["type"], each["name"]): each["status"] for each in checkpoint["resources"]}
+    assert saved == {
+        ("application", "shop"): "available",
+        ("host", "web"): "available",
+        ("host", "db"): "available",
+        ("database_server", "pg1"): "available",
+        ("database", "orders"): "available",
+        ("database", "customers"): "available",
+        ("directory", "www"): "available",
+    }
+
+
+def test_the_graph_is_kept_with_the_checkpoint_children_first(estate: dict[str, Any]) -> None:
+    nodes, edges = json.loads(estate["checkpoint"]["resource_graph"])
+    names = {key: node[2] for key, node in nodes.items()}
+    below = {names[parent]: {names[child] for child in children} for parent, children in edges}
+    assert below == {
+        "shop": {"web", "db"},
+        "web": {"www"},
+        "db": {"pg1"},
+        "pg1": {"orders", "customers"},
+    }
+    assert list(names.values())[-1] == "shop"
+
+
+def test_all_of_it_is_verified_and_restored(estate: dict[str, Any]) -> None:
+    for run_of_it in (estate["verification"], estate["restore"]):
+        assert (run_of_it["status"], run_of_it["error"]) == ("success", None)
+        assert set(run_of_it["resources_status"].values()) == {"available"}
+        assert len(run_of_it["resources_status"]) == 7
+    assert estate["restored"] == "one\n"

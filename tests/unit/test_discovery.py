@@ -1,4 +1,4 @@
-"""Plug-ins that are asked what they find: slow ones, broken ones, and those that know each other's children."""
+"""Plug-ins that are asked what they find: slow ones, broken ones, and those that know each other's."""
 
 from __future__ import annotations
 
