@@ -20,7 +20,7 @@ from protectd.cmd.manage import parser
 from protectd.common.errors import ProtectdError
 from protectd.domain.imports import Importer
 from protectd.domain.vaults import OtherVault
-from protectd.model.models import Checkpoint, CheckpointResource, Task
+from protectd.model.models import Checkpoint, CheckpointResource, QuotaUsage, Task
 from protectd.model.repositories.vaults import VaultRowNotFound
 from protectd.vault.errors import VaultNotFound, WrongPassword
 from protectd.vault.tags import manifest_of
@@ -136,6 +136,19 @@ def test_to_import_again_changes_nothing(manager: Manager, owner: Client, made: 
     again = manager.of(owner)
     assert (again["imported"], len(again["known"])) == ([], 2)
     assert [owner.get(url(each)) for each in made] == before
+
+
+def test_what_is_imported_counts_in_the_quota_once(
+    manager: Manager, owner: Client, made: list[dict[str, Any]]
+) -> None:
+    manager.lose_rows(owner)
+    with manager.service.parts.database.write() as uow:
+        uow.session.execute(delete(QuotaUsage).where(QuotaUsage.project_id == owner.project_id))
+    manager.of(owner)
+    manager.of(owner)
+    quota = owner.get(f"quotas/{owner.project_id}/detail")["quota"]
+    assert quota["checkpoints"]["in_use"] == 2
+    assert quota["stored_bytes"]["in_use"] == sum(each["stored_bytes"] for each in made)
 
 
 def test_a_dry_run_only_tells(manager: Manager, owner: Client, made: list[dict[str, Any]]) -> None:

@@ -209,6 +209,30 @@ def test_of_a_delete_and_resets_at_once_one_is_first(service: Service, member: C
         assert member.get(url(checkpoint))["checkpoint"]["status"] == "deleting"
 
 
+def test_quotas_are_given_back_and_taken_once(direct: Service, made: tuple[Client, dict[str, Any]]) -> None:
+    member, checkpoint = made
+
+    def in_use() -> tuple[int, int]:
+        quota = member.get(f"quotas/{member.project_id}/detail")["quota"]
+        return quota["checkpoints"]["in_use"], quota["stored_bytes"]["in_use"]
+
+    before = in_use()
+    assert before[0] == 1
+    for state, expected in (
+        ("error", (0, 0)),
+        ("error", (0, 0)),
+        ("available", before),
+        ("available", before),
+    ):
+        assert member.call("PUT", url(checkpoint), body(state)).status_int == 202
+        assert in_use() == expected
+    member.call("PUT", url(checkpoint), body("error"))
+    shutil.rmtree(direct.allowed.parent / "bank" / FILES_ID / member.project_id / "data")
+    member.call("PUT", url(checkpoint), body("available"))
+    assert member.get(url(checkpoint))["checkpoint"]["status"] == "error"
+    assert in_use() == (0, 0)
+
+
 # --- what the vault says ---
 
 
