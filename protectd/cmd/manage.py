@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from protectd.cmd import arguments, manage_keys, manage_services, manage_vault
+from protectd.cmd import arguments, manage_keys, manage_quotas, manage_services, manage_vault
 from protectd.cmd import manage_actions as actions
 from protectd.cmd.build import parts
 from protectd.cmd.door import guarded
@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     action(
         group(groups, "provider", "providers"), "list", actions.provider_list, "print the enabled providers"
     )
+    manage_quotas.add(groups)
     manage_services.add(groups)
     manage_keys.add(groups)
     action(

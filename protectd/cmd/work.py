@@ -27,6 +27,7 @@ from protectd.engine.purge import ExpiredKeys, Purger
 from protectd.engine.reconciler import Reconciler
 from protectd.engine.relay import Relay
 from protectd.engine.service import Chore, EngineService
+from protectd.engine.usage import UsageAudit
 from protectd.model.models import Service
 from protectd.model.repositories.quotas import RESOURCES
 from protectd.model.repositories.services import number_of
@@ -301,6 +302,7 @@ class Work(Foundation):
             chores.append(Census(self.database, self.clock, self.metrics).run_once)
         if days := self.conf.engine.purge_after_days:
             chores.append(Purger(self.database, self.clock, days).run_once)
+        chores.append(UsageAudit(self.database, self.clock).run_once)
         chores.append(pulse.beat)
         return EngineService(chores, every_s)
 

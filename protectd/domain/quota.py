@@ -21,7 +21,6 @@ from protectd.model.repositories.quotas import (
     STORED_BYTES,
     Bounds,
 )
-from protectd.model.states import CheckpointStatus
 from protectd.model.unit_of_work import UnitOfWork
 
 UNLIMITED = -1
@@ -34,9 +33,6 @@ DEFAULTS: Mapping[str, int] = {
 
 COUNTED_OPERATIONS = frozenset({"protect", "restore", "verify", "copy"})
 """What counts as an operation that runs. A deletion frees what is scarce: it is never refused."""
-
-NOT_COUNTED = (CheckpointStatus.ERROR, CheckpointStatus.DELETED)
-"""Every other checkpoint is in its project's quota."""
 
 
 class QuotaExceeded(ProtectdError):

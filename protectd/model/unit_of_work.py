@@ -14,6 +14,7 @@ from protectd.model.base import Base
 from protectd.model.engine import make_engine
 from protectd.model.errors import ConnectionLost
 from protectd.model.repositories.acls import AclRepository
+from protectd.model.repositories.balances import BalanceRepository
 from protectd.model.repositories.checkpoints import CheckpointRepository
 from protectd.model.repositories.containers import ContainerRepository
 from protectd.model.repositories.expiry import ExpiryRepository
@@ -66,6 +67,7 @@ class UnitOfWork:
         self.scheduled_operations = ScheduledOperationRepository(session)
         self.occurrences = OccurrenceRepository(session)
         self.expiry = ExpiryRepository(session)
+        self.balances = BalanceRepository(session)
         self.quotas = QuotaRepository(session)
         self.idempotency_keys = IdempotencyKeyRepository(session)
 

@@ -1,0 +1,85 @@
+"""What projects really have, beside what is said to be in use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, ScalarSelect, func, or_, select, union
+from sqlalchemy.orm import Session
+
+from protectd.model.models import Checkpoint, Plan, QuotaUsage, Task, Vault
+from protectd.model.repositories.quotas import CHECKPOINTS, OPERATIONS, PLANS, RESOURCES, STORED_BYTES
+from protectd.model.states import CheckpointStatus, TaskState
+
+LIVE = (TaskState.PENDING, TaskState.RUNNING)
+NOT_COUNTED = (CheckpointStatus.ERROR, CheckpointStatus.DELETED)
+"""Every other checkpoint is in its project's quota."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """By resource. :ivar said: without those that have no row."""
+
+    said: Mapping[str, int]
+    true: Mapping[str, int]
+
+    @property
+    def wrong(self) -> list[str]:
+        return [resource for resource in RESOURCES if self.said.get(resource, 0) != self.true[resource]]
+
+
+class BalanceRepository:
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def projects(self, after: str, limit: int) -> list[str]:
+        """Ids of projects that have something, or are said to, in order from behind `after`."""
+        owners: list[Any] = [QuotaUsage.project_id, Plan.project_id, Vault.project_id]
+        each = [
+            select(owner).where(owner > after).distinct().order_by(owner).limit(limit).subquery()
+            for owner in owners
+        ]
+        query = union(*(select(part.c.project_id) for part in each)).order_by("project_id").limit(limit)
+        return list(self.session.scalars(query))
+
+    def balance(self, project_id: str) -> Balance:
+        """One statement, so that all of it is of the same moment."""
+        said = [_said(project_id, resource) for resource in RESOURCES]
+        true = [_true(project_id, resource) for resource in RESOURCES]
+        row = list(self.session.execute(select(*said, *true)).one())
+        in_use, count = row[: len(RESOURCES)], row[len(RESOURCES) :]
+        return Balance(
+            {name: each for name, each in zip(RESOURCES, in_use, strict=True) if each is not None},
+            {name: int(each) for name, each in zip(RESOURCES, count, strict=True)},
+        )
+
+    def miscounted(self, project_id: str, limit: int) -> list[str]:
+        """Ids of checkpoints that are counted though they should not be, or the other way round."""
+        is_out = Checkpoint.status.in_(NOT_COUNTED)
+        wrong = or_(Checkpoint.counted.is_(True) & is_out, Checkpoint.counted.is_(False) & ~is_out)
+        query = select(Checkpoint.id).where(_of(Checkpoint, project_id), wrong)
+        return list(self.session.scalars(query.order_by(Checkpoint.id).limit(limit)))
+
+
+def _of(model: Any, project_id: str) -> ColumnElement[bool]:
+    owned: ColumnElement[bool] = model.project_id == project_id
+    return owned
+
+
+def _said(project_id: str, resource: str) -> ScalarSelect[Any]:
+    its = _of(QuotaUsage, project_id), QuotaUsage.resource == resource
+    return select(QuotaUsage.in_use).where(*its).scalar_subquery()
+
+
+def _true(project_id: str, resource: str) -> ScalarSelect[Any]:
+    counted = _of(Checkpoint, project_id), Checkpoint.counted.is_(True)
+    return {
+        CHECKPOINTS: select(func.count(Checkpoint.id)).where(*counted),
+        PLANS: select(func.count(Plan.id)).where(_of(Plan, project_id), Plan.deleted.is_(False)),
+        STORED_BYTES: select(func.coalesce(func.sum(Checkpoint.counted_bytes), 0)).where(*counted),
+        OPERATIONS: select(func.count(Task.id)).where(
+            _of(Task, project_id), Task.state.in_(LIVE), Task.counted.is_(True)
+        ),
+    }[resource].scalar_subquery()
