@@ -15,6 +15,7 @@ from protectd.api.controllers.key_manager.containers import (
     ContainersController,
     ContainerSecretsController,
 )
+from protectd.api.controllers.key_manager.orders import OrderController, OrdersController
 from protectd.api.controllers.key_manager.secret_consumers import SecretConsumersController
 from protectd.api.controllers.key_manager.secret_metadata import NoteController, NotesController
 from protectd.api.controllers.key_manager.secrets import (
@@ -96,6 +97,8 @@ KEY_MANAGER: tuple[type[Controller], ...] = (
     ContainerSecretsController,
     ContainerConsumersController,
     ContainerAclController,
+    OrdersController,
+    OrderController,
 )
 """Of the other contract, which is described elsewhere."""
 

@@ -16,6 +16,7 @@ from protectd.common.errors import ConfigurationError
 from protectd.common.metrics import Metrics
 from protectd.common.units import MIB
 from protectd.domain.discovery import Discovery
+from protectd.domain.key_manager.orders import Orders
 from protectd.domain.providers import Protectables, Providers
 from protectd.domain.schedules import ScheduleLimits
 from protectd.domain.secrets import Secrets
@@ -56,7 +57,7 @@ class Runtime:
 
     :ivar host: name of the host whose directories a new instance means.
     :ivar event_secrets: made when the first is needed: most processes need no master key.
-    :ivar secrets: made likewise.
+    :ivar secrets, orders: made likewise.
     """
 
     database: Database
@@ -70,6 +71,7 @@ class Runtime:
     host: str
     event_secrets: Callable[[], EventSecrets]
     secrets: Callable[[], Secrets]
+    orders: Callable[[], Orders]
     options: ApiOptions = field(default_factory=ApiOptions)
     metrics: Metrics = field(default_factory=Metrics)
 

@@ -94,6 +94,7 @@ class Parts(Work):
             host=self.host,
             event_secrets=lambda: self.event_secrets,
             secrets=lambda: self.secrets,
+            orders=lambda: self.orders,
             metrics=self.metrics,
             options=ApiOptions(
                 public_endpoint=api.public_endpoint,

@@ -17,6 +17,7 @@ from protectd.cmd.logs import log_options, start_logging
 from protectd.common.errors import ConfigurationError
 from protectd.common.units import MIB
 from protectd.conf.metrics import port_of
+from protectd.domain.key_manager.orders import Orders
 from protectd.domain.quota import QuotaOptions
 from protectd.domain.schedules import ScheduleLimits
 from protectd.domain.secrets import Secrets
@@ -115,6 +116,10 @@ class Work(Foundation):
         return Secrets({name: self.store}, name, self.clock)
 
     @cached_property
+    def orders(self) -> Orders:
+        return Orders(self.secrets, self.conf.secrets.service_project_id)
+
+    @cached_property
     def event_secrets(self) -> EventSecrets:
         return EventSecrets(self.secrets, self.conf.secrets.service_project_id)
 
@@ -186,6 +191,7 @@ class Work(Foundation):
             metrics=self.metrics,
             in_turn=True,
             scratch=Scratch(self.scratch_dir),
+            orders=self.orders,
         )
 
     @cached_property

@@ -12,7 +12,7 @@ from protectd.common.clock import Clock
 from protectd.common.context import RequestContext
 from protectd.common.ids import new_id
 from protectd.domain.quota import COUNTED_OPERATIONS, QuotaOptions, Quotas
-from protectd.model.models import Checkpoint, Restore, ScheduledOperation, Task, Verification
+from protectd.model.models import Checkpoint, Order, Restore, ScheduledOperation, Task, Verification
 from protectd.model.repositories.quotas import OPERATIONS
 from protectd.model.states import TaskState
 from protectd.model.unit_of_work import UnitOfWork
@@ -135,6 +135,10 @@ class Submission:
         """
         self.quotas.take_checkpoint(checkpoint)
         return self._submit("copy", "checkpoint", checkpoint, **_subject(checkpoint))
+
+    def process_type_order(self, order: Order) -> Task:
+        """Make the key that is ordered, on any host."""
+        return self._add("order", "order", order.id, order.project_id)
 
     def process_prune(self, provider_id: str, project_id: str) -> Task:
         """Give unused bytes of a vault back. One that waits already does it for all that came before it."""

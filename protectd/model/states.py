@@ -55,6 +55,12 @@ class RunStatus:
     FAIL = "fail"
 
 
+class OrderStatus:
+    PENDING = "PENDING"
+    ACTIVE = "ACTIVE"
+    ERROR = "ERROR"
+
+
 class TaskState:
     PENDING = "pending"
     RUNNING = "running"
@@ -133,6 +139,7 @@ MOVES: dict[str, frozenset[tuple[str, str]]] = {
     "restored_resource": frozenset({("restoring", "available"), ("restoring", "error")}),
     "restore": _RUN_MOVES,
     "verification": _RUN_MOVES,
+    "order": frozenset({("PENDING", "ACTIVE"), ("PENDING", "ERROR")}),
     "task": frozenset(
         {
             ("pending", "running"),

@@ -20,6 +20,7 @@ from protectd.model.repositories.containers import ContainerRepository
 from protectd.model.repositories.expiry import ExpiryRepository
 from protectd.model.repositories.idempotency_keys import IdempotencyKeyRepository
 from protectd.model.repositories.instances import InstanceRepository
+from protectd.model.repositories.orders import OrderRepository
 from protectd.model.repositories.plans import PlanRepository
 from protectd.model.repositories.project_keys import ProjectKeyRepository
 from protectd.model.repositories.quotas import QuotaRepository
@@ -59,6 +60,7 @@ class UnitOfWork:
         self.instances = InstanceRepository(session)
         self.secrets = SecretRepository(session)
         self.containers = ContainerRepository(session)
+        self.orders = OrderRepository(session)
         self.acls = AclRepository(session)
         self.project_keys = ProjectKeyRepository(session)
         self.vaults = VaultRepository(session)

@@ -12,6 +12,7 @@ from protectd.queue.contract import (
     COPY_VERSION,
     EXCHANGE,
     OLDEST,
+    ORDER_VERSION,
     PING,
     PING_VERSION,
     PREVIEW_VERSION,
@@ -106,6 +107,15 @@ class TaskClient:
         :raises HeldBack: not all workers know how yet.
         """
         self._cast("process_retain", context, task_id, host, version=RETAIN_VERSION)
+
+    def process_type_order(
+        self, context: Mapping[str, Any], task_id: str, *, host: str | None = None
+    ) -> None:
+        """Make the key that is ordered.
+
+        :raises HeldBack: not all workers know how yet.
+        """
+        self._cast("process_type_order", context, task_id, host, version=ORDER_VERSION)
 
     def ping(self, host: str | None = None, timeout_s: float = 10.0) -> dict[str, str]:
         """Ask the worker on `host`, or whichever answers first, for a sign of life.

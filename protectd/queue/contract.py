@@ -20,6 +20,7 @@ METHODS: Mapping[str, str] = {
     "reset": "process_reset",
     "preview": "process_preview",
     "retain": "process_retain",
+    "order": "process_type_order",
 }
 """Operation -> the name it has on both ends of the queue."""
 
@@ -27,7 +28,7 @@ TOPIC = "protectd-worker"
 EXCHANGE = "protectd"
 VERSION = "1.2"
 """Of the messages. A worker refuses a greater one that it does not know. 1.1 has brought `ping`, 1.2
-`process_copy`, `process_reset`, `process_preview` and `process_retain`."""
+`process_copy`, `process_reset`, `process_preview`, `process_retain` and `process_type_order`."""
 
 OLDEST = "1.0"
 """Each message is sent with the version that brought it, so that older workers understand what they can."""
@@ -38,6 +39,7 @@ COPY_VERSION = "1.2"
 RESET_VERSION = "1.2"
 PREVIEW_VERSION = "1.2"
 RETAIN_VERSION = "1.2"
+ORDER_VERSION = "1.2"
 
 
 class ContractMismatch(ConfigurationError):

@@ -12,6 +12,7 @@ from protectd.common.clock import Clock
 from protectd.common.metrics import Metrics
 from protectd.common.progress import Progress
 from protectd.common.reports import CopyReport, PruneReport
+from protectd.domain.key_manager.orders import Orders
 from protectd.domain.providers import Protectables, Provider, Providers
 from protectd.domain.quota import QuotaOptions
 from protectd.model.repositories.waiting import Claimer, Limits
@@ -111,6 +112,7 @@ class TaskEnv:
     :ivar in_turn: a message says only that there is something to do; what is done is whose turn it is.
     :ivar service_id: this process's row in `services`, once it has one.
     :ivar scratch: where restore drills write; without it there are none.
+    :ivar orders: keeps what is ordered; without it no order is fulfilled.
     :ivar disabled: an operator wants this process to take no more tasks.
     """
 
@@ -132,6 +134,7 @@ class TaskEnv:
     disabled: threading.Event = field(default_factory=threading.Event)
     metrics: Metrics = field(default_factory=Metrics)
     scratch: Scratch | None = None
+    orders: Orders | None = None
 
     @property
     def claimer(self) -> Claimer:

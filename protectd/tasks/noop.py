@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from protectd.model.models import Checkpoint
+from protectd.model.models import Checkpoint, Order
 from protectd.model.states import ResourceStatus
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.plugin.base import HandlerPlugin
@@ -17,6 +17,7 @@ from protectd.tasks.copy import CopyCheckpoint
 from protectd.tasks.delete import DeleteCheckpoint
 from protectd.tasks.entities import move_resources
 from protectd.tasks.operations import makers
+from protectd.tasks.order import BeginTypeOrder
 from protectd.tasks.preview import PreviewRestore
 from protectd.tasks.protect import ProtectCheckpoint
 from protectd.tasks.prune import PruneVault
@@ -89,6 +90,13 @@ class SimulatedRetain(Simulation, RetainCheckpoints):
     pass
 
 
+class SimulatedOrder(Simulation, BeginTypeOrder):
+    """No key is made."""
+
+    def handle_success(self, uow: UnitOfWork, order: Order, run: Run) -> None:
+        self.orders.fulfil(uow, order, ())
+
+
 SIMULATED: tuple[type[BaseTask[Any]], ...] = (
     SimulatedProtect,
     SimulatedRestore,
@@ -99,6 +107,7 @@ SIMULATED: tuple[type[BaseTask[Any]], ...] = (
     SimulatedReset,
     SimulatedPreview,
     SimulatedRetain,
+    SimulatedOrder,
 )
 
 

@@ -11,6 +11,7 @@ from protectd.tasks.base import BaseTask
 from protectd.tasks.copy import CopyCheckpoint
 from protectd.tasks.delete import DeleteCheckpoint
 from protectd.tasks.env import TaskEnv
+from protectd.tasks.order import BeginTypeOrder
 from protectd.tasks.preview import PreviewRestore
 from protectd.tasks.protect import ProtectCheckpoint
 from protectd.tasks.prune import PruneVault
@@ -29,6 +30,7 @@ TASKS: tuple[type[BaseTask[Any]], ...] = (
     ResetCheckpoint,
     PreviewRestore,
     RetainCheckpoints,
+    BeginTypeOrder,
 )
 
 

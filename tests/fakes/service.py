@@ -194,6 +194,7 @@ def running(
     clock: Clock | None = None,
     types: Sequence[str] = ("directory",),
     plugins: Sequence[str] = ("directory",),
+    master_key: Path | None = None,
 ) -> Iterator[Service]:
     """
     :param mode: `direct` runs tasks before the answer; `queue` sends them to nobody, so they wait.
@@ -205,6 +206,7 @@ def running(
     :param banks: there is a provider for each.
     :param clock: one that a test moves.
     :param types: of resources; `plugins` protect them.
+    :param master_key: file of the key, for services that share a database; made where it is not there.
     """
     allowed, paste_file = directory / "allowed", directory / "paste.ini"
     allowed.mkdir()
@@ -219,6 +221,8 @@ def running(
     conf.set_override("allowed_protections", list(plugins), group="plugins")
     for name, value in (quota or {}).items():
         conf.set_override(name, value, group="quota")
+    if master_key is not None:
+        conf.set_override("master_key_file", str(master_key), group="secrets")
     with ExitStack() as stack:
         url = database or stack.enter_context(empty_database(chosen_kind(), directory / "state"))
         conf.set_override("connection", url, group="database")

@@ -19,16 +19,28 @@ def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(scope="module")
-def service(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def master_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all that share a database."""
+    return tmp_path_factory.mktemp("keys") / "master.key"
+
+
+@pytest.fixture(scope="module")
+def service(
+    database_url: str, master_key: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
     """Tasks wait: nobody reads the queue. Callers of each test have projects of their own."""
-    with running(tmp_path_factory.mktemp("service"), database=database_url) as made:
+    place = tmp_path_factory.mktemp("service")
+    with running(place, database=database_url, master_key=master_key) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def direct(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def direct(
+    database_url: str, master_key: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
     """Tasks are done when the answer comes."""
-    with running(tmp_path_factory.mktemp("direct"), mode="direct", database=database_url) as made:
+    place = tmp_path_factory.mktemp("direct")
+    with running(place, mode="direct", database=database_url, master_key=master_key) as made:
         yield made
 
 

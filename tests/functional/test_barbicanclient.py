@@ -13,6 +13,7 @@ from castellan.common import exception as castellan_errors
 from castellan.common.credentials import token as castellan_token
 from castellan.common.objects import opaque_data, passphrase, symmetric_key
 from castellan.key_manager import barbican_key_manager
+from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 from keystoneauth1 import session, token_endpoint
 from oslo_config import cfg
 
@@ -21,8 +22,8 @@ from tests.fakes.service import Client, Service
 
 
 @pytest.fixture(scope="module")
-def endpoint(service: Service) -> Iterator[str]:
-    with serving(service) as url:
+def endpoint(direct: Service) -> Iterator[str]:
+    with serving(direct) as url:
         yield url
 
 
@@ -32,8 +33,8 @@ def library(endpoint: str, client: Client) -> Any:
 
 
 @pytest.fixture
-def barbican(service: Service, endpoint: str) -> Any:
-    return library(endpoint, service.client())
+def barbican(direct: Service, endpoint: str) -> Any:
+    return library(endpoint, direct.client())
 
 
 @pytest.mark.parametrize("content", ["text é\n", os.urandom(100)])
@@ -94,8 +95,23 @@ def test_containers_hold_secrets(barbican: Any) -> None:
     found.delete()
 
 
-def test_readers_are_named(service: Service, endpoint: str, barbican: Any) -> None:
-    reader_client = service.client()
+def test_keys_are_ordered(barbican: Any) -> None:
+    ref = barbican.orders.create_key(name="k", algorithm="aes", bit_length=256, mode="cbc").submit()
+    order = barbican.orders.get(ref)
+    assert (order.status, order.name, order.error_reason) == ("ACTIVE", "k", None)
+    assert len(barbican.secrets.get(order.secret_ref).payload) == 32
+    pair = barbican.orders.create_asymmetric(algorithm="rsa", bit_length=2048, pass_phrase="secret").submit()
+    container = barbican.containers.get(barbican.orders.get(pair).container_ref)
+    assert container.private_key.payload.startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY")
+    assert container.private_key_passphrase.payload == b"secret"
+    assert len(barbican.orders.list()) == 2
+    barbican.orders.delete(ref)
+    with pytest.raises(exceptions.HTTPClientError, match="bit_length"):
+        barbican.orders.create_key(algorithm="aes", bit_length=-8).submit()
+
+
+def test_readers_are_named(direct: Service, endpoint: str, barbican: Any) -> None:
+    reader_client = direct.client()
     reader = library(endpoint, reader_client)
     own = reader.secrets.create(payload="x").store().partition("/v1")[2]
     user = reader_client.get(f"/v1{own}")["creator_id"]
@@ -117,6 +133,29 @@ def test_a_stranger_is_told_in_the_words_of_the_client(endpoint: str) -> None:
         stranger.secrets.list()
 
 
+def castellan(direct: Service, endpoint: str) -> tuple[Any, Any]:
+    """A manager of keys and who asks it."""
+    client, conf = direct.client(), cfg.ConfigOpts()
+    conf([])
+    manager = barbican_key_manager.BarbicanKeyManager(conf)
+    manager._get_barbican_client = lambda context: library(endpoint, client)
+    manager._base_url = f"{endpoint}/v1"
+    context = castellan_token.Token(client.token)
+    context.project_id = client.project_id
+    return manager, context
+
+
+def test_castellan_has_keys_made(direct: Service, endpoint: str) -> None:
+    manager, context = castellan(direct, endpoint)
+    key = manager.get(context, manager.create_key(context, "AES", 256, name="k"))
+    assert (key.algorithm, key.bit_length, len(key.get_encoded())) == ("AES", 256, 32)
+    private_id, public_id = manager.create_key_pair(context, "RSA", 2048)
+    private, public = manager.get(context, private_id), manager.get(context, public_id)
+    assert load_der_private_key(private.get_encoded(), None).public_key() == load_der_public_key(
+        public.get_encoded()
+    )
+
+
 @pytest.mark.parametrize(
     "thing",
     [
@@ -126,17 +165,8 @@ def test_a_stranger_is_told_in_the_words_of_the_client(endpoint: str) -> None:
     ],
     ids=["passphrase", "opaque", "symmetric"],
 )
-def test_castellan_keeps_and_finds(service: Service, endpoint: str, thing: Any) -> None:
-    client = service.client()
-    conf = cfg.ConfigOpts()
-    conf([])
-    manager = barbican_key_manager.BarbicanKeyManager(conf)
-    manager.conf.barbican.barbican_endpoint = endpoint
-    manager.conf.barbican.auth_endpoint = f"{endpoint}/v3"
-    manager._get_barbican_client = lambda context: library(endpoint, client)
-    context = castellan_token.Token(client.token)
-    context.project_id = client.project_id
-    manager._base_url = f"{endpoint}/v1"
+def test_castellan_keeps_and_finds(direct: Service, endpoint: str, thing: Any) -> None:
+    manager, context = castellan(direct, endpoint)
     id = manager.store(context, thing)
     found = manager.get(context, id)
     assert (found.get_encoded(), found.name) == (thing.get_encoded(), thing.name)

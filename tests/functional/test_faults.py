@@ -128,7 +128,7 @@ def test_no_body_is_the_servers_fault(member: Client, method: str, path: str, bo
 
 @pytest.mark.parametrize(("method", "path"), WRITING)
 @FEW
-@given(raw=st.binary(min_size=1, max_size=60))
+@given(raw=st.binary(min_size=1, max_size=60).filter(lambda raw: raw.strip() != b"{}"))
 def test_bytes_that_are_no_json_are_refused(member: Client, method: str, path: str, raw: bytes) -> None:
     assert send(member, method, filled(path, member), raw).status_int >= 400
 

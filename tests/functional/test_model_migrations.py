@@ -13,7 +13,7 @@ from tests.fakes import rows
 
 pytest_plugins = ["tests.fakes.databases"]
 
-HEAD = "0007_containers"
+HEAD = "0008_orders"
 
 
 def tables(url: str) -> set[str]:

@@ -12,6 +12,7 @@ from protectd.api.answers import Answer
 from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
 from protectd.api.controllers.key_manager.containers import ContainersController
+from protectd.api.controllers.key_manager.orders import OrdersController
 from protectd.api.controllers.key_manager.secrets import SecretsController
 from protectd.api.controllers.operation_logs import OperationLogsController
 from protectd.api.controllers.plans import PlansController
@@ -64,6 +65,7 @@ PROJECT_CONTROLLERS: dict[str, Callable[[], Controller]] = {
 KEY_MANAGER_CONTROLLERS: dict[str, Callable[[], Controller]] = {
     "secrets": SecretsController,
     "containers": ContainersController,
+    "orders": OrdersController,
 }
 
 

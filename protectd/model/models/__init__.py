@@ -6,6 +6,7 @@ from protectd.model.models.containers import Container, ContainerConsumer, Conta
 from protectd.model.models.gates import Gate
 from protectd.model.models.idempotency_keys import IdempotencyKey
 from protectd.model.models.instances import Instance
+from protectd.model.models.orders import Order
 from protectd.model.models.plans import Plan, PlanResource
 from protectd.model.models.project_keys import ProjectKeyRow
 from protectd.model.models.quotas import Quota, QuotaClass, QuotaUsage
@@ -31,6 +32,7 @@ __all__ = [
     "IdempotencyKey",
     "Instance",
     "Occurrence",
+    "Order",
     "Plan",
     "PlanResource",
     "ProjectKeyRow",
