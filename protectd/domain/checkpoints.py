@@ -51,16 +51,25 @@ class ResetRefused(BadRequest):
     message = "checkpoint {checkpoint_id} is {state}: {reason}"
 
 
-def create(resolver: Resolver, plan: Plan, provider_id: str, extra_info: dict[str, Any] | None) -> Checkpoint:
-    """A PENDING checkpoint of a plan as it is now. The plan's row is locked by the caller.
+def create(
+    resolver: Resolver,
+    plan: Plan,
+    provider_id: str,
+    extra_info: dict[str, Any] | None,
+    scheduled_operation_id: str | None = None,
+) -> Checkpoint:
+    """A PENDING checkpoint of a plan as it is now, written: what is set in it later is not. The plan's row is
+    locked by the caller.
 
+    :param scheduled_operation_id: what asks for it; None: a request.
     :raises PlanOfOtherProvider: `provider_id` is not the plan's.
     """
     if plan.provider_id != provider_id:
         raise PlanOfOtherProvider(plan_id=plan.id, provider_id=plan.provider_id)
     checkpoint = Checkpoint.of(plan, extra_info or {"created_by": "manual"})
+    checkpoint.scheduled_operation_id = scheduled_operation_id
     resolver.prepare(checkpoint)
-    return resolver.uow.checkpoints.add(checkpoint)
+    return resolver.uow.checkpoints.insert(checkpoint)
 
 
 def start_delete(uow: UnitOfWork, checkpoint: Checkpoint) -> None:

@@ -158,8 +158,8 @@ class Runs:
             "trigger_id": operation.trigger_id,
             "scheduled_operation_id": operation.id,
         }
-        checkpoint = checkpoints.create(Resolver(registry, provider, access), plan, provider.id, origin)
-        checkpoint.scheduled_operation_id = operation.id
+        resolver = Resolver(registry, provider, access)
+        checkpoint = checkpoints.create(resolver, plan, provider.id, origin, operation.id)
         run.submission.process_checkpoint(checkpoint)
         return "checkpoint", checkpoint.id
 

@@ -10,9 +10,10 @@ import pytest
 from protectd.common.context import RequestContext
 from protectd.common.errors import Cancelled
 from protectd.model.repositories.waiting import Limits
+from protectd.model.states import CheckpointStatus
 from protectd.model.unit_of_work import Database
 from protectd.tasks.env import TaskEnv
-from protectd.tasks.errors import LeaseLost
+from protectd.tasks.errors import EntityNotReady, LeaseLost
 from protectd.tasks.run import Run
 from tests.fakes import rows
 from tests.fakes.clock import ManualClock
@@ -234,3 +235,70 @@ def test_a_task_of_another_project_that_has_vanished_blocks_nobody(env, clock):
     worker.hear(id)
     assert worker.ran == [id]
     assert task_of(env.database, ref).state == "running"
+
+
+def test_what_keeps_the_next_from_its_begin_is_its_own_end_and_nobody_elses(env, clock):
+    first, broken, last = submitted(env, clock, 3)
+    with env.database.write() as uow:
+        uow.checkpoints.get(task_of_id(env, broken).entity_id).status = CheckpointStatus.DELETED
+    worker = Worker(env)
+    worker.hear(first)
+    assert worker.ran == [first, last]
+    ends = [(task_of_id(env, id).state, task_of_id(env, id).error_code) for id in (first, broken, last)]
+    assert ends == [("done", None), ("failed", EntityNotReady.code), ("done", None)]
+
+
+class Faulty(Scripted):
+    """Has a fault in its begin."""
+
+    def handle_begin(self, uow, checkpoint, run):
+        super().handle_begin(uow, checkpoint, run)
+        raise ZeroDivisionError
+
+
+def test_a_fault_of_the_program_in_a_begin_is_a_visible_end_and_an_attempt(env, clock):
+    (id,) = submitted(env, clock, 1)
+    Faulty(env, lambda run: None).process_and_suppress_exceptions(CONTEXT, id)
+    task = task_of_id(env, id)
+    assert (task.state, task.attempts, task.error_code) == ("failed", 1, "internal")
+    with env.database.read() as uow:
+        assert uow.checkpoints.get(task.entity_id).status == CheckpointStatus.ERROR
+
+
+def test_who_has_lost_its_lease_claims_nothing_with_its_end(env, clock):
+    first, second = submitted(env, clock, 2)
+    worker = Worker(env)
+
+    def lose(run: Run) -> None:
+        with env.database.write() as uow:
+            uow.tasks.fence_owner(env.owner, clock.now())
+        worker.work = lambda run: None
+
+    worker.work = lose
+    worker.hear(first)
+    assert task_of_id(env, first).state == "running"
+    assert task_of_id(env, second).state == "done"
+    assert task_of_id(env, second).attempts == 1
+
+
+def test_a_task_that_ends_at_once_costs_no_thread_and_one_that_takes_its_time_is_kept(env, clock):
+    quick, slow = submitted(env, clock, 2)
+    worker, names = Worker(env), []
+
+    def look(run: Run) -> None:
+        if run.task_id == slow:
+            assert _appears(f"lease-{slow[:8]}")
+        names.extend(thread.name for thread in threading.enumerate())
+
+    worker.work = look
+    worker.hear(quick)
+    assert f"lease-{quick[:8]}" not in names
+    assert f"lease-{slow[:8]}" in names
+
+
+def _appears(name: str) -> bool:
+    for _ in range(2000):
+        if name in {thread.name for thread in threading.enumerate()}:
+            return True
+        threading.Event().wait(0.01)
+    return False

@@ -85,9 +85,9 @@ class Repository(Generic[T]):
             raise self.not_found(id=id)
         return found
 
-    def look(self, id: str, project_id: str | None = None) -> T:
-        """As `get`, of what is only shown: a picture."""
-        found: T | None = self.pictures.one(self.session, id, project_id)
+    def look(self, id: str, project_id: str | None = None, *, lock: bool = False) -> T:
+        """As `get`, of what is only shown: a picture. What is locked stays as it shows."""
+        found: T | None = self.pictures.one(self.session, id, project_id, lock=lock)
         if found is None:
             raise self.not_found(id=id)
         return found

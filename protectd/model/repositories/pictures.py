@@ -73,11 +73,13 @@ class Pictures(Generic[T]):
     def __init__(self, model: type[T], *children: Children) -> None:
         self._model = model
         self._children = children
-        self._ones: dict[bool, Select[Any]] = {}
+        self._ones: dict[tuple[bool, bool], Select[Any]] = {}
 
-    def one(self, session: Session, id: str, project_id: str | None) -> T | None:
-        """:param project_id: None: of any project."""
-        found = self._read(session, self._one(project_id is not None), {ID: id, PROJECT: project_id})
+    def one(self, session: Session, id: str, project_id: str | None, *, lock: bool = False) -> T | None:
+        """:param project_id: None: of any project.
+        :param lock: keep others from changing the row until the unit of work ends.
+        """
+        found = self._read(session, self._one(project_id is not None, lock), {ID: id, PROJECT: project_id})
         return found[0] if found else None
 
     def many(self, session: Session, query: Select[T]) -> list[T]:
@@ -103,13 +105,14 @@ class Pictures(Generic[T]):
     def _names(self) -> list[str]:
         return list(_columns(self._model))
 
-    def _one(self, owned: bool) -> Select[Any]:
+    def _one(self, owned: bool, lock: bool) -> Select[Any]:
         """Made once, for it is always the same."""
-        if owned not in self._ones:
+        if (owned, lock) not in self._ones:
             model: Any = self._model
             query = select(model).where(model.id == bindparam(ID), model.deleted.is_(False))
-            self._ones[owned] = query.where(model.project_id == bindparam(PROJECT)) if owned else query
-        return self._ones[owned]
+            query = query.where(model.project_id == bindparam(PROJECT)) if owned else query
+            self._ones[owned, lock] = query.with_for_update() if lock else query
+        return self._ones[owned, lock]
 
 
 def _columns(model: type[Any]) -> dict[str, Any]:

@@ -102,8 +102,9 @@ class QuotaRepository:
 
     def give(self, project_id: str, resource: str, amount: int) -> None:
         """Take from what is in use, which is never less than nothing."""
-        less = case((QuotaUsage.in_use > amount, QuotaUsage.in_use - amount), else_=0)
-        self._execute(update(QuotaUsage).where(*_row(project_id, resource)).values(in_use=less))
+        values = {"of_project": project_id, "of_resource": resource, "amount": amount}
+        self.session.flush()
+        self.session.connection().execute(_giving(), values)
 
     def lock(self, project_id: str, resource: str) -> int | None:
         """What is in use; nobody changes it until the unit of work ends. None: there is no such row."""
@@ -197,6 +198,15 @@ def _has_room(resource: str, limit: ColumnElement[int]) -> ColumnElement[bool]:
     its = other.project_id == bindparam("of_project"), other.resource == bindparam(resource)
     in_use = select(other.in_use).where(*its).scalar_subquery()
     return or_(limit < 0, func.coalesce(in_use, 0) < limit)
+
+
+@cache
+def _giving() -> Update:
+    table: Any = QuotaUsage.__table__
+    row = table.c
+    its = row.project_id == bindparam("of_project"), row.resource == bindparam("of_resource")
+    amount: Any = bindparam("amount", type_=BigInteger)
+    return update(table).where(*its).values(in_use=case((row.in_use > amount, row.in_use - amount), else_=0))
 
 
 def _limit(resource: str, given: str) -> ColumnElement[int]:

@@ -1,0 +1,114 @@
+"""Connections between two units of work: nothing stays open, and one that died at rest is replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.pool import NullPool
+
+from protectd.model import resting
+from protectd.model.base import MYSQL_FAMILY
+from protectd.model.errors import DatabaseUnavailable
+from protectd.model.models import Gate
+from protectd.model.unit_of_work import Database
+from tests.fakes.cuts import GONE
+
+pytest_plugins = ["tests.fakes.databases"]
+
+LOCK = {
+    "postgresql": text("SELECT name FROM gates WHERE name = 'a' FOR UPDATE NOWAIT"),
+    "mysql": text("SELECT name FROM gates WHERE name = 'a' FOR UPDATE NOWAIT"),
+    "sqlite": text("SELECT name FROM gates WHERE name = 'a'"),
+}
+ID = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT connection_id()"}
+KILL = {"postgresql": "SELECT pg_terminate_backend(:id)", "mysql": "KILL :id"}
+
+
+@pytest.fixture
+def database(any_url: str, any_database: Database) -> Iterator[Database]:
+    """One connection, used again and again."""
+    made = Database(any_url, pool_size=1, max_overflow=0)
+    with made.write() as uow:
+        uow.session.add(Gate(name="a"))
+    yield made
+    made.dispose()
+
+
+def lock(database: Database) -> None:
+    with database.write() as uow:
+        uow.session.execute(LOCK[database.engine.dialect.name])
+
+
+def test_a_unit_of_work_that_breaks_off_leaves_neither_lock_nor_change(
+    database: Database, any_database: Database
+) -> None:
+    with pytest.raises(KeyError), database.write() as uow:
+        uow.session.execute(text("UPDATE gates SET name = 'b'"))
+        raise KeyError
+    lock(any_database)
+
+
+def test_a_statement_that_fails_leaves_no_lock(database: Database, any_database: Database) -> None:
+    with pytest.raises(Exception, match="nonsense"), database.write() as uow:
+        uow.session.execute(LOCK[database.engine.dialect.name])
+        uow.session.execute(text("SELECT nonsense FROM gates"))
+    lock(any_database)
+
+
+def test_what_was_only_read_under_lock_is_free_afterwards(database: Database, any_database: Database) -> None:
+    uow = database.begin(write=True)
+    uow.session.execute(LOCK[database.engine.dialect.name])
+    uow.close()
+    lock(any_database)
+
+
+def test_a_commit_that_fails_leaves_nothing_open(
+    database: Database, any_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elsewhere the server itself has ended a transaction whose commit fails."""
+    dialect = database.engine.dialect
+    if dialect.name not in MYSQL_FAMILY:
+        return
+
+    def fail(connection: object) -> None:
+        raise dialect.loaded_dbapi.ProgrammingError("not now")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(dialect, "do_commit", fail)
+        with pytest.raises(ProgrammingError), database.write() as uow:
+            uow.session.execute(LOCK[dialect.name])
+    lock(any_database)
+
+
+def test_a_connection_that_died_at_rest_is_replaced(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if database.engine.dialect.name == "sqlite":
+        return
+    monkeypatch.setattr(resting, "FRESH_S", -1.0)
+    _kill(database)
+    lock(database)
+
+
+def test_one_that_dies_sooner_is_told_of_and_the_next_is_sound(database: Database) -> None:
+    if database.engine.dialect.name == "sqlite":
+        return
+    _kill(database)
+    with pytest.raises(DatabaseUnavailable), database.write() as uow:
+        uow.session.execute(text("SELECT 1"))
+    lock(database)
+
+
+def _kill(database: Database) -> None:
+    """The server ends the connection that rests in the pool."""
+    kind = database.engine.dialect.name
+    with database.read() as uow:
+        id = uow.session.scalar(text(ID[kind]))
+    admin = create_engine(database.engine.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with admin.connect() as connection:
+        connection.execute(text(KILL[kind]), {"id": id})
+        while connection.scalar(text(GONE[kind]), {"id": id}):
+            pass
