@@ -196,8 +196,9 @@ def _taking(bounded: bool, beside: bool) -> Update:
 def _has_room(resource: str, limit: ColumnElement[int]) -> ColumnElement[bool]:
     other = aliased(QuotaUsage)
     its = other.project_id == bindparam("of_project"), other.resource == bindparam(resource)
-    in_use = select(other.in_use).where(*its).scalar_subquery()
-    return or_(limit < 0, func.coalesce(in_use, 0) < limit)
+    # MySQL reads the table that it changes only from behind a table of its own, which DISTINCT makes it keep.
+    found = select(other.in_use).where(*its).distinct().subquery()
+    return or_(limit < 0, func.coalesce(select(found.c.in_use).scalar_subquery(), 0) < limit)
 
 
 @cache
