@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,10 @@ class Part:
     @property
     def resource(self) -> Resource:
         return self.context.resource
+
+    def inner(self, path: str) -> str:
+        """As it was below the directory that was saved: where the scratch place is, is nobody's business."""
+        return path.removeprefix(f"{self.target}/")
 
     def view(self) -> dict[str, Any]:
         """What is told of it, for people and for whoever wants proof."""
@@ -103,7 +107,10 @@ class Drill:
     def issues(self) -> list[dict[str, str]]:
         """Entries that were not restored as they were, on purpose or for want of rights."""
         return issue_rows(
-            issue for part in self._parts.values() if part.restored for issue in part.restored.issues
+            replace(issue, path=part.inner(issue.path))
+            for part in self._parts.values()
+            if part.restored
+            for issue in part.restored.issues
         )
 
     def _find(self, progress: Progress) -> None:
@@ -156,9 +163,8 @@ class Restore(Operation):
             RestoreOptions(),
             context.progress,
         )
-        top = f"{part.target}/"
         missing = [
-            f"{issue.path.removeprefix(top)}: {issue.reason}"
+            f"{part.inner(issue.path)}: {issue.reason}"
             for issue in part.restored.issues
             if issue.kind in MISSING
         ]

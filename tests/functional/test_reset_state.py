@@ -233,6 +233,20 @@ def test_quotas_are_given_back_and_taken_once(direct: Service, made: tuple[Clien
     assert in_use() == (0, 0)
 
 
+def test_none_is_available_again_beyond_the_quota(
+    direct: Service, made: tuple[Client, dict[str, Any]]
+) -> None:
+    member, checkpoint = made
+    boss = direct.client(role="admin")
+    assert boss.call("PUT", f"quotas/{member.project_id}", {"quota": {"checkpoints": 1}}).status_int == 200
+    member.call("PUT", url(checkpoint), body("error"))
+    plan = {"id": checkpoint["protection_plan"]["id"], "provider_id": FILES_ID}
+    assert member.checkpoint(plan)["status"] == "available"
+    fault = member.refused("PUT", url(checkpoint), 413, body("available"))
+    assert fault["error"] == "quota.exceeded"
+    assert member.get(url(checkpoint))["checkpoint"]["status"] == "error"
+
+
 # --- what the vault says ---
 
 

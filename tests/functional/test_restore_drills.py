@@ -29,6 +29,7 @@ from protectd.plugin.protections.directory import DirectoryProtection, tags_of
 from protectd.tasks.operations import makers
 from protectd.tasks.scratch import NoSpace, Scratch, remove_tree
 from tests.fakes import rows
+from tests.fakes.daemons import Standalone, User, running, wait_for
 from tests.fakes.toy_plugin.protectd_toy.note import NoteProtectable, NoteProtection
 from tests.fakes.tree import build_hard_tree
 from tests.fakes.vaults import PROVIDER_ID, Protected
@@ -105,6 +106,7 @@ def test_a_checkpoint_of_whatever_there_is_proves_good(site: Protected, tmp_path
     assert told["compared"]["read_bytes"] == found.read_bytes == resource.logical_bytes
     assert (told["difference_count"], told["assertions"]) == (0, [])
     assert {issue["kind"] for issue in found.issues} <= {"withheld", "metadata"}
+    assert not any(issue["path"].startswith("/") for issue in found.issues)
 
 
 def test_its_time_is_the_checkpoints_proven_recovery_time(site: Protected, source: Path) -> None:
@@ -306,6 +308,37 @@ def test_what_a_killed_process_leaves_is_cleared_by_the_next_and_not_before(tmp_
         assert sorted(os.listdir(scratch.root)) == [room.name, f"{room.name}.lock"]
     assert os.listdir(scratch.root) == []
     assert stat.S_IMODE(scratch.root.stat().st_mode) == 0o700
+
+
+def test_a_service_that_is_killed_in_a_drill_clears_up_and_ends_it_when_it_is_back(tmp_path: Path) -> None:
+    source, state = tmp_path / "many", tmp_path / "state"
+    source.mkdir()
+    for number in range(200):
+        (source / str(number)).write_bytes(os.urandom(1_000_000))
+    daemon = Standalone(state)
+    with running(daemon):
+        user = daemon.wait()
+        checkpoint = user.protect(user.plan(source), daemon)
+        asked = {"provider_id": user.provider(), "checkpoint_id": checkpoint["id"], "depth": "restore"}
+        id = user.client.post("/verifications", {"verification": asked})["verification"]["id"]
+        room = wait_for(
+            "a room", lambda: next((state / "scratch").glob("protectd-drill-*/0"), None), 60, daemon
+        )
+        daemon.end(signal.SIGKILL)
+        assert room.exists()
+        daemon.start()
+        user = daemon.wait()
+        assert not room.exists()
+        done = wait_for("the drill", lambda: ended(user, id), 120, daemon)
+        assert (done["status"], done["files"]) == ("success", 200), done["error"]
+        assert os.listdir(state / "scratch") == []
+        shown = user.checkpoint(checkpoint["id"])
+        assert shown["proven_recovery_s"] == done["recovery_s"] > 0
+
+
+def ended(user: User, id: str) -> Any:
+    found = user.client.get(f"/verifications/{id}")["verification"]
+    return found if found["status"] in ("success", "fail") else None
 
 
 def test_what_is_not_a_drills_is_left_alone(tmp_path: Path) -> None:
