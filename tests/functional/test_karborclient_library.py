@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import uuid
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from tests.fakes.published_client import Caller, caller, serving
 from tests.fakes.service import FILES_ID, Client, Service
 
 UNKNOWN_ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
+INHERITED = {"find", "findall"}
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +212,119 @@ def test_refusals_arrive_as_what_they_are(direct: Service, endpoint: str, kind: 
 def test_the_message_of_a_refusal_is_the_services(user: Any) -> None:
     with pytest.raises(exceptions.BadRequest, match=r"plan\.name: must have at least 1 characters"):
         user.plans.create("", FILES_ID, [], {})
+
+
+# --- schedules ---
+
+DAILY = {
+    "format": "crontab",
+    "pattern": "0 3 * * *",
+    "start_time": "2030-01-01 00:00:00",
+    "end_time": "2031-01-01 00:00:00",
+    "window": "900",
+}
+
+
+def scheduled(user: Any, path: Path) -> tuple[Any, Any, Any]:
+    plan = planned(user, path)
+    trigger = user.triggers.create("daily", "time", dict(DAILY))
+    definition = {"provider_id": FILES_ID, "plan_id": plan.id}
+    return plan, trigger, user.scheduled_operations.create("each night", "protect", trigger.id, definition)
+
+
+def test_triggers(user: Any) -> None:
+    made = user.triggers.create("daily", "time", dict(DAILY))
+    assert made.properties["window"] == "900"
+    assert user.triggers.get(made.id).properties == made.properties
+    properties = DAILY | {"pattern": "30 4 * * *", "window": 1200}
+    changed = user.triggers.update(made.id, {"name": "early", "properties": properties})
+    assert (changed.name, changed.properties["pattern"]) == ("early", "30 4 * * *")
+    assert user.triggers.update(made.id, {"name": "late", "properties": {}}).name == "late"
+    (listed,) = user.triggers.list(search_opts={"name": "late", "type": "time"}, limit=1, sort="name")
+    assert (listed.id, user.triggers.find(name="late").id) == (made.id, made.id)
+    user.triggers.delete(made.id)
+    with pytest.raises(exceptions.NotFound):
+        user.triggers.get(made.id)
+    with pytest.raises(exceptions.BadRequest):
+        user.triggers.create("never", "time", DAILY | {"pattern": "61 * * * *"})
+
+
+def test_scheduled_operations(user: Any, source: Path) -> None:
+    plan, trigger, made = scheduled(user, source)
+    assert made.enabled is True
+    shown = user.scheduled_operations.get(made.id)
+    assert shown.operation_definition == {"provider_id": FILES_ID, "plan_id": plan.id}
+    options = {"operation_type": "protect", "trigger_id": trigger.id, "name": "each"}
+    (listed,) = user.scheduled_operations.list(search_opts=options, sort="created_at")
+    assert (listed.id, listed.trigger_id) == (made.id, trigger.id)
+    with pytest.raises(exceptions.HTTPClientError) as caught:
+        user.triggers.delete(trigger.id)
+    assert caught.value.http_status in (409, 424)
+    with pytest.raises(exceptions.Conflict):
+        user.plans.delete(plan.id)
+    user.scheduled_operations.delete(made.id)
+    assert user.scheduled_operations.list() == []
+    user.triggers.delete(trigger.id)
+    user.plans.delete(plan.id)
+
+
+# --- quotas ---
+
+
+def test_quotas(admin: Caller, user: Any) -> None:
+    other = str(uuid.uuid4())
+    quotas = admin.library().quotas
+    assert quotas.defaults(other).plans == 50
+    assert quotas.update(other, {"plans": 7, "checkpoints": 9}).checkpoints == 9
+    shown = quotas.get(other, detail=False)
+    assert (shown.id, shown.plans) == (other, 7)
+    assert quotas.get(other, detail=True).plans == {"limit": 7, "in_use": 0, "reserved": 0}
+    assert quotas.update(other, {"plans": None}).plans == 50
+    with pytest.raises(exceptions.Forbidden):
+        user.quotas.get(other, detail=False)
+
+
+def test_quota_classes(admin: Caller) -> None:
+    classes = admin.library().quota_classes
+    assert classes.update("small", {"plans": 3}).plans == 3
+    shown = classes.get("small")
+    assert (shown.id, shown.plans) == ("small", 3)
+
+
+def test_the_state_of_a_checkpoint_is_reset(admin: Caller, direct: Service, source: Path) -> None:
+    user = admin.library()
+    checkpoint = protected(user, planned(user, source))
+    for state in ("error", "available"):
+        user.checkpoints.reset_state(FILES_ID, checkpoint.id, state)
+        assert user.checkpoints.get(FILES_ID, checkpoint.id).status == state
+    with pytest.raises(exceptions.BadRequest):
+        user.checkpoints.reset_state(FILES_ID, checkpoint.id, "deleting")
+    with pytest.raises(exceptions.NotFound):
+        user.checkpoints.reset_state(FILES_ID, UNKNOWN_ID, "error")
+
+
+COVERED = {
+    "providers": {"list", "get"},
+    "protectables": {"list", "get", "list_instances", "get_instance"},
+    "plans": {"create", "get", "list", "update", "delete"},
+    "checkpoints": {"create", "get", "list", "delete", "reset_state", "update"},
+    "restores": {"create", "get", "list"},
+    "verifications": {"create", "get", "list"},
+    "triggers": {"create", "get", "list", "update", "delete"},
+    "scheduled_operations": {"create", "get", "list", "delete"},
+    "operation_logs": {"get", "list"},
+    "services": {"list", "enable", "disable", "disable_log_reason"},
+    "quotas": {"get", "defaults", "update", "list"},
+    "quota_classes": {"get", "update", "list"},
+}
+"""What the tests above call. Lists of quotas ask nothing; `reset_state` calls `update`."""
+
+
+def test_every_call_of_the_client_is_here(user: Any) -> None:
+    there = {
+        name: {each for each, _ in inspect.getmembers(manager, inspect.ismethod) if each[0] != "_"}
+        - INHERITED
+        for name, manager in vars(user).items()
+        if name != "http_client"
+    }
+    assert there == COVERED

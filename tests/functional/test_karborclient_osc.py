@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.published_client import Caller, Refused, caller, serving
+from tests.fakes.published_client import Caller, Refused, caller, serving, table
 from tests.fakes.service import FILES_ID, Service
 
 UNKNOWN_ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
@@ -125,3 +125,52 @@ def test_services(admin: Caller, direct: Service) -> None:
     disabled = admin.openstack("service", "disable", *JSON, str(listed["Id"]), "--reason", "moves house")
     assert disabled["disabled_reason"] == "moves house"
     assert admin.openstack("service", "enable", *JSON, str(listed["Id"]))["status"] == "enabled"
+
+
+# --- schedules, quotas, reset: what the plug-in itself cannot do is done with the other command ---
+
+DAILY = "format=crontab,pattern=0 3 * * *,start_time=2030-01-01 00:00:00,window=900"
+
+
+def test_triggers(user: Caller) -> None:
+    """Its own `trigger create` fails before it asks."""
+    id = table(user.karbor("trigger-create", "daily", "time", DAILY))["id"]
+    shown = user.openstack("trigger", "show", *JSON, "daily")
+    assert (shown["id"], shown["properties"]["window"]) == (id, "900")
+    assert user.openstack("trigger", "list", *JSON, "--name", "daily")[0]["Type"] == "time"
+    later = DAILY.replace("0 3", "30 4")
+    changed = user.openstack("trigger", "update", *JSON, id, "--properties", later)
+    assert changed["properties"]["pattern"] == "30 4 * * *"
+    user.openstack("trigger", "delete", id)
+    assert user.openstack("trigger", "list", *JSON) == []
+
+
+def test_scheduled_operations(user: Caller, source: Path) -> None:
+    """The definition comes as one text."""
+    plan = planned(user, source)
+    trigger = table(user.karbor("trigger-create", "daily", "time", DAILY))["id"]
+    definition = f"plan_id={plan['id']},provider_id={FILES_ID}"
+    command = ("scheduledoperation", "create", *JSON, "nightly", "protect", trigger, definition)
+    made = user.openstack(*command)
+    shown = user.openstack("scheduledoperation", "show", *JSON, "nightly")
+    assert json.loads(shown["operation_definition"])["plan_id"] == plan["id"]
+    assert user.openstack("scheduledoperation", "list", *JSON)[0]["Id"] == made["id"]
+    user.openstack("scheduledoperation", "delete", made["id"])
+    assert user.openstack("scheduledoperation", "list", *JSON) == []
+
+
+def test_quotas(admin: Caller) -> None:
+    project = str(uuid.uuid4())
+    assert admin.openstack("quotas", "update", *JSON, project, "--plans", "7")["plans"] == 7
+    assert admin.openstack("quotas", "show", *JSON, "--tenant", project)["plans"] == 7
+    assert admin.openstack("quotas", "default", *JSON, "--tenant", project)["plans"] == 50
+    assert admin.openstack("quotaclass", "update", *JSON, "oscs", "--plans", "3")["plans"] == 3
+    assert admin.openstack("quotaclass", "show", *JSON, "oscs")["id"] == "oscs"
+
+
+def test_the_state_of_a_checkpoint_is_reset(admin: Caller, source: Path) -> None:
+    checkpoint = protected(admin, source)
+    admin.openstack("checkpoint", "reset", "state", FILES_ID, checkpoint)
+    assert admin.openstack("checkpoint", "show", *JSON, FILES_ID, checkpoint)["status"] == "error"
+    admin.openstack("checkpoint", "reset", "state", FILES_ID, checkpoint, "--available")
+    assert admin.openstack("checkpoint", "show", *JSON, FILES_ID, checkpoint)["status"] == "available"

@@ -164,3 +164,57 @@ def test_an_administrator_lists_another_project(admin: Caller, user: Caller, sou
     assert rows(admin.karbor("plan-list", "--tenant", user.client.project_id))[0][0] == plan["id"]
     assert plan["id"] in [row[0] for row in rows(admin.karbor("plan-list", "--all-tenants"))]
     assert rows(admin.karbor("plan-list")) == []
+
+
+# --- schedules, quotas, reset ---
+
+DAILY = "format=crontab,pattern=0 3 * * *,start_time=2030-01-01 00:00:00,window=900"
+
+
+def test_triggers(user: Caller) -> None:
+    made = table(user.karbor("trigger-create", "daily", "time", DAILY))
+    assert json.loads(made["properties"])["window"] == "900"
+    assert table(user.karbor("trigger-show", made["id"]))["name"] == "daily"
+    assert rows(user.karbor("trigger-list", "--name", "daily", "--type", "time"))[0][0] == made["id"]
+    assert table(user.karbor("trigger-update", made["id"], "--name", "early"))["name"] == "early"
+    later = DAILY.replace("0 3", "30 4")
+    changed = table(user.karbor("trigger-update", made["id"], "--properties", later))
+    assert json.loads(changed["properties"])["pattern"] == "30 4 * * *"
+    user.karbor("trigger-delete", made["id"])
+    assert rows(user.karbor("trigger-list")) == []
+
+
+def test_scheduled_operations(user: Caller, source: Path) -> None:
+    plan = planned(user, source)
+    trigger = table(user.karbor("trigger-create", "daily", "time", DAILY))["id"]
+    definition = f"plan_id={plan['id']},provider_id={FILES_ID},max_backups=3,retention_duration=10"
+    command = ("scheduledoperation-create", "nightly", "retention_protect", trigger, definition)
+    made = table(user.karbor(*command))
+    shown = table(user.karbor("scheduledoperation-show", made["id"]))
+    assert json.loads(shown["operation_definition"])["max_backups"] == "3"
+    listed = rows(user.karbor("scheduledoperation-list", "--operation_type", "retention_protect"))
+    assert listed[0][:2] == [made["id"], "nightly"]
+    with pytest.raises(Refused):
+        user.karbor("trigger-delete", trigger)
+    user.karbor("scheduledoperation-delete", made["id"])
+    user.karbor("trigger-delete", trigger)
+
+
+def test_quotas(admin: Caller) -> None:
+    project = str(uuid.uuid4())
+    assert table(admin.karbor("quota-defaults", "--tenant", project))["plans"] == "50"
+    assert table(admin.karbor("quota-update", project, "--plans", "7"))["plans"] == "7"
+    assert table(admin.karbor("quota-show", "--tenant", project))["plans"] == "7"
+    detail = table(admin.karbor("quota-show", "--tenant", project, "--detail"))
+    assert "limit = 7" in detail["plans"]
+    assert table(admin.karbor("quota-class-update", "shells", "--plans", "3"))["plans"] == "3"
+    assert table(admin.karbor("quota-class-show", "shells"))["id"] == "shells"
+
+
+def test_the_state_of_a_checkpoint_is_reset(admin: Caller, source: Path) -> None:
+    checkpoint = protected(admin, source)
+    for option, state in (((), "error"), (("--available",), "available")):
+        admin.karbor("checkpoint-reset-state", FILES_ID, checkpoint, *option)
+        assert table(admin.karbor("checkpoint-show", FILES_ID, checkpoint))["status"] == state
+    with pytest.raises(Refused, match="checkpoint not found"):
+        admin.karbor("checkpoint-reset-state", FILES_ID, UNKNOWN_ID)

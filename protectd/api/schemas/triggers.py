@@ -27,6 +27,9 @@ from protectd.domain.zones import known_zones
 
 KEY = "trigger_info"
 
+NULL: Schema = {"type": "null"}
+"""A property that is taken away."""
+
 _VALUE: Schema = {"type": ["string", "integer", "null"], "maxLength": 65536}
 
 PROPERTIES: Schema = {"type": ["object", "null"], "maxProperties": 32, "additionalProperties": _VALUE}
@@ -62,15 +65,16 @@ def _forms() -> list[Schema]:
         "window": {"type": "integer", "minimum": 60, "maximum": 86400},
         "jitter": {"type": "integer", "minimum": 0, "maximum": MAX_JITTER_S},
     }
-    limit = {"type": "integer", "minimum": 1, "maximum": MAX_MISFIRES}
+    common = {name: either(schema, NULL) for name, schema in common.items()}
+    limit = {"type": ["integer", "null"], "minimum": 1, "maximum": MAX_MISFIRES}
     misfires: list[Schema] = [
-        {"misfire": {"enum": [SKIP, RUN_ONCE]}},
+        {"misfire": {"enum": [SKIP, RUN_ONCE, None]}, "misfire_limit": NULL},
         {"misfire": {"const": RUN_ALL}, "misfire_limit": limit},
     ]
     return [
         closed(
             {"format": {"const": name}, "pattern": {"type": "string", "pattern": pattern}} | common | misfire,
-            ["format", "pattern", *(["misfire"] if "misfire_limit" in misfire else [])],
+            ["format", "pattern", *(["misfire"] if "const" in misfire["misfire"] else [])],
         )
         for name, pattern in _PATTERNS.items()
         for misfire in misfires

@@ -145,8 +145,8 @@ def found(file: str, type_: str, at: Sequence[str], name: str) -> Resource:
 
 
 class EstateProtection(ProtectionPlugin):
-    """Each thing saves its part of the description. One that is no more than what hangs below it saves what
-    it was, so that a checkpoint tells."""
+    """Each thing saves its part of the description: one that is no more than what hangs below it saves what
+    it was."""
 
     @classmethod
     def from_options(cls, options: Mapping[str, str]) -> Self:
