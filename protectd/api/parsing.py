@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from protectd.common.fields import join, shown
 
 MAX_DEPTH = 32
 MAX_INTEGER = 2**63 - 1
+_UNFIT = re.compile("[\0\ud800-\udfff]")
 
 
 def parse_json(raw: bytes) -> Any:
@@ -74,7 +76,8 @@ def _check(value: Any, path: str, depth: int) -> None:
 
 def check_text(text: str, path: str) -> None:
     """:raises MalformedBody: text that no database and no file name can hold."""
+    if _UNFIT.search(text) is None:
+        return
     if "\0" in text:
         raise MalformedBody(field=path or "body", reason="has a NUL character")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise MalformedBody(field=path or "body", reason="has half of a surrogate pair")
+    raise MalformedBody(field=path or "body", reason="has half of a surrogate pair")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
 
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, select
 
 from protectd.common.errors import NotFound
 from protectd.model.models import Instance
@@ -38,13 +39,8 @@ class InstanceRepository(Repository[Instance]):
         them."""
         if not identity_hashes:
             return {}
-        query = select(Instance).where(
-            Instance.project_id == project_id,
-            Instance.host == host,
-            Instance.identity_hash.in_(identity_hashes),
-            Instance.deleted_marker == "",
-        )
-        found = self.pictures.many(self.session, query)
+        values = {"of_project": project_id, "of_host": host, "of_hashes": list(identity_hashes)}
+        found = self.pictures.many(self.session, _of_identities(), values)
         return {(instance.type, instance.identity_hash): instance for instance in found}
 
     def taken(self, ids: Collection[str]) -> set[str]:
@@ -61,3 +57,14 @@ class InstanceRepository(Repository[Instance]):
     def delete(self, entity: Instance) -> None:
         entity.deleted_marker = entity.id
         super().delete(entity)
+
+
+@cache
+def _of_identities() -> Select[Instance]:
+    """Made once: every plan that is made asks so."""
+    return select(Instance).where(
+        Instance.project_id == bindparam("of_project"),
+        Instance.host == bindparam("of_host"),
+        Instance.identity_hash.in_(bindparam("of_hashes", expanding=True)),
+        Instance.deleted_marker == "",
+    )

@@ -82,9 +82,10 @@ class Pictures(Generic[T]):
         found = self._read(session, self._one(project_id is not None, lock), {ID: id, PROJECT: project_id})
         return found[0] if found else None
 
-    def many(self, session: Session, query: Select[T]) -> list[T]:
-        """:param query: selects the entity; conditions, order and limits are its own."""
-        return self._read(session, query, {})
+    def many(self, session: Session, query: Select[T], values: Mapping[str, Any] | None = None) -> list[T]:
+        """:param query: selects the entity; conditions, order and limits are its own.
+        :param values: of the query's parameters."""
+        return self._read(session, query, values or {})
 
     def insert(self, session: Session, entity: T) -> None:
         """Write a new entity and its children, all their columns but those that the database numbers."""
