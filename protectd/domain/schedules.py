@@ -34,6 +34,9 @@ MAX_JITTER_S = 86400
 LOOKED_AT = 500
 """Times that are compared with the shortest interval."""
 
+MINUTE_S = 60
+"""No crontab fires more often."""
+
 PROPERTIES = (
     "format",
     "pattern",
@@ -145,7 +148,8 @@ def _check_fires(schedule: Schedule, kept: Mapping[str, Any], now: datetime, lim
         raise InvalidField(field="end_time", reason="must be after start_time")
     if schedule.end is not None and schedule.end <= now:
         raise InvalidField(field="end_time", reason="is over: it never fires")
-    times = schedule.upcoming(now, LOOKED_AT)
+    often = limits.min_interval_s > MINUTE_S or kept["format"] != CRONTAB
+    times = schedule.upcoming(now, LOOKED_AT if often else 1)
     if not times:
         reason = "never fires" if schedule.end is None else "never fires before end_time"
         raise InvalidField(field="pattern", reason=reason)
