@@ -24,10 +24,12 @@ from protectd.vault.options import EngineOptions
 from protectd.vault.pack import DATA, TREE
 from protectd.vault.pool import Channel, Pool
 from protectd.vault.repository import INDEX, BlobReader, Repository
+from protectd.vault.staging import has_mounts_below
 from protectd.vault.target import Target
 from protectd.vault.tree import Node, decode_tree
 
 KINDS_MADE = frozenset({"file", "symlink", "fifo", "dev", "chardev"})
+MOUNTED = "another file system is mounted below: files would be replaced one by one"
 DEVICES = frozenset({"dev", "chardev"})
 
 
@@ -57,6 +59,8 @@ class PreviewTree:
                 chosen = choose_paths(reader, tree, self.source, self.options.paths, self.snapshot_id)
             place = Place.look(self.target, overwrite=self.options.overwrite)
             with nullcontext() if place.target is None else closing(place.target):
+                if self.options.staged and place.target is not None and has_mounts_below(place.path):
+                    place.notes.append(MOUNTED)
                 look = _Look(reader, place, self.options, reporter)
                 look.at(tree, chosen)
             for name, error in damaged.found.items() if look.issues.count else ():
@@ -82,6 +86,7 @@ class Place:
     free_bytes: int
     device: int
     refusal: str = ""
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def look(cls, path: str, *, overwrite: bool) -> Place:
@@ -206,7 +211,7 @@ class _Look:
             (counted.foreign, "entries will belong to the owner of the target, not to their own"),
             (counted.set_id, "files and directories will lose their set-id bits"),
         )
-        return [f"{count} {what}" for count, what in told if count]
+        return [*self._place.notes, *(f"{count} {what}" for count, what in told if count)]
 
     # --- the saved side ---
 

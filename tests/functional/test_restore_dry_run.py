@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.mounts import small_file_system
 from tests.fakes.service import FILES_ID, Client, Service, run_body
 from tests.fakes.tree import tree
 
@@ -149,6 +150,17 @@ def test_one_that_was_saved_by_another_version_says_so(
         row.saved_info = row.saved_info | {"version": 99}
     report = dry_run(owner, checkpoint, parameters={"directory": {"overwrite": True}})
     assert any("version 99" in note for note in only(report)["notes"])
+
+
+def test_a_mount_below_is_told_of(owner: Client, checkpoint: dict[str, Any], source: Path) -> None:
+    for path in (source / "below").iterdir():
+        path.unlink()
+    (source / "below").rmdir()
+    with small_file_system(source / "below", 1_000_000):
+        report = dry_run(owner, checkpoint, parameters={"directory": {"overwrite": True}})
+        assert any("one by one" in note for note in only(report)["notes"])
+        parameters = {"directory": {"overwrite": True, "staged": False}}
+        assert only(dry_run(owner, checkpoint, parameters=parameters))["notes"] == []
 
 
 def test_data_that_is_not_there_any_more_is_an_issue(

@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from protectd.common.errors import ConfigurationError, InvalidField
+from protectd.domain import copies
 from protectd.domain.providers import (
     ProtectableNotFound,
     ProviderNotFound,
@@ -194,6 +195,33 @@ def test_two_providers_may_not_share_an_id_or_a_name(write: Write, same: str) ->
     write(GOOD)
     other = GOOD.replace("default", "other") if same == "id" else GOOD.replace(ID, OTHER)
     assert "is used 2 times" in refusal(write(other, "two.conf"))
+
+
+def test_copies_go_to_the_provider_that_the_file_names(write: Write) -> None:
+    write(GOOD.replace("plugin =", f"copy_target = {OTHER.upper()}\nplugin ="))
+    providers = load(write(GOOD.replace(ID, OTHER).replace("default", "other"), "two.conf"))
+    assert providers.get(ID).copy_target == OTHER
+    assert providers.get(OTHER).copy_target is None
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [("elsewhere", "must be the UUID of a provider"), (OTHER, f"copy_target {OTHER} is no enabled provider")],
+)
+def test_copies_do_not_go_to_where_nothing_is(write: Write, target: str, reason: str) -> None:
+    write(GOOD.replace("plugin =", f"copy_target = {target}\nplugin ="))
+    other = GOOD.replace(ID, OTHER).replace("default", "other").replace("plugin =", "enabled = no\nplugin =")
+    assert reason in refusal(write(other, "two.conf"))
+
+
+def test_a_request_says_where_copies_go_then_the_file_then_they_stay(write: Write) -> None:
+    write(GOOD.replace("plugin =", f"copy_target = {OTHER}\nplugin ="))
+    providers = load(write(GOOD.replace(ID, OTHER).replace("default", "other"), "two.conf"))
+    default, other = providers.get(ID), providers.get(OTHER)
+    assert copies.target_of(providers, default, {}, "p") is other
+    assert copies.target_of(providers, default, {"copy": {}}, "p") is other
+    assert copies.target_of(providers, other, {}, "p") is other
+    assert copies.target_of(providers, other, {"copy": {"provider_id": ID.upper()}}, "p") is default
 
 
 class TapeBank(MemoryBank):
