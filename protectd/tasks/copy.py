@@ -54,7 +54,8 @@ class CopyFacts:
 
 
 class CopyCheckpoint(BaseTask[Checkpoint]):
-    """Blobs that the other vault has are not moved. A copy that broke off goes on with what it has moved."""
+    """Blobs that the other vault has are not moved, also those that an attempt that broke off has moved: it
+    names them in the index once a minute."""
 
     operation = "copy"
     kind = "checkpoint"

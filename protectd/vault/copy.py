@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from protectd.common.errors import Cancelled
 from protectd.common.reports import CopyReport
 from protectd.plugin.base import BankPlugin
 from protectd.vault.check_packs import stored_packs
@@ -121,7 +122,11 @@ class _Copy:
         rows = missing_rows(index, needed, self._target.load_index(), stored_packs(self._target.bank))
         writer = IndexWriter(self._target.bank, lock)
         mover = BlobMover(index, writer, self._reporter, self._stack)
-        mover.move(rows, self._worker(), self._role.options.worker_count, self._pool)
+        try:
+            mover.move(rows, self._worker(), self._role.options.worker_count, self._pool)
+        except Cancelled:
+            writer.flush()  # the next copy need not move it again
+            raise
         writer.flush()
         self._blobs, self._bytes = mover.blobs, mover.bytes
         return mover.bad

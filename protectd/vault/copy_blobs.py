@@ -21,6 +21,8 @@ from protectd.vault.save_index import IndexWriter
 from protectd.vault.shared import CancelFlag
 
 _WAIT_S = 0.25
+INDEX_EVERY_S = 60.0
+"""A copy that is cut off has lost no more than it has moved since."""
 
 
 class BlobMover:
@@ -82,6 +84,7 @@ class BlobMover:
                 else:
                     self.blobs += 1
                     self.bytes += entry.length
+        self._writer.flush_after(INDEX_EVERY_S)
         self._reporter.tell(Counts("copy", self.bytes, self._total[1], self.blobs, self._total[0]))
 
     def _try_another(self, entry: BlobEntry, copy: int, reason: str) -> None:

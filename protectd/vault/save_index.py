@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,6 +24,7 @@ class IndexWriter:
         self._lock = lock
         self._packs: dict[bytes, StoredPack] = {}
         self._blobs = 0
+        self._flushed_s = time.monotonic()
 
     def add(self, packs: Iterable[tuple[Any, ...]]) -> None:
         """:param packs: those of StoredPack, also without the name of their tuple."""
@@ -31,6 +33,11 @@ class IndexWriter:
                 self.flush()
             self._packs[pack.id] = pack
             self._blobs += pack.blobs
+
+    def flush_after(self, seconds: float) -> None:
+        """As `flush`, when the last one was longer ago."""
+        if time.monotonic() - self._flushed_s >= seconds:
+            self.flush()
 
     def flush(self) -> None:
         """Store what was added; durable when this returns.
@@ -43,3 +50,4 @@ class IndexWriter:
             packs = (pack_json(pack.id, parse_header(pack.header)) for pack in self._packs.values())
             self._lock.store(INDEX, index_file(packs))
         self._packs, self._blobs = {}, 0
+        self._flushed_s = time.monotonic()

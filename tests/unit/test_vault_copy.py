@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 from protectd.common.errors import Cancelled
 from protectd.common.progress import Counts, Progress
 from protectd.common.reports import CopyReport
+from protectd.common.units import MIB
 from protectd.plugin.base import BankUnavailable
 from protectd.vault.check import check
 from protectd.vault.copy_plan import copied_json, find_copy, portions
@@ -286,6 +288,49 @@ def test_it_stops_when_its_owner_says_so_and_the_next_one_goes_on(pair: Pair) ->
     report = pair.copy()
     assert report.ok and len(pair.target.snapshots()) == 40
     assert check(pair.target, read_data=True).ok
+
+
+@pytest.fixture
+def large() -> Iterator[Pair]:
+    """With many packs to be moved, and as many to be made."""
+    engine = VaultEngine(EngineOptions(workers=2, in_process=True, lock_wait_s=0, pack_bytes=MIB))
+    pair = Pair(engine)
+    for _ in range(30):
+        save_nested(pair.source, {b"n": os.urandom(1_200_000)})
+    yield pair
+    engine.close()
+
+
+def test_one_that_was_asked_to_end_does_not_move_all_of_it_again(
+    large: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("protectd.vault.operation._INTERVAL_S", 0)
+
+    class Stop(Progress):
+        moved = 0
+
+        def report(self, counts: Counts) -> None:
+            self.moved = max(self.moved, counts.done_files)
+
+        def check(self) -> None:
+            if self.moved >= 10:
+                raise Cancelled
+
+    with pytest.raises(Cancelled):
+        large.copy(progress=Stop())
+    left = large.copy()
+    assert left.ok
+    assert 0 < left.blobs < 60
+    assert check(large.target, read_data=True).ok
+
+
+def test_what_is_moved_is_named_while_it_goes_on(large: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("protectd.vault.copy_blobs.INDEX_EVERY_S", 0)
+    report = large.copy()
+    assert report.ok
+    assert len(list(large.target_bank.list("index"))) > 1
+    assert check(large.target, read_data=True).ok
+    assert large.copy().blobs == 0
 
 
 def test_cut_off_at_any_put_it_leaves_a_good_vault_and_the_next_run_ends_it(engine: VaultEngine) -> None:
