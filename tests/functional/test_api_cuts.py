@@ -11,23 +11,34 @@ import webtest
 
 from protectd.common.ids import new_id
 from tests.fakes.cuts import Killer, Line, When, killing, line_to
+from tests.fakes.databases import empty_database
 from tests.fakes.service import MEMORY_ID, Client, Service, fault_of, running
 
 PROTECT = f"providers/{MEMORY_ID}/checkpoints"
 INSTANCES = "protectables/directory/instances"
 
 
-@pytest.fixture(params=["postgresql", "mariadb"])
-def line(request: pytest.FixtureRequest) -> Iterator[Line]:
-    with line_to(request.getfixturevalue(request.param)) as line:
+SERVERS = ["postgresql", "mariadb"]
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def line(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    with empty_database(request.param, tmp_path_factory.mktemp("none")) as url, line_to(url) as line:
         yield line
 
 
-@pytest.fixture
-def remote(line: Line, tmp_path: Path) -> Iterator[Service]:
+@pytest.fixture(scope="module")
+def long_lived(line: Line, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Its database is at the other end of the line."""
-    with running(tmp_path, database=line.url) as service:
+    with running(tmp_path_factory.mktemp("remote"), database=line.url) as service:
         yield service
+
+
+@pytest.fixture
+def remote(long_lived: Service) -> Service:
+    """At rest: nothing of an earlier test is still to be written."""
+    long_lived.parts.dispatcher.flush()
+    return long_lived
 
 
 @pytest.fixture
@@ -100,8 +111,13 @@ def test_a_request_that_loses_every_connection_is_given_up(
     assert client.get("plans") == {"plans": []}
 
 
-def test_work_that_is_done_at_once_is_told_as_it_ended(line: Line, tmp_path: Path) -> None:
-    with running(tmp_path, mode="direct", database=line.url) as service:
+@pytest.mark.parametrize("kind", SERVERS)
+def test_work_that_is_done_at_once_is_told_as_it_ended(kind: str, tmp_path: Path) -> None:
+    """The thread of the request is cut, whatever the work is: so it is simulated."""
+    with (
+        empty_database(kind, tmp_path) as url,
+        running(tmp_path, mode="direct", handler="noop", database=url) as service,
+    ):
         client = service.client()
         body = {"checkpoint": {"plan_id": client.plan(service.directory())["id"]}}
         with killing(service.parts.database.engine) as killer:
