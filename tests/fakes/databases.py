@@ -48,6 +48,13 @@ def empty_database(kind: str, directory: Path) -> Iterator[str]:
         yield f"sqlite:///{directory / 'test.db'}"
 
 
+def make_tables(url: str) -> None:
+    """As the migrations make them, which a test of theirs compares; on a server in a fifth of the time."""
+    database = Database(url)
+    Plan.metadata.create_all(database.engine)
+    database.dispose()
+
+
 @pytest.fixture(params=KINDS)
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """URL of a database without tables, each kind in turn."""
@@ -59,9 +66,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 def any_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a database with every table, each kind in turn; shared by the tests of a run."""
     with empty_database(request.param, tmp_path_factory.mktemp(request.param)) as url:
-        database = Database(url)
-        Plan.metadata.create_all(database.engine)
-        database.dispose()
+        make_tables(url)
         yield url
 
 

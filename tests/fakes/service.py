@@ -20,9 +20,8 @@ from protectd.common.clock import Clock
 from protectd.common.ids import new_id
 from protectd.conf import new_config
 from protectd.domain import tokens
-from protectd.model import migrate
 from protectd.plugin.secret_stores.master_keys import make_master_key
-from tests.fakes.databases import chosen_kind, empty_database
+from tests.fakes.databases import chosen_kind, empty_database, make_tables
 
 FILES_ID = "6659007d-6f66-4a0f-9cb4-17d6aded0bb9"
 MEMORY_ID = "0b6f2c5c-57a1-4b0e-8f0d-3f6f3f1f7a10"
@@ -229,7 +228,7 @@ def running(
         made = stack.enter_context(parts(conf, "protectd-api", in_process=True))
         made.clock = clock or made.clock
         make_master_key(Path(made.conf.secrets.master_key_file))
-        migrate.upgrade(made.database_url)
+        make_tables(made.database_url)
         yield Service(made, webtest.TestApp(made.application()), allowed)
 
 

@@ -44,10 +44,11 @@ def direct(
         yield made
 
 
-@pytest.fixture(params=KINDS)
-def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
-    """Tasks wait. On each kind of database in turn, an own one for each test."""
-    with empty_database(request.param, tmp_path) as url, running(tmp_path, database=url) as service:
+@pytest.fixture(scope="module", params=KINDS)
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Tasks wait. On each kind of database in turn, one for the tests of a module."""
+    directory = tmp_path_factory.mktemp("shared")
+    with empty_database(request.param, directory) as url, running(directory, database=url) as service:
         yield service
 
 
