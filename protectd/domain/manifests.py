@@ -36,12 +36,16 @@ SAVED = (
 )
 """Columns of a resource that say where its data lies and what it is."""
 
+_STORABLE = "^[^\\u0000\\ud800-\\udfff]*$"
+"""What every database takes: no NUL, no half a character."""
+
 _ID = {"type": "string", "format": "uuid", "minLength": 36, "maxLength": 36}
 _MAYBE_ID = {**_ID, "type": ["string", "null"]}
-_HASH = {"type": "string", "minLength": 64, "maxLength": 64}
+_NAME = {"type": "string", "maxLength": 255, "pattern": _STORABLE}
+_HASH = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _NUMBER = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
 _MOMENT = {"type": ["string", "null"], "maxLength": 40}
-_TEXT = {"type": ["string", "null"]}
+_TEXT = {"type": ["string", "null"], "pattern": _STORABLE}
 
 SCHEMA: validation.Schema = {
     "type": "object",
@@ -62,7 +66,7 @@ SCHEMA: validation.Schema = {
                     "type": "object",
                     "properties": {
                         "id": _ID,
-                        "name": {"type": "string", "maxLength": 255},
+                        "name": _NAME,
                         "resources": {"type": "array", "items": {"type": "object"}},
                     },
                     "required": ["id", "name", "resources"],
@@ -79,9 +83,9 @@ SCHEMA: validation.Schema = {
             "items": {
                 "type": "object",
                 "properties": {
-                    "id": {"type": "string", "minLength": 1, "maxLength": 36},
-                    "type": {"type": "string", "minLength": 1, "maxLength": 64},
-                    "name": {"type": "string", "maxLength": 255},
+                    "id": {**_NAME, "minLength": 1, "maxLength": 36},
+                    "type": {**_NAME, "minLength": 1, "maxLength": 64},
+                    "name": _NAME,
                     "extra_info": {"type": ["object", "null"]},
                     "snapshot_id": _HASH,
                     "tree_id": _HASH,
@@ -150,10 +154,11 @@ class Manifest:
         """:raises ManifestDamaged: it is none, or that of another checkpoint."""
         try:
             fields = json.loads(raw)
+            json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()  # what no other reader takes
             validation.check(fields, SCHEMA)
             for name in ("created_at", "started_at", "ended_at"):
                 _read_moment(fields["checkpoint"].get(name))
-        except (InvalidField, ValueError, RecursionError) as error:
+        except (InvalidField, ValueError, OverflowError, RecursionError) as error:
             raise ManifestDamaged(checkpoint_id=checkpoint_id, reason=str(error)) from error
         if fields["checkpoint"]["id"] != checkpoint_id:
             raise ManifestDamaged(checkpoint_id=checkpoint_id, reason="it is that of another checkpoint")
@@ -312,12 +317,14 @@ def text_of(value: datetime | None) -> str | None:
 
 
 def _read_moment(text: str | None) -> datetime | None:
-    """:raises ValueError: no moment, or one without a zone."""
+    """:raises ValueError: no moment, one without a zone, or one before there were checkpoints."""
     if text is None:
         return None
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text} has no time zone")
+    if not 1970 < moment.year < 9999:
+        raise ValueError(f"{text} is not the time of a checkpoint")
     return moment.astimezone(UTC)
 
 
