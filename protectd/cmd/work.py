@@ -16,6 +16,7 @@ from protectd.cmd.heartbeat import Heartbeat
 from protectd.cmd.logs import log_options, start_logging
 from protectd.common.errors import ConfigurationError
 from protectd.common.units import MIB
+from protectd.conf import secrets as secrets_options
 from protectd.conf.metrics import port_of
 from protectd.domain.key_manager.orders import Orders
 from protectd.domain.quota import QuotaOptions
@@ -63,7 +64,7 @@ class Work(Foundation):
         """:raises ConfigurationError: the master key is missing or others can read it."""
         name = self.conf.secrets.store
         plugin: type[SecretStorePlugin] = self.loader.load(SECRET_STORES, name)
-        options = {"master_key_file": self.conf.secrets.master_key_file}
+        options = {each.name: str(self.conf.secrets[each.name] or "") for each in secrets_options.OPTS}
         return make(lambda: plugin.from_options(options), f"secret store {name}")
 
     @cached_property

@@ -22,7 +22,9 @@ OPTS = [
         default=["directory"],
         help="Protectables that `[protectables] enabled` may name.",
     ),
-    cfg.ListOpt("allowed_secret_stores", default=["crypto"], help="Stores that `[secrets] store` may name."),
+    cfg.ListOpt(
+        "allowed_secret_stores", default=["crypto", "pkcs11"], help="Stores that `[secrets] store` may name."
+    ),
     cfg.ListOpt(
         "allowed_handlers", default=["default", "noop"], help="Handlers that `[dispatch] handler` may name."
     ),

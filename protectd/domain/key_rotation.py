@@ -73,7 +73,7 @@ class MasterKeys:
             MasterKeyUse(
                 name,
                 name in present,
-                name == present[0],
+                name in present[:1],
                 wrapped.get((self._name, name), 0),
                 direct.get((self._name, name), 0),
             )

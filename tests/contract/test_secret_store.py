@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import os
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +24,7 @@ from protectd.plugin.secret_stores.master_keys import (
     name_of,
     read_master_keys,
 )
+from protectd.plugin.secret_stores.pkcs11 import ModuleUnavailable, Pkcs11Store
 
 SECRET = "7a1bb5e1-0000-4000-8000-000000000001"
 ROW = {"key_id": "7a1bb5e1-0000-4000-8000-000000000002", "project_id": "service"}
@@ -32,7 +35,46 @@ def crypto(directory: Path) -> SecretStorePlugin:
     return CryptoStore.from_options({"master_key_file": str(directory / "master.key")})
 
 
-STORES: dict[str, Callable[[Path], SecretStorePlugin]] = {"crypto": crypto}
+def softhsm(directory: Path, *, first: bool = True) -> Pkcs11Store:
+    """A token of SoftHSM2 for each directory, with one master key."""
+    if not LIBRARY.exists():
+        assert not os.environ.get("CI"), "SoftHSM2 is not installed"
+        pytest.skip("SoftHSM2 is not installed")
+    pin, token = directory / "pin", directory / "token"
+    new = not token.exists()
+    if new:
+        token.write_text(f"token {next(TOKENS)}")
+        pin.write_text("1234")
+        pin.chmod(0o600)
+    store = Pkcs11Store.from_options(
+        {
+            "pkcs11_library": str(LIBRARY),
+            "pkcs11_token": token.read_text(),
+            "pkcs11_pin_file": str(pin),
+        }
+    )
+    if new and first:
+        store.add_master_key()
+    return store
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tokens of SoftHSM2: its library reads its configuration once, and looks for tokens when it begins."""
+    place = tmp_path_factory.mktemp("tokens")
+    (place / "softhsm2.conf").write_text(f"directories.tokendir = {place}\nobjectstore.backend = file\n")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SOFTHSM2_CONF", str(place / "softhsm2.conf"))
+        for number in range(MOST_TOKENS if LIBRARY.exists() else 0):
+            words = ["--init-token", "--free", "--label", f"token {number}", "--pin", "1234"]
+            subprocess.run(["softhsm2-util", *words, "--so-pin", "5678"], check=True, capture_output=True)
+        yield
+
+
+LIBRARY = Path("/usr/lib/softhsm/libsofthsm2.so")
+MOST_TOKENS = 50
+TOKENS = itertools.count()
+STORES: dict[str, Callable[[Path], SecretStorePlugin]] = {"crypto": crypto, "softhsm": softhsm}
 
 
 @pytest.fixture(params=sorted(STORES))
@@ -281,3 +323,49 @@ def test_of_keys_added_at_once_none_is_lost(tmp_path: Path) -> None:
         names = list(pool.map(lambda _: add_master_key(path), range(16)))
     assert {name_of(key) for key in read_master_keys(path)} > set(names)
     assert len(read_master_keys(path)) == 17
+
+
+# --- a hardware security module ---
+
+
+def test_what_the_module_needs_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="pkcs11_library"):
+        Pkcs11Store.from_options({})
+    pin = tmp_path / "pin"
+    pin.write_text("1234")
+    pin.chmod(0o644)
+    options = {"pkcs11_library": "/nowhere.so", "pkcs11_token": "t", "pkcs11_pin_file": str(pin)}
+    with pytest.raises(ConfigurationError, match="0600"):
+        Pkcs11Store.from_options(options)
+
+
+def test_a_module_that_is_not_there_is_only_away(tmp_path: Path) -> None:
+    pin = tmp_path / "pin"
+    pin.write_text("1234")
+    pin.chmod(0o600)
+    options = {"pkcs11_library": "/nowhere.so", "pkcs11_token": "t", "pkcs11_pin_file": str(pin)}
+    with pytest.raises(ModuleUnavailable):
+        Pkcs11Store.from_options(options).new_key(**ROW)
+
+
+def test_a_token_without_a_key_says_so_and_gets_one(tmp_path: Path) -> None:
+    store = softhsm(tmp_path, first=False)
+    assert list(store.master_key_ids()) == []
+    with pytest.raises(MasterKeyMissing):
+        store.new_key(**ROW)
+    name = store.add_master_key()
+    assert store.new_key(**ROW).master_key_id == name
+
+
+def test_a_wrong_pin_opens_nothing(tmp_path: Path) -> None:
+    softhsm(tmp_path)._token._close()  # who is logged in already is not asked again
+    (tmp_path / "pin").write_text("4321")
+    with pytest.raises(ModuleUnavailable):
+        softhsm(tmp_path).new_key(**ROW)
+
+
+def test_a_session_that_was_lost_is_opened_anew(tmp_path: Path) -> None:
+    store = softhsm(tmp_path)
+    wrapped = store.new_key(**ROW)
+    store._token._session.close()
+    store.unwrap(wrapped, **ROW)

@@ -14,12 +14,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from protectd.common.errors import ConfigurationError
-from protectd.common.files import atomic_write, sync_directory
+from protectd.common.files import atomic_write, read_private, sync_directory
+from protectd.plugin.secret_stores.boxes import KEY_BYTES
 
-KEY_BYTES = 32
-MAX_FILE_BYTES = 64 * 1024
-FOREIGN_MODE = 0o027
-"""Bits that a master key's file may not have: for others any, for its group writing."""
+WHAT = "master key"
 
 
 def name_of(key: bytes) -> str:
@@ -32,12 +30,7 @@ def read_master_keys(path: Path) -> list[bytes]:
 
     :raises ConfigurationError: there is no such file, others can read it, or it holds something else.
     """
-    try:
-        with path.open("rb") as file:
-            _refuse_foreign(path, os.fstat(file.fileno()).st_mode)
-            return _parse(file.read(MAX_FILE_BYTES), path)
-    except OSError as error:
-        raise _error(path, error.strerror or "cannot be read") from error
+    return _parse(read_private(path, WHAT), path)
 
 
 def make_master_key(path: Path) -> bool:
@@ -109,13 +102,6 @@ def _text(keys: Sequence[bytes]) -> bytes:
     return b"".join(base64.b64encode(key) + b"\n" for key in keys)
 
 
-def _refuse_foreign(path: Path, mode: int) -> None:
-    if not stat.S_ISREG(mode):
-        raise _error(path, "it is no regular file")
-    if mode & FOREIGN_MODE:
-        raise _error(path, f"mode {stat.S_IMODE(mode):04o} lets others at it; it must be 0600")
-
-
 def _parse(raw: bytes, path: Path) -> list[bytes]:
     keys = [raw]
     if len(raw) != KEY_BYTES:
@@ -127,4 +113,4 @@ def _parse(raw: bytes, path: Path) -> list[bytes]:
 
 
 def _error(path: Path, reason: str) -> ConfigurationError:
-    return ConfigurationError(where=f"master key {path}", reason=reason)
+    return ConfigurationError(where=f"{WHAT} {path}", reason=reason)

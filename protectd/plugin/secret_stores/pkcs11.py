@@ -1,0 +1,186 @@
+"""Master keys in a hardware security module, through its PKCS #11 library. They never leave it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import pkcs11
+from cryptography.exceptions import InvalidTag
+from pkcs11 import Attribute, GCMParams, KeyType, Mechanism, ObjectClass
+
+from protectd.common.errors import ConfigurationError, Unavailable
+from protectd.common.files import read_private
+from protectd.plugin.secret_stores.boxes import DIRECT, Box, BoxingStore
+
+T = TypeVar("T")
+
+KEY_BITS = 256
+TAG_BITS = 128
+TIME_BYTES, RANDOM_BYTES = 6, 2
+
+
+class ModuleUnavailable(Unavailable):
+    """The module does not answer, or not as it should."""
+
+    code = "secret.module_unavailable"
+    message = "the hardware security module is not available: {reason}"
+
+
+class Token:
+    """One slot's token, and the keys of one label in it. Used by one thread at a time.
+
+    A session that the module has forgotten is opened anew, once for each call; so is one that was opened
+    before this process was forked.
+    """
+
+    def __init__(self, library: str, token_label: str, pin: str, key_label: str) -> None:
+        self._library = library
+        self._token_label = token_label
+        self._pin = pin
+        self._key_label = key_label
+        self._lock = threading.Lock()
+        self._session: Any = None
+        self._pid = os.getpid()
+
+    def found(self) -> dict[str, Any]:
+        """The master keys by their names, the newest first."""
+        keys = self._do(self._find)
+        return {key.id.hex(): key for key in sorted(keys, key=lambda key: key.id, reverse=True)}
+
+    def add(self) -> str:
+        return str(self._do(self._generate).id.hex())
+
+    def drop(self, name: str) -> None:
+        keys = self.found()
+        if name not in keys:
+            raise ConfigurationError(where=f"token {self._token_label}", reason=f"it holds no key {name}")
+        if name == next(iter(keys)):
+            reason = f"{name} is the newest key; add another one first"
+            raise ConfigurationError(where=f"token {self._token_label}", reason=reason)
+        self._do(lambda session: keys[name].destroy())
+
+    def encrypt(self, name: str, nonce: bytes, data: bytes, associated_data: bytes) -> bytes:
+        params = GCMParams(nonce=nonce, aad=associated_data, tag_bits=TAG_BITS)
+        return bytes(
+            self._do(
+                lambda session: self._key(session, name).encrypt(
+                    data, mechanism=Mechanism.AES_GCM, mechanism_param=params
+                )
+            )
+        )
+
+    def decrypt(self, name: str, nonce: bytes, data: bytes, associated_data: bytes) -> bytes:
+        """:raises InvalidTag: the module refuses it. It does not say why: that a tag does not fit is a
+        general error of most."""
+        params = GCMParams(nonce=nonce, aad=associated_data, tag_bits=TAG_BITS)
+        try:
+            return bytes(
+                self._do(
+                    lambda session: self._key(session, name).decrypt(
+                        data, mechanism=Mechanism.AES_GCM, mechanism_param=params
+                    )
+                )
+            )
+        except ModuleUnavailable as error:
+            self._do(self._find)  # it answers: then it is the text
+            raise InvalidTag from error
+
+    def _find(self, session: Any) -> list[Any]:
+        wanted = {Attribute.CLASS: ObjectClass.SECRET_KEY, Attribute.LABEL: self._key_label}
+        return list(session.get_objects(wanted))
+
+    def _key(self, session: Any, name: str) -> Any:
+        return session.get_key(
+            object_class=ObjectClass.SECRET_KEY, label=self._key_label, id=bytes.fromhex(name)
+        )
+
+    def _generate(self, session: Any) -> Any:
+        """Its id begins with the time, so that the newest one is known by it."""
+        id = int(time.time() * 1000).to_bytes(TIME_BYTES, "big") + secrets.token_bytes(RANDOM_BYTES)
+        return session.generate_key(
+            KeyType.AES,
+            KEY_BITS,
+            id=id,
+            label=self._key_label,
+            store=True,
+            template={Attribute.EXTRACTABLE: False, Attribute.SENSITIVE: True},
+        )
+
+    def _do(self, work: Callable[[Any], T]) -> T:
+        with self._lock:
+            if self._session is not None and self._pid == os.getpid():
+                try:
+                    return work(self._session)
+                except pkcs11.PKCS11Error:
+                    self._close()
+            try:
+                return work(self._open())
+            except pkcs11.PKCS11Error as error:
+                raise ModuleUnavailable(reason=_told(error)) from error
+
+    def _open(self) -> Any:
+        library = pkcs11.lib(self._library)
+        if self._pid != os.getpid():
+            library.reinitialize()
+            self._pid = os.getpid()
+        token = library.get_token(token_label=self._token_label)
+        try:
+            self._session = token.open(rw=True, user_pin=self._pin)
+        except pkcs11.UserAlreadyLoggedIn:  # it is the process that logs in, not the session
+            self._session = token.open(rw=True)
+        return self._session
+
+    def _close(self) -> None:
+        session, self._session = self._session, None
+        try:
+            session.close()
+        except pkcs11.PKCS11Error:
+            return
+
+
+class TokenCipher:
+    """AES-256-GCM with a key that stays in the module."""
+
+    def __init__(self, token: Token, name: str) -> None:
+        self._token = token
+        self._name = name
+
+    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes) -> bytes:
+        return self._token.encrypt(self._name, nonce, data, associated_data)
+
+    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes) -> bytes:
+        return self._token.decrypt(self._name, nonce, data, associated_data)
+
+
+class Pkcs11Store(BoxingStore):
+    def __init__(self, token: Token) -> None:
+        self._token = token
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, str]) -> Self:
+        """:raises ConfigurationError: an option is missing, or everyone may read the PIN."""
+        for name in ("pkcs11_library", "pkcs11_token", "pkcs11_pin_file"):
+            if not options.get(name):
+                raise ConfigurationError(where="secrets", reason=f"{name} is missing")
+        pin = read_private(Path(options["pkcs11_pin_file"]), "PIN").decode().strip()
+        label = options.get("pkcs11_key_label") or "protectd"
+        return cls(Token(options["pkcs11_library"], options["pkcs11_token"], pin, label))
+
+    def masters(self) -> Mapping[str, Box]:
+        return {name: Box(TokenCipher(self._token, name), DIRECT) for name in self._token.found()}
+
+    def add_master_key(self) -> str:
+        return self._token.add()
+
+    def drop_master_key(self, master_key_id: str) -> None:
+        self._token.drop(master_key_id)
+
+
+def _told(error: pkcs11.PKCS11Error) -> str:
+    return str(error) or type(error).__name__
