@@ -6,9 +6,11 @@ import time
 import uuid
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from protectd.api import policies
 from protectd.common.ids import new_id
 from protectd.domain import tokens
 from tests.fakes.service import Client, Service, fault_of, running
@@ -73,6 +75,13 @@ def test_the_shipped_policy_sample_changes_nothing() -> None:
     sample = Path(__file__).parents[2] / "etc/protectd/policy.yaml"
     lines = [line for line in sample.read_text().splitlines() if line and not line.startswith("#")]
     assert lines == []
+
+
+def test_the_shipped_policy_sample_tells_every_rule() -> None:
+    sample = (Path(__file__).parents[2] / "etc/protectd/policy.yaml").read_text()
+    told = [line for line in sample.splitlines() if line.startswith('#"')]
+    rules: list[Any] = policies.list_rules()
+    assert told == [f'#"{rule.name}": "{rule.check_str}"' for rule in rules]
 
 
 @pytest.mark.parametrize("rule", ["plan:create", "plan:get_all"])
