@@ -196,7 +196,7 @@ def test_a_plan_of_another_project_is_not_there(service: Service, member: Client
 
 def test_anothers_project_in_the_path_is_not_there(service: Service, member: Client) -> None:
     other = service.client()
-    for path in (f"/v1/{other.project_id}/plans", f"/v1/{other.project_id}/providers", "/v1/secrets"):
+    for path in (f"/v1/{other.project_id}/plans", f"/v1/{other.project_id}/providers"):
         assert member.refused("GET", path, 404)["error"] == "path.not_found"
 
 
