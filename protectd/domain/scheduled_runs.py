@@ -131,8 +131,10 @@ class Runs:
 
     def check_free(self, uow: UnitOfWork, operation: ScheduledOperation) -> None:
         """:raises StillRunning: something that it made lately has a task that has not ended."""
-        for made in uow.occurrences.made_lately(operation.id):
-            if made.entity_type and made.entity_id and uow.tasks.live(made.entity_type, made.entity_id):
+        lately = uow.occurrences.made_lately(operation.id)
+        running = uow.tasks.live_of([made.entity_id for made in lately if made.entity_id])
+        for made in lately:
+            if (made.entity_type, made.entity_id) in running:
                 raise StillRunning(entity_type=made.entity_type, entity_id=made.entity_id)
 
     def _context(self, operation: ScheduledOperation) -> RequestContext:

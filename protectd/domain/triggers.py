@@ -161,4 +161,5 @@ def receive(uow: UnitOfWork, trigger: Trigger, signature: str, now: datetime) ->
                 )
             )
             trigger.next_at = trigger.next_at or now
+            uow.triggers.touch_not(trigger)
     uow.flush()

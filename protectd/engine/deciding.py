@@ -40,9 +40,10 @@ class Deciding:
         :returns: tasks to be announced after the commit.
         :raises Unavailable: roll back and try again.
         """
-        if trigger.type == EVENT:
-            return self._events(uow, trigger, now)
-        return self._times(uow, trigger, now)
+        see_to = self._events if trigger.type == EVENT else self._times
+        refs = see_to(uow, trigger, now)
+        uow.triggers.touch_not(trigger)
+        return refs
 
     # --- times ---
 

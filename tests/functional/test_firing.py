@@ -45,6 +45,7 @@ def checkpoints(at: Scene, plan: dict[str, Any]) -> list[dict[str, Any]]:
 def test_a_checkpoint_is_made_when_the_time_has_come_and_says_by_what(at: Scene) -> None:
     plan, trigger = at.plan(), at.trigger()
     operation, engine = at.operation(trigger, plan), at.engine()
+    before = at.client.get(f"triggers/{trigger}")["trigger_info"]
     assert 0 < engine.run_once() <= 1.0
     assert at.occurrences(operation) == []
     at.to(START + timedelta(hours=1))
@@ -63,6 +64,8 @@ def test_a_checkpoint_is_made_when_the_time_has_come_and_says_by_what(at: Scene)
     assert [ref.task_id for ref in at.announced] == [log["id"]]
     with at.service.parts.database.read() as uow:
         assert uow.checkpoints.get(made["id"]).scheduled_operation_id == operation
+    shown = at.client.get(f"triggers/{trigger}")["trigger_info"]
+    assert shown["updated_at"] == before["updated_at"]
     shown = at.client.get(f"scheduled_operations/{operation}")["scheduled_operation"]
     assert shown["last_occurrence"] == row
     assert shown["next_fire_time"] == "2026-03-01T14:00:00.000000"
@@ -472,6 +475,18 @@ def test_a_trigger_that_cannot_be_seen_to_keeps_no_other_waiting(at: Scene) -> N
 
 
 # --- speed that does not depend on a clock ---
+
+
+def test_a_firing_asks_as_much_after_many_runs_as_after_one(at: Scene) -> None:
+    at.operation(at.trigger(), at.plan())
+    engine, counts = at.engine(), []
+    for _ in range(6):
+        at.on(hours=1)
+        with at.service.counted_statements() as seen:
+            engine.run_once()
+        counts.append(len(seen))
+        at.end_tasks()
+    assert len(set(counts[1:])) == 1, counts
 
 
 def test_a_look_for_what_is_due_asks_one_question_of_an_index(at: Scene) -> None:

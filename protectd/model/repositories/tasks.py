@@ -21,6 +21,7 @@ from protectd.model.repositories.waiting import TaskTurns
 from protectd.model.states import TaskState, swap
 
 LOGGED_OPERATIONS = ("protect", "restore", "verify", "copy", "delete")
+ENTITY_TYPES = ("checkpoint", "restore", "verification", "vault")
 RESEND_DOUBLINGS = 3
 """Each sending doubles the wait for the next, up to 2 ** this: a long queue is not flooded with repeats."""
 
@@ -133,6 +134,17 @@ class TaskRepository(TaskTurns):
         query = select(Task).where(Task.entity_type == entity_type, Task.entity_id == entity_id)
         over = (Task.operation == operation, Task.ended_at.is_not(None))
         return self.session.scalars(query.where(*over).order_by(Task.ended_at.desc()).limit(1)).one_or_none()
+
+    def live_of(self, entity_ids: Collection[str]) -> set[tuple[str, str]]:
+        """Kind and id of those of some entities that have a task that waits or runs; one statement."""
+        if not entity_ids:
+            return set()
+        query = (
+            select(Task.entity_type, Task.entity_id)
+            .where(Task.entity_type.in_(ENTITY_TYPES), Task.entity_id.in_(entity_ids))
+            .where(Task.state.in_((TaskState.PENDING, TaskState.RUNNING)))
+        )
+        return {(kind, id) for kind, id in self.session.execute(query)}
 
     def of_entities(self, entity_type: str, entity_ids: list[str]) -> dict[str, Task]:
         """The newest task of each entity, by entity id; one statement."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import select
+from sqlalchemy.orm.attributes import flag_modified
 
 from protectd.common.errors import NotFound
 from protectd.model.models import Trigger
@@ -38,6 +39,10 @@ class TriggerRepository(Repository[Trigger]):
             .limit(limit)
         )
         return [(id, at) for id, at in self.session.execute(query) if at is not None]
+
+    def touch_not(self, trigger: Trigger) -> None:
+        """What an engine notes in a trigger is no change of it: the moment of the last one stays."""
+        flag_modified(trigger, "updated_at")
 
     def take_due(self, trigger_id: str, now: datetime) -> Trigger | None:
         """A trigger that is due, locked. None: another has it or has had it, or it is not due any more."""
