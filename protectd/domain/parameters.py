@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from protectd.common.errors import InvalidField
-from protectd.common.fields import join, shown
+from protectd.common.fields import join, shown, told
 from protectd.domain import validation
 
 Parameters = Mapping[str, Mapping[str, Any]]
@@ -30,12 +30,52 @@ def check(
             raise InvalidField(field=where, reason="is no resource type of this provider")
         if marked and key not in keys:
             raise InvalidField(field=where, reason="names no resource that is here")
-        validation.check(values, schemas[type], where)
+        validation.check(values, _without_required(schemas[type]), where)
+    check_whole(parameters, schemas, field, keys)
 
 
-def overlay(parameters: Parameters, type: str, id: str) -> dict[str, Any]:
-    """What holds for one resource: its type's parameters, overlaid by its own."""
-    return {**parameters.get(type, {}), **parameters.get(f"{type}#{id}", {})}
+def check_whole(
+    parameters: Parameters, schemas: Mapping[str, validation.Schema], field: str, keys: Collection[str]
+) -> None:
+    """What holds for each resource has all that its type's schema requires, whether it is said for the type
+    or for the resource.
+
+    :raises InvalidField: names what is missing.
+    """
+    for type, id in _different(parameters, keys):
+        if type in schemas:
+            with told(_placed(parameters, type, id, field)):
+                validation.check(overlay(parameters, type, id), schemas[type])
+
+
+def _placed(parameters: Parameters, type: str, id: str, field: str) -> Callable[[str | None], str]:
+    return lambda name: join(field, place(parameters, type, id, name))
+
+
+def _different(parameters: Parameters, keys: Collection[str]) -> list[tuple[str, str]]:
+    """Resources for which something else holds than for others of their type, and one of the others."""
+    found: dict[str, tuple[str, str]] = {}
+    for key in sorted(keys):
+        type, _, id = key.partition("#")
+        found.setdefault(key if key in parameters else type, (type, id))
+    return list(found.values())
+
+
+def _without_required(schema: validation.Schema) -> validation.Schema:
+    """Each place alone may lack what another one has."""
+    return {name: value for name, value in schema.items() if name != "required"}
+
+
+def overlay(
+    parameters: Parameters, type: str, id: str, schema: validation.Schema | None = None
+) -> dict[str, Any]:
+    """What holds for one resource: its type's parameters, overlaid by its own.
+
+    :param schema: its defaults stand where nothing was said.
+    """
+    properties = (schema or {}).get("properties", {})
+    defaults = {name: each["default"] for name, each in properties.items() if "default" in each}
+    return {**defaults, **parameters.get(type, {}), **parameters.get(f"{type}#{id}", {})}
 
 
 def place(parameters: Parameters, type: str, id: str, name: str | None) -> str:

@@ -76,6 +76,7 @@ def update(plan: Plan, wanted: Mapping[str, Any], resolver: Resolver | None, fie
         setattr(plan, name, wanted[name])
     if resolver is not None and "resources" in wanted:
         rows = resolver.resolve(wanted["resources"], join(field, "resources"))
+        resolver.check_parameters(plan.parameters, rows, join(field, "resources"))
         resolver.uow.plans.replace_resources(plan, rows)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from protectd.common.errors import Conflict, InvalidField
 from protectd.common.fields import about, join
 from protectd.common.ids import canonical_id, is_uuid_like
+from protectd.domain import parameters
 from protectd.domain.instances import Described, Registry, check_properties, own_properties
 from protectd.domain.providers import Provider
 from protectd.model.models import Checkpoint, CheckpointResource, Instance, PlanResource
@@ -106,6 +107,18 @@ class Resolver:
         with about(here):
             check_properties(plugin, instance.properties, [self._access])
         return instance
+
+    def check_parameters(
+        self, known: parameters.Parameters, rows: Sequence[PlanResource], field: str
+    ) -> None:
+        """The parameters of a plan hold for other resources from now on.
+
+        :raises InvalidField: one of them needs a parameter that was never said; `field` is where they stand.
+        """
+        with about(field):
+            parameters.check_whole(
+                known, self._provider.options_schemas, "parameters", [row.key for row in rows]
+            )
 
     def prepare(self, checkpoint: Checkpoint) -> None:
         """Make a new checkpoint say by itself where its resources are, and on which host. Its caller knows by

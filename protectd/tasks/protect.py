@@ -191,7 +191,9 @@ class ProtectCheckpoint(BaseTask[Checkpoint]):
         context = ProtectContext(
             request=run.context,
             resource=resource,
-            parameters=parameters.overlay(facts.parameters, resource.type, resource.id),
+            parameters=parameters.overlay(
+                facts.parameters, resource.type, resource.id, provider.options_schemas.get(resource.type)
+            ),
             access=access_of(provider, run),
             progress=progress,
             vault=vault,

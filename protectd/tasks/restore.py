@@ -57,7 +57,9 @@ class RestoreCheckpoint(SavedDataTask[Restore]):
         return RestoreContext(
             request=run.context,
             resource=resource,
-            parameters=parameters.overlay(facts.parameters, resource.type, resource.id),
+            parameters=parameters.overlay(
+                facts.parameters, resource.type, resource.id, provider.restore_schemas.get(resource.type)
+            ),
             access=access_of(provider, run),
             progress=progress,
             vault=vault,

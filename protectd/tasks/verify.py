@@ -100,7 +100,9 @@ class VerifyCheckpoint(SavedDataTask[Verification]):
         return VerifyContext(
             request=run.context,
             resource=resource,
-            parameters=parameters.overlay(facts.parameters, resource.type, resource.id),
+            parameters=parameters.overlay(
+                facts.parameters, resource.type, resource.id, provider.verify_schemas.get(resource.type)
+            ),
             access=access_of(provider, run),
             progress=progress,
             vault=vault,
