@@ -1,0 +1,62 @@
+"""openstacksdk's key_manager, unmodified: secrets, containers and orders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import openstack.connection
+import pytest
+from keystoneauth1 import session, token_endpoint
+from openstack import exceptions
+
+from tests.fakes.published_client import serving
+from tests.fakes.service import Service
+
+
+@pytest.fixture(scope="module")
+def key_manager(direct: Service) -> Iterator[Any]:
+    client = direct.client()
+    with serving(direct) as url:
+        auth = token_endpoint.Token(url, client.token)
+        connection = openstack.connection.Connection(
+            session=session.Session(auth=auth), key_manager_endpoint_override=url
+        )
+        yield connection.key_manager
+
+
+def test_a_secret_is_kept_found_and_deleted(key_manager: Any) -> None:
+    made = key_manager.create_secret(name="n", payload="text", payload_content_type="text/plain")
+    found = key_manager.get_secret(made.secret_id)
+    assert (found.name, found.payload, found.status) == ("n", "text", "ACTIVE")
+    assert key_manager.find_secret(made.secret_id).name == "n"
+    key_manager.delete_secret(made.secret_id)
+    with pytest.raises(exceptions.NotFoundException):
+        key_manager.delete_secret(made.secret_id, ignore_missing=False)
+
+
+def test_pages_are_followed(key_manager: Any) -> None:
+    for number in range(25):
+        key_manager.create_secret(name=f"page {number}", algorithm="paged")
+    names = [each.name for each in key_manager.secrets(alg="paged")]
+    assert names == [f"page {number}" for number in range(25)]
+
+
+def test_a_container_holds_secrets(key_manager: Any) -> None:
+    secret = key_manager.create_secret(name="inside")
+    made = key_manager.create_container(
+        name="c", type="generic", secret_refs=[{"name": "s", "secret_ref": secret.secret_ref}]
+    )
+    found = key_manager.get_container(made.container_id)
+    assert [each["secret_ref"] for each in found.secret_refs] == [secret.secret_ref]
+    assert "c" in [each.name for each in key_manager.containers()]
+    key_manager.delete_container(made.container_id)
+
+
+def test_a_key_is_ordered(key_manager: Any) -> None:
+    meta = {"algorithm": "aes", "bit_length": 256, "mode": "cbc", "name": "k"}
+    made = key_manager.create_order(type="key", meta=meta)
+    found = key_manager.get_order(made.order_id)
+    assert found.status == "ACTIVE"
+    assert key_manager.get_secret(found.secret_id).bit_length == 256
+    key_manager.delete_order(made.order_id)
