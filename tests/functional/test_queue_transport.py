@@ -14,7 +14,7 @@ from protectd.common.context import RequestContext
 from protectd.common.errors import ConfigurationError
 from protectd.queue.client import TaskClient, WorkerSilent, WorkerTooOld
 from protectd.queue.contract import METHODS, OLDEST, VERSION, ContractMismatch, context_to_message
-from protectd.queue.publisher import NobodyListens, QueueUnavailable
+from protectd.queue.publisher import HeldBack, NobodyListens, QueueUnavailable
 from protectd.queue.server import Tasks, TaskServer
 from protectd.queue.transport import is_in_process, make_transport
 from tests.fakes.brokers import (
@@ -173,6 +173,18 @@ def test_messages_that_are_held_at_an_older_version_have_no_ping_and_still_arriv
             client.ping(timeout_s=PATIENCE_S)
         client.process_verify(MESSAGE, "task-1")
         assert inbox.wait_for(1) == ["task-1"]
+
+
+@pytest.mark.parametrize("method", ["process_copy", "process_preview"])
+def test_what_older_workers_do_not_know_is_held_back(corner, method):
+    with worker(corner) as inbox:
+        client = client_of(corner)
+        client.hold_at("1.1")
+        with pytest.raises(HeldBack, match=f"version 1.1, which has no {method}"):
+            getattr(client, method)(MESSAGE, "task-1")
+        client.hold_at(VERSION)
+        getattr(client, method)(MESSAGE, "task-2")
+        assert inbox.wait_for(1) == ["task-2"]
 
 
 def test_a_worker_of_the_version_before_takes_what_it_knows(corner):

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 import pytest
 from oslo_config import cfg
@@ -16,7 +17,7 @@ from protectd.engine.reconciler import Reconciler
 from protectd.engine.relay import Relay
 from protectd.model.unit_of_work import Database
 from protectd.queue.client import TaskClient
-from protectd.queue.contract import METHODS
+from protectd.queue.contract import METHODS, OLDEST
 from protectd.queue.dispatcher import DIRECT, QUEUE, Dispatcher, operation_modes
 from protectd.queue.publisher import WAITING
 from protectd.queue.server import TaskServer
@@ -256,6 +257,19 @@ def test_a_host_without_a_worker_keeps_no_other_waiting(env):
         dispatcher_of(env, QUEUE, corner).dispatch([lost_ref, ref])
         wait_until(lambda: checkpoint_of(env.database, checkpoint).status == "available")
     assert task_of(env.database, lost_ref).sent_at is None
+
+
+def test_what_older_workers_do_not_know_keeps_no_other_waiting(env, corner):
+    checkpoint, ref = new_checkpoint(env.database, env.clock)
+    _, unknown = new_checkpoint(env.database, env.clock)
+    held = replace(unknown, operation="copy", method=METHODS["copy"])
+    with worker(env, corner, lambda run: None):
+        dispatcher = dispatcher_of(env, QUEUE, corner)
+        dispatcher._client.hold_at(OLDEST)
+        dispatcher.dispatch([held, ref])
+        wait_until(lambda: checkpoint_of(env.database, checkpoint).status == "available")
+    dispatcher.flush()
+    assert task_of(env.database, unknown).sent_at is None
 
 
 def test_directly_a_checkpoint_is_made_before_the_answer(env):
