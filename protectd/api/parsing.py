@@ -67,7 +67,8 @@ def _check(value: Any, path: str, depth: int) -> None:
         raise MalformedBody(field=path or "body", reason="is a number out of range")
     elif isinstance(value, Mapping):
         for name, member in value.items():
-            check_text(name, join(path, shown(name)))
+            if _UNFIT.search(name):
+                check_text(name, join(path, shown(name)))
             _check(member, join(path, name), depth + 1)
     elif isinstance(value, list):
         for index, item in enumerate(value):

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select, bindparam, insert, inspect, select
+from sqlalchemy import ColumnElement, Insert, Select, bindparam, insert, inspect, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from protectd.model.base import Base
@@ -51,7 +51,7 @@ class Children:
         children = getattr(parent, self.attribute)
         rows = [_row(child) | {self.parent.key: parent.id} for child in children]
         if rows:
-            session.connection().execute(insert(self.model), rows)
+            session.connection().execute(_insert(self.model), rows)
 
     @cached_property
     def _names(self) -> list[str]:
@@ -89,7 +89,7 @@ class Pictures(Generic[T]):
 
     def insert(self, session: Session, entity: T) -> None:
         """Write a new entity and its children, all their columns but those that the database numbers."""
-        session.connection().execute(insert(self._model), _row(entity))
+        session.connection().execute(_insert(self._model), _row(entity))
         for children in self._children:
             children.insert(session, entity)
 
@@ -116,7 +116,13 @@ class Pictures(Generic[T]):
         return self._ones[owned, lock]
 
 
-def _columns(model: type[Any]) -> dict[str, Any]:
+@cache
+def _insert(model: Any) -> Insert:
+    return insert(model.__table__)
+
+
+@cache
+def _columns(model: Any) -> dict[str, Any]:
     """By the names of the attributes, in the order in which they are selected."""
     return {attribute.key: attribute.columns[0] for attribute in inspect(model).column_attrs}
 
@@ -125,7 +131,8 @@ def _row(entity: Any) -> dict[str, Any]:
     """Values by the names of columns; what was not given is set to its default first."""
     values = vars(entity)
     row = {}
-    for name, column in _columns(type(entity)).items():
+    kind: Any = type(entity)
+    for name, column in _columns(kind).items():
         if name not in values and column.default is not None:
             default = column.default
             setattr(entity, name, default.arg if default.is_scalar else default.arg(None))
