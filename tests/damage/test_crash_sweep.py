@@ -30,7 +30,7 @@ from tests.fakes.vault_audit import Audit
 from tests.fakes.vault_kit import Restic
 from tests.fakes.vault_script import HELD, OPERATIONS, OPTIONS, Stage, arrange, least_held, most_held
 
-CASES_OF_EACH = 2
+CASES_OF_EACH = 1
 ROOT = Path(__file__).parents[2]
 
 

@@ -10,7 +10,7 @@ from tests.drills.faults import FAULTS
 from tests.drills.rounds import drill
 from tests.fakes.sampling import FULL, SEED, repeat, sample
 
-ROUNDS = {"postgresql": 3, "mariadb": 2, "together": 1}
+ROUNDS = {"postgresql": 2, "mariadb": 1, "together": 1}
 """Of each kind of site, how many faults are tried when not all are."""
 
 

@@ -29,7 +29,7 @@ from tests.fakes.sampling import repeat, sample
 from tests.fakes.vault_beside import EXPECTED, OfProcess, Setting, Vault, alone, make_setting, options_of
 
 SCHEDULES = range(4_000)
-SAMPLE = 120
+SAMPLE = 60
 LAST_HALT = 90
 """Most operations call the bank as often as this, or less."""
 
