@@ -1,4 +1,4 @@
-"""Preview: say what a restore would do. Nothing is written, neither to the target nor to the vault."""
+"""Preview: say what a restore would do. Nothing is written to the target, nothing is left in the vault."""
 
 from __future__ import annotations
 
