@@ -130,13 +130,13 @@ def rig(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 
 
 def test_snapshots_are_listed_with_their_checkpoints(rig: Rig) -> None:
-    first, its_manifest, second, other_manifest = rig.json("snapshots")
+    its_manifest, first, other_manifest, second = rig.json("snapshots")
     assert (first["checkpoint_id"], second["checkpoint_id"]) == (rig.first["id"], rig.second["id"])
     assert first["paths"] == [str(rig.source)]
     assert [each["manifest"] for each in (first, its_manifest, second)] == [False, True, False]
     assert (its_manifest["checkpoint_id"], its_manifest["paths"]) == (rig.first["id"], ["/manifest.json"])
     assert rig.json("snapshots", second["id"][:8]) == rig.json("snapshots", "latest") == [second]
-    assert rig.json("snapshots", rig.second["id"]) == [second, other_manifest]
+    assert rig.json("snapshots", rig.second["id"]) == [other_manifest, second]
     assert "no snapshot nowhere" in rig.refused("snapshots", "nowhere")
 
 
@@ -274,7 +274,7 @@ def test_a_snapshot_that_a_checkpoint_has_is_not_forgotten(rig: Rig) -> None:
     checkpoint = rig.user.protect(plan)
     said = rig.refused("forget", checkpoint["id"])
     assert checkpoint["id"] in said and "(available)" in said
-    snapshot, manifest = rig.json("forget", "--force", checkpoint["id"])["forgotten"]
+    manifest, snapshot = rig.json("forget", "--force", checkpoint["id"])["forgotten"]
     assert (snapshot["manifest"], manifest["manifest"]) == (False, True)
     assert snapshot["checkpoint_id"] == checkpoint["id"]
     assert snapshot["id"] not in [each["id"] for each in rig.json("snapshots")]
@@ -317,7 +317,7 @@ def test_a_vault_is_copied_to_a_repository_that_restic_reads(rig: Rig) -> None:
     assert len(report["copied"]) == 4 and report["errors"] == []
     program = Restic(rig.restic, rig.top / "other")
     program.check()
-    program("restore", report["copied"][2]["to"], "--target", str(rig.top / "theirs"))
+    program("restore", report["copied"][3]["to"], "--target", str(rig.top / "theirs"))
     restored = Path(f"{rig.top}/theirs{rig.source}")
     assert subprocess.run(["diff", "-r", rig.source, restored], check=False).returncode == 0
     again = rig.json("copy", *where, rig.first["id"])
