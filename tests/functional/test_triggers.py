@@ -309,6 +309,34 @@ def test_a_signed_event_is_taken_without_a_token_and_answered_alike_when_it_come
     assert fire(member, id, secret, b"", moment).json != first.json
 
 
+def test_of_one_event_that_comes_many_times_at_once_there_is_one(shared: Service) -> None:
+    client = shared.client()
+    id, secret = event_trigger(client)
+    plan = client.plan(shared.allowed / "data")
+    operation = client.post("scheduled_operations", operation_body(plan, id), 201)["scheduled_operation"]
+    moment = time.time()
+    answers = together(shared, client, [lambda own: fire(own, id, secret, b"x", moment) for _ in range(8)])
+    assert {answer.status_int for answer in answers} == {202}
+    assert len({answer.text for answer in answers}) == 1
+    rows = client.get(f"scheduled_operations/{operation['id']}/occurrences")["occurrences"]
+    assert [row["outcome"] for row in rows] == ["waiting"]
+
+
+@pytest.mark.parametrize("value", ["\x00", "\ud800", "a\x00b", "𝕏" * 300])
+def test_texts_that_no_database_takes_are_no_fault_of_the_service(member: Client, value: str) -> None:
+    for given in (
+        body(name=value),
+        body(properties={"format": "crontab", "pattern": value}),
+        body(properties={"format": "calendar", "pattern": f"SUMMARY:{value}\nRRULE:FREQ=DAILY"}),
+        body(properties={"format": "crontab", "pattern": "@daily", "time_zone": value}),
+        body(properties={"format": "crontab", "pattern": "@daily", value: "x"}),
+    ):
+        answer = member.call("POST", "triggers", given)
+        assert answer.status_int in (201, 400), answer
+        if answer.status_int == 201:
+            assert member.get("triggers")
+
+
 def test_what_is_not_signed_well_looks_like_what_is_not_there(member: Client) -> None:
     id, secret = event_trigger(member)
     timed = trigger(member)["id"]
