@@ -148,3 +148,12 @@ def test_a_fault_has_the_shape_that_is_told(member: Client, document: dict[str, 
     ):
         assert answer.status_int >= 400
         Draft202012Validator(fault).validate(answer.json)
+
+
+def test_the_guide_names_every_path_of_data_protection() -> None:
+    guide = re.sub(r"{\w+}", "{}", (Path(__file__).parents[2] / "doc/rest.rst").read_text())
+    for _, path in routes():
+        if path.startswith("/v1/{project_id}/"):
+            short = re.sub(r"{\w+}", "{}", path.removeprefix("/v1/{project_id}"))
+            abbreviated = (short, short.replace("/providers/{}", "..."), short.replace("/quotas/{}/", "``/"))
+            assert any(f"{each}``" in guide for each in abbreviated), path

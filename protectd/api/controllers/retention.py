@@ -22,7 +22,7 @@ class RetentionController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/scheduled_operations/{scheduled_operation_id}/retention"
     terms = {
         "GET": Terms({200: schemas.ONE}, query=OF_ANYONE),
-        "POST": Terms({200: schemas.ONE}, body=schemas.TRY, query=OF_ANYONE),
+        "POST": Terms({200: schemas.ONE}, body=schemas.TRY, narrowed=schemas.try_of, query=OF_ANYONE),
     }
 
     def __init__(self, operation_id: str) -> None:

@@ -13,6 +13,7 @@ from protectd.api.schemas.common import (
     shape,
     wrapped,
 )
+from protectd.domain.providers import Protectables, Providers
 from protectd.domain.retention import COUNT_PARTIAL, KEEP_WITHIN, KEYS, SCOPE, SCOPES
 
 KEY = "retention"
@@ -30,6 +31,13 @@ _OWN: dict[str, Schema] = {
 }
 RULES = closed({name: _OWN.get(name, _NUMBER) for name in KEYS})
 TRY = wrapped(KEY, RULES)
+
+
+def try_of(providers: Providers, protectables: Protectables) -> Schema:
+    """TRY with the lengths of time that are understood most easily; others are told where users read."""
+    within = {"type": ["string", "null"], "pattern": "^([1-9][0-9]?y)?([1-9][0-9]?m)?([1-9][0-9]?d)?$"}
+    return wrapped(KEY, RULES | {"properties": RULES["properties"] | {KEEP_WITHIN: within}})
+
 
 VERDICT = shape(
     {

@@ -20,7 +20,7 @@ from protectd.api.schemas.common import (
     wrapped,
 )
 from protectd.domain.providers import Protectables, Providers
-from protectd.domain.schedules import MAX_JITTER_S, MAX_MISFIRES, RUN_ALL, RUN_ONCE, SKIP
+from protectd.domain.schedules import MAX_JITTER_S, MAX_MISFIRES, RUN_ALL, RUN_ONCE, SKIP, ScheduleLimits
 from protectd.domain.triggers import EVENT as OF_EVENTS
 from protectd.domain.triggers import TIME
 from protectd.domain.zones import known_zones
@@ -58,11 +58,12 @@ _DAY = "(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])"
 
 
 def _forms() -> list[Schema]:
+    usual = ScheduleLimits()
     common: Schema = {
         "time_zone": {"enum": sorted(known_zones())},
         "start_time": {"type": "string", "pattern": f"^20[0-9][0-9]-{_DAY} {_TIME_OF_DAY}$"},
         "end_time": {"type": "string", "pattern": f"^2[2-4][0-9][0-9]-{_DAY} {_TIME_OF_DAY}$"},
-        "window": {"type": "integer", "minimum": 60, "maximum": 86400},
+        "window": {"type": "integer", "minimum": usual.min_window_s, "maximum": usual.max_window_s},
         "jitter": {"type": "integer", "minimum": 0, "maximum": MAX_JITTER_S},
     }
     common = {name: either(schema, NULL) for name, schema in common.items()}
