@@ -15,6 +15,7 @@ from protectd.model.engine import make_engine
 from protectd.model.errors import ConnectionLost
 from protectd.model.repositories.acls import AclRepository
 from protectd.model.repositories.balances import BalanceRepository
+from protectd.model.repositories.base import HASTY
 from protectd.model.repositories.checkpoints import CheckpointRepository
 from protectd.model.repositories.containers import ContainerRepository
 from protectd.model.repositories.expiry import ExpiryRepository
@@ -82,6 +83,15 @@ class UnitOfWork:
         """An entity that another unit of work has left, as it was there; it is not read anew."""
         self.session.add(entity)
         return entity
+
+    @contextmanager
+    def hasty(self) -> Iterator[None]:
+        """Within, an entity that another has locked is not waited for: `DatabaseUnavailable` at once."""
+        self.session.info[HASTY] = True
+        try:
+            yield
+        finally:
+            del self.session.info[HASTY]
 
     def flush(self) -> None:
         """Send pending changes, so that the database checks them now."""

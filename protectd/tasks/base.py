@@ -81,11 +81,13 @@ class BaseTask(Ending[E]):
             run = run.next or self._next()
 
     def _begin(self, uow: UnitOfWork, run: Run) -> None:
-        """Of a run whose claim is in this unit of work, whatever its operation."""
+        """Of a run whose claim is in this unit of work, whatever its operation. Who has to wait for the
+        entity does so alone: nobody else's end may wait with it."""
         doer = self._doer(run.operation)
         try:
             run.progress.check()
-            run.entity = doer._entity(uow, run)
+            with uow.hasty():
+                run.entity = doer._entity(uow, run)
             doer.handle_begin(uow, run.entity, run)
             uow.flush()
         except Exception as error:

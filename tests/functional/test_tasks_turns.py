@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -287,8 +288,8 @@ def test_a_task_that_ends_at_once_costs_no_thread_and_one_that_takes_its_time_is
 
     def look(run: Run) -> None:
         if run.task_id == slow:
-            assert _appears(f"lease-{slow[:8]}")
-        names.extend(thread.name for thread in threading.enumerate())
+            assert _comes_to(lambda: f"lease-{slow[:8]}" in _threads())
+        names.extend(_threads())
 
     worker.work = look
     worker.hear(quick)
@@ -296,9 +297,29 @@ def test_a_task_that_ends_at_once_costs_no_thread_and_one_that_takes_its_time_is
     assert f"lease-{slow[:8]}" in names
 
 
-def _appears(name: str) -> bool:
+def _threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate()]
+
+
+def _comes_to(be: Callable[[], bool]) -> bool:
     for _ in range(2000):
-        if name in {thread.name for thread in threading.enumerate()}:
+        if be():
             return True
         threading.Event().wait(0.01)
     return False
+
+
+def test_an_end_does_not_wait_for_the_entity_of_the_next(env, clock):
+    if env.database.engine.dialect.name == "sqlite":
+        return  # one writer at a time anyway
+    first, held = submitted(env, clock, 2)
+    worker = Worker(env)
+    hears = threading.Thread(target=worker.hear, args=[first])
+    with env.database.write() as uow:
+        uow.checkpoints.get(task_of_id(env, held).entity_id, lock=True)
+        hears.start()
+        assert _comes_to(lambda: task_of_id(env, held).state == "running")
+        assert task_of_id(env, first).state == "done"
+    hears.join()
+    assert worker.ran == [first, held]
+    assert task_of_id(env, held).attempts == 1

@@ -22,6 +22,8 @@ Direction = Literal["asc", "desc"]
 Filter = Callable[[Any], ColumnElement[bool]]
 T = TypeVar("T", bound=Base)
 _ID, _PROJECT = "wanted_id", "wanted_project"
+HASTY = "hasty"
+"""Of a session that waits for no entity that another has locked."""
 
 
 class InvalidMarker(NotFound):
@@ -72,7 +74,8 @@ class Repository(Generic[T]):
         self, id: str, project_id: str | None = None, *, include_deleted: bool = False, lock: bool = False
     ) -> T | None:
         """:param lock: keep others from changing the row until the unit of work ends, and read it anew."""
-        query = _one_of(cast(Any, self.model), project_id is not None, include_deleted, lock)
+        waits = not self.session.info.get(HASTY)
+        query = _one_of(cast(Any, self.model), project_id is not None, include_deleted, lock, waits)
         named = {_ID: id, _PROJECT: project_id}
         return self.session.scalars(query, named).one_or_none()
 
@@ -188,8 +191,9 @@ def _visible(model: Any, project_id: str | BindParameter[str] | None, include_de
 
 
 @cache
-def _one_of(model: Any, is_scoped: bool, include_deleted: bool, lock: bool) -> Select[Any]:
+def _one_of(model: Any, is_scoped: bool, include_deleted: bool, lock: bool, waits: bool) -> Select[Any]:
     """Built once: to build a statement takes longer than to send it."""
     project_id: BindParameter[str] | None = bindparam(_PROJECT) if is_scoped else None
     query = _visible(model, project_id, include_deleted).where(model.id == bindparam(_ID))
-    return query.with_for_update().execution_options(populate_existing=True) if lock else query
+    locked = query.with_for_update(nowait=not waits).execution_options(populate_existing=True)
+    return locked if lock else query
