@@ -43,6 +43,12 @@ def segments(environ: Environ) -> list[str]:
     return str(environ.get("PATH_INFO", "")).encode("latin-1").decode("utf-8").split("/")[1:]
 
 
+def peer(environ: Environ, *, trust_forwarded: bool) -> str:
+    """Where a request came from: what the proxy before us says, if it is to be believed."""
+    told = str(environ.get("HTTP_X_FORWARDED_FOR", "")).rpartition(",")[2].strip()
+    return told[:64] if trust_forwarded and told else str(environ.get("REMOTE_ADDR", ""))
+
+
 def verb(environ: Environ) -> str:
     """HEAD is GET whose body is dropped."""
     method = str(environ.get("REQUEST_METHOD", "GET"))

@@ -15,6 +15,7 @@ from protectd.common.clock import Clock
 from protectd.common.errors import ConfigurationError
 from protectd.common.metrics import Metrics
 from protectd.common.units import MIB
+from protectd.domain.audit import Audit
 from protectd.domain.discovery import Discovery
 from protectd.domain.key_manager.orders import Orders
 from protectd.domain.providers import Protectables, Providers
@@ -57,7 +58,7 @@ class Runtime:
 
     :ivar host: name of the host whose directories a new instance means.
     :ivar event_secrets: made when the first is needed: most processes need no master key.
-    :ivar secrets, orders: made likewise.
+    :ivar secrets, orders, audit: made likewise.
     """
 
     database: Database
@@ -72,6 +73,7 @@ class Runtime:
     event_secrets: Callable[[], EventSecrets]
     secrets: Callable[[], Secrets]
     orders: Callable[[], Orders]
+    audit: Callable[[], Audit]
     options: ApiOptions = field(default_factory=ApiOptions)
     metrics: Metrics = field(default_factory=Metrics)
 

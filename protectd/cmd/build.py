@@ -95,6 +95,7 @@ class Parts(Work):
             event_secrets=lambda: self.event_secrets,
             secrets=lambda: self.secrets,
             orders=lambda: self.orders,
+            audit=lambda: self.audit,
             metrics=self.metrics,
             options=ApiOptions(
                 public_endpoint=api.public_endpoint,

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from protectd.cmd import arguments, manage_keys, manage_quotas, manage_services, manage_vault
+from protectd.cmd import arguments, manage_audit, manage_keys, manage_quotas, manage_services, manage_vault
 from protectd.cmd import manage_actions as actions
 from protectd.cmd.build import parts
 from protectd.cmd.door import guarded
@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     manage_quotas.add(groups)
     manage_services.add(groups)
     manage_keys.add(groups)
+    manage_audit.add(groups)
     action(
         group(groups, "secrets", "the service's own secrets"),
         "create-master-key",

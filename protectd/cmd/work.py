@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 from protectd.cmd.foundation import Foundation
@@ -18,6 +19,7 @@ from protectd.common.errors import ConfigurationError
 from protectd.common.units import MIB
 from protectd.conf import secrets as secrets_options
 from protectd.conf.metrics import port_of
+from protectd.domain.audit import Audit, AuditOptions
 from protectd.domain.key_manager.orders import Orders
 from protectd.domain.quota import QuotaOptions
 from protectd.domain.schedules import ScheduleLimits
@@ -115,6 +117,16 @@ class Work(Foundation):
     def secrets(self) -> Secrets:
         name = self.conf.secrets.store
         return Secrets({name: self.store}, name, self.clock)
+
+    @cached_property
+    def audit(self) -> Audit:
+        options = self.conf.audit
+        directory = Path(options.directory) if options.directory else None
+        made = Audit(
+            self.database, self.clock, self.host, AuditOptions(directory, options.group_s, options.anchor_s)
+        )
+        self._closers.append(made.close)
+        return made
 
     @cached_property
     def orders(self) -> Orders:

@@ -10,6 +10,7 @@ from oslo_config import cfg
 
 from protectd.conf import (
     api,
+    audit,
     database,
     default,
     dispatch,
@@ -38,6 +39,7 @@ GROUPS: tuple[ModuleType, ...] = (
     metrics,
     vault,
     secrets,
+    audit,
     plugins,
     protectables,
 )

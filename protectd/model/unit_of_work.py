@@ -14,6 +14,7 @@ from protectd.model.base import Base
 from protectd.model.engine import make_engine
 from protectd.model.errors import ConnectionLost
 from protectd.model.repositories.acls import AclRepository
+from protectd.model.repositories.audit_anchors import AuditAnchorRepository
 from protectd.model.repositories.balances import BalanceRepository
 from protectd.model.repositories.base import HASTY
 from protectd.model.repositories.checkpoints import CheckpointRepository
@@ -62,6 +63,7 @@ class UnitOfWork:
         self.secrets = SecretRepository(session)
         self.containers = ContainerRepository(session)
         self.orders = OrderRepository(session)
+        self.audit_anchors = AuditAnchorRepository(session)
         self.acls = AclRepository(session)
         self.project_keys = ProjectKeyRepository(session)
         self.vaults = VaultRepository(session)

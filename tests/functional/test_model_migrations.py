@@ -13,7 +13,7 @@ from tests.fakes import rows
 
 pytest_plugins = ["tests.fakes.databases"]
 
-HEAD = "0008_orders"
+HEAD = "0009_audit"
 
 
 def tables(url: str) -> set[str]:

@@ -1,6 +1,7 @@
 """Every table, one aggregate a file."""
 
 from protectd.model.models.acls import Acl, AclUser
+from protectd.model.models.audit_anchors import AuditAnchor
 from protectd.model.models.checkpoints import Checkpoint, CheckpointResource
 from protectd.model.models.containers import Container, ContainerConsumer, ContainerSecret
 from protectd.model.models.gates import Gate
@@ -23,6 +24,7 @@ from protectd.model.models.verifications import Verification
 __all__ = [
     "Acl",
     "AclUser",
+    "AuditAnchor",
     "Checkpoint",
     "CheckpointResource",
     "Container",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from protectd.api import environ as env
 from protectd.api import microversions
 from protectd.api.answers import Answer
 from protectd.api.bodies import JSON
@@ -136,4 +137,11 @@ def payload_of(call: Call, secret_id: str) -> Answer:
     may_with(call, policies.DECRYPT, secret, secret.id)
     payload = secrets.read_payload(call.uow, call.runtime.secrets(), secret)
     told = payloads.as_accepted(payload.content_type, payload.plain, call.headers.get("accept", ""))
+    _note_read(call, secret.id)
     return Answer(payload.plain, media=told, secret=True)
+
+
+def _note_read(call: Call, secret_id: str) -> None:
+    """:raises AuditUnavailable: it could not be told of, so it is not done."""
+    address = env.peer(call.environ, trust_forwarded=call.runtime.options.trust_forwarded)
+    call.runtime.audit().note("secret.read", call.context, address, secret_id=secret_id)
