@@ -49,7 +49,7 @@ class Protected:
             protections={"directory": DirectoryProtection.from_options({})},
             allowed_roots={rows.PROJECT: roots},
         )
-        self.scratch = Path(tempfile.mkdtemp(prefix="protectd-scratch-"))
+        self.scratch = Path(tempfile.gettempdir()) / f"protectd-scratch-{new_id()}"
         self.engine = VaultEngine(EngineOptions(workers=1, in_process=True, lock_wait_s=0.2))
         self.context = RequestContext("req-1", rows.PROJECT, "someone", ("member",))
         self.env = self._env(self._vaults())

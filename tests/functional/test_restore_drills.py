@@ -55,6 +55,8 @@ def site(sqlite_database: Database, tmp_path: Path) -> Iterator[Protected]:
     yield made
     assert left_in(made) == []
     made.engine.close()
+    if made.scratch.exists():
+        made.scratch.rmdir()
 
 
 def left_in(site: Protected) -> list[str]:
