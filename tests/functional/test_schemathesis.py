@@ -1,0 +1,117 @@
+"""Every route, asked with what its document allows and what it does not: each check of Schemathesis, in each
+of its phases, finds nothing.
+
+`PROTECTD_TEST_SEED`, `PROTECTD_TEST_EXAMPLES` and `PROTECTD_TEST_SCENARIOS` choose another run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.published_client import serving
+from tests.fakes.service import Client, Service, running
+
+HOOKS = Path(__file__).parents[1] / "fakes/schemathesis_hooks.py"
+SEED = os.environ.get("PROTECTD_TEST_SEED", "1")
+EXAMPLES = os.environ.get("PROTECTD_TEST_EXAMPLES", "3")
+SCENARIOS = os.environ.get("PROTECTD_TEST_SCENARIOS", "30")
+
+DATA_PROTECTION = r"^(/|/v1|/v1/openapi.json|/v1/triggers/.*|/v1/{project_id}/.*)$"
+"""Paths. The key manager's are held to its published contract by the clients of that."""
+
+PHASES = ("examples", "coverage", "fuzzing", "stateful")
+
+CONFIG = """\
+hooks = "{hooks}"
+
+[parameters]
+"path.project_id" = "{project_id}"
+
+[auth.wfc]
+path = "users.yaml"
+user = "owner"
+peers = ["owner", "stranger"]
+
+[phases.stateful.generation]
+max-examples = {scenarios}
+
+# Refused is what is too large, too: the usual list of refusals does not have the 413.
+[checks.negative_data_rejection]
+expected-statuses = [
+    "400", "401", "403", "404", "405", "406", "409", "413", "415", "422", "428", "429", "5xx"
+]
+"""
+
+USERS = """\
+auth:
+  - name: owner
+    fixedHeaders: [{{name: X-Auth-Token, value: {owner}}}]
+  - name: stranger
+    fixedHeaders: [{{name: X-Auth-Token, value: {stranger}}}]
+"""
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Operations are done when the answer comes, and touch nothing: whatever is asked for is harmless."""
+    directory, unlimited = tmp_path_factory.mktemp("schemathesis"), {"plans": -1}
+    with running(directory, mode="direct", handler="noop", banks=["memory"], quota=unlimited) as made:
+        yield made
+
+
+@pytest.fixture
+def owner(service: Service) -> Client:
+    return service.client(role="admin")
+
+
+def registered(owner: Client, count: int = 50) -> list[str]:
+    bodies = [{"instance": {"name": "n", "properties": {"path": f"/srv/{n}"}}} for n in range(count)]
+    url = "protectables/directory/instances"
+    return [owner.post(url, body, 201)["instance"]["id"] for body in bodies]
+
+
+def test_nothing_is_found(service: Service, owner: Client, tmp_path: Path) -> None:
+    config, report = tmp_path / "schemathesis.toml", tmp_path / "report.har"
+    config.write_text(CONFIG.format(hooks=HOOKS, project_id=owner.project_id, scenarios=SCENARIOS))
+    stranger = service.client(role="admin").token
+    (tmp_path / "users.yaml").write_text(USERS.format(owner=owner.token, stranger=stranger))
+    program, instances = Path(sys.executable).parent / "st", registered(owner)
+    with serving(service) as endpoint:
+        known = {
+            "PROTECTD_URL": f"{endpoint}/v1/{owner.project_id}",
+            "PROTECTD_TOKEN": owner.token,
+            "PROTECTD_INSTANCES": ",".join(instances),
+        }
+        done = subprocess.run(
+            [
+                *(program, "--config-file", config, "run", f"{endpoint}/v1/openapi.json"),
+                *("--include-path-regex", DATA_PROTECTION),
+                *("--checks", "all", "--phases", ",".join(PHASES), "--continue-on-failure", "--no-color"),
+                *("--seed", SEED, "--max-examples", EXAMPLES, "--report-har-path", report),
+            ],
+            cwd=tmp_path,
+            env=os.environ | known,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    told = done.stdout.partition("= FAILURES =")[2] or done.stdout
+    assert done.returncode == 0, told[:20_000] + done.stderr
+    assert reached(report) >= {"POST plans", "POST checkpoints", "POST restores", "GET checkpoints"}
+
+
+def reached(report: Path) -> set[str]:
+    """What was not only asked for, but done: verbs, and the nouns at the end of a path."""
+    entries = json.loads(report.read_text())["log"]["entries"]
+    return {
+        f"{entry['request']['method']} {entry['request']['url'].partition('?')[0].rpartition('/')[2]}"
+        for entry in entries
+        if entry["response"]["status"] in (200, 201, 202)
+    }
