@@ -57,8 +57,8 @@ class Deciding:
             for operation in uow.scheduled_operations.enabled_of(trigger.id)
             for ref in self._settle_all(uow, operation, schedule, verdicts, now)
         ]
-        following = schedule.next_after(times[-1].expected) if whole and times else None
-        expect(trigger, schedule, following if whole else times[self._batch].expected)
+        last = times[-1].expected if times else trigger.expected_at or now
+        expect(trigger, schedule, schedule.next_after(last) if whole else times[self._batch].expected)
         return refs
 
     def _due(self, trigger: Trigger, schedule: Schedule, now: datetime) -> list[Time]:

@@ -331,6 +331,19 @@ def test_a_long_outage_of_a_frequent_trigger_is_seen_to_in_parts(at: Scene) -> N
     assert len(at.announced) == 3
 
 
+def test_a_time_that_the_pattern_does_not_mean_any_more_does_not_end_the_trigger(at: Scene) -> None:
+    """As when the rules of a zone change under it."""
+    trigger = at.trigger()
+    operation, engine = at.operation(trigger, at.plan()), at.engine()
+    with at.service.parts.database.write() as uow:
+        row = uow.triggers.get(trigger)
+        row.expected_at = row.next_at = START + timedelta(minutes=10)
+    for _ in range(2):
+        at.on(minutes=30)
+        engine.run_once()
+    assert at.outcomes(operation) == [("03-01T13:00", "ran")]
+
+
 # --- events ---
 
 
