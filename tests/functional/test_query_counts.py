@@ -43,6 +43,7 @@ MOST = {
     ("GET", f"{P}/protectables/{{protectable_type}}"): 0,
     ("GET", f"{P}/providers"): 0,
     ("GET", f"{P}/providers/{{provider_id}}"): 0,
+    ("GET", f"{OPERATION}/retention"): 7,
 }
 """What is known to need no more. Writes send more than one statement for what hangs together."""
 
@@ -72,6 +73,7 @@ class World:
         self.triggers = [self._trigger() for _ in range(size + 1)]
         self.event = self._trigger(type="event", properties={})
         self.operations = [self._operation(plan) for plan in self.plans]
+        self.retaining = self._operation(self.plans[0], "retention_protect", max_backups=2)
         self._occurrences()
         path = f"/os-services?host={self._daemons()}"
         self.daemon = self.client.get(f"/v1/{self.client.project_id}{path}")["services"][0]
@@ -102,18 +104,18 @@ class World:
         body = {"trigger_info": {"name": "daily", "type": "time", "properties": properties} | changed}
         return dict(self.client.post("triggers", body, 201)["trigger_info"])
 
-    def operation_body(self, plan: dict[str, Any]) -> dict[str, Any]:
+    def operation_body(self, plan: dict[str, Any], kind: str = "protect", **more: Any) -> dict[str, Any]:
         return {
             "scheduled_operation": {
                 "name": "nightly",
-                "operation_type": "protect",
+                "operation_type": kind,
                 "trigger_id": self.triggers[0]["id"],
-                "operation_definition": {"provider_id": plan["provider_id"], "plan_id": plan["id"]},
+                "operation_definition": {"provider_id": plan["provider_id"], "plan_id": plan["id"], **more},
             }
         }
 
-    def _operation(self, plan: dict[str, Any]) -> dict[str, Any]:
-        made = self.client.post("scheduled_operations", self.operation_body(plan), 201)
+    def _operation(self, plan: dict[str, Any], kind: str = "protect", **more: Any) -> dict[str, Any]:
+        made = self.client.post("scheduled_operations", self.operation_body(plan, kind, **more), 201)
         return dict(made["scheduled_operation"])
 
     def _occurrences(self) -> None:
@@ -190,6 +192,7 @@ def asks(world: World) -> dict[tuple[str, str], Ask]:
         ("POST", f"{P}/triggers"): {"trigger_info": world.triggers[1] | {"name": "another"}},
         ("PUT", f"{P}/triggers/{{trigger_id}}"): {"trigger_info": {"name": "another"}},
         ("POST", f"{P}/scheduled_operations"): world.operation_body(plan),
+        ("POST", f"{OPERATION}/retention"): {"retention": {"keep_last": 1}},
         ("PUT", OPERATION): {"scheduled_operation": {"name": "another"}},
     }
     bodies["POST", f"{P}/triggers"] = {
@@ -201,6 +204,8 @@ def asks(world: World) -> dict[tuple[str, str], Ask]:
     spared = {
         ("DELETE", f"{P}/plans/{{plan_id}}"): {"plan_id": world.spare_plan["id"]},
         ("DELETE", f"{P}/triggers/{{trigger_id}}"): {"trigger_id": world.triggers[-1]["id"]},
+        ("GET", f"{OPERATION}/retention"): {"scheduled_operation_id": world.retaining["id"]},
+        ("POST", f"{OPERATION}/retention"): {"scheduled_operation_id": world.retaining["id"]},
         ("DELETE", CHECKPOINT): {"checkpoint_id": spare},
         ("PUT", CHECKPOINT): {"checkpoint_id": spare},
     }

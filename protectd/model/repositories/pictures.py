@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Insert, Select, bindparam, insert, inspect, select
+from sqlalchemy import ColumnElement, Connection, Insert, Select, bindparam, insert, inspect, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from protectd.model.base import Base
@@ -38,20 +38,20 @@ class Children:
     order: Sequence[InstrumentedAttribute[Any]]
     hidden: frozenset[str] = frozenset()
 
-    def read(self, session: Session, parents: Mapping[str, dict[str, Any]]) -> None:
+    def read(self, connection: Connection, parents: Mapping[str, dict[str, Any]]) -> None:
         """:param parents: values of pictures by their ids."""
         for values in parents.values():
             values[self.attribute] = []
-        rows = session.connection().execute(self._query, {PARENTS: list(parents)})
+        rows = connection.execute(self._query, {PARENTS: list(parents)})
         for row in rows:
             child = _picture(self.model, self._names, row)
             parents[getattr(child, self.parent.key)][self.attribute].append(child)
 
-    def insert(self, session: Session, parent: Any) -> None:
+    def insert(self, connection: Connection, parent: Any) -> None:
         children = getattr(parent, self.attribute)
         rows = [_row(child) | {self.parent.key: parent.id} for child in children]
         if rows:
-            session.connection().execute(_insert(self.model), rows)
+            connection.execute(_insert(self.model), rows)
 
     @cached_property
     def _names(self) -> list[str]:
@@ -89,17 +89,18 @@ class Pictures(Generic[T]):
 
     def insert(self, session: Session, entity: T) -> None:
         """Write a new entity and its children, all their columns but those that the database numbers."""
-        session.connection().execute(_insert(self._model), _row(entity))
+        connection = session.connection()
+        connection.execute(_insert(self._model), _row(entity))
         for children in self._children:
-            children.insert(session, entity)
+            children.insert(connection, entity)
 
     def _read(self, session: Session, query: Select[Any], values: Mapping[str, Any]) -> list[T]:
-        names, rows = self._names, session.connection().execute(query, values)
-        found = [_picture(self._model, names, row) for row in rows]
+        names, connection = self._names, session.connection()
+        found = [_picture(self._model, names, row) for row in connection.execute(query, values)]
         if found:
             parents = {picture.id: vars(picture) for picture in found}
             for children in self._children:
-                children.read(session, parents)
+                children.read(connection, parents)
         return found
 
     @cached_property
