@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,52 +11,12 @@ from protectd.common.context import RequestContext
 from protectd.common.errors import InvalidField
 from protectd.domain.discovery import Discovery, DiscoveryOptions, ProtectableUnavailable
 from protectd.domain.providers import Protectables
-from protectd.plugin.base import Access, InvalidResource, ProtectablePlugin, Resource, Schema
+from protectd.plugin.base import InvalidResource, Resource
 from tests.fakes.clock import ManualClock
+from tests.fakes.kinds import Kind
 
 CONTEXT = RequestContext("req-1", "project", "user", ("member",))
 ROOT = Resource("1", "house", "house")
-
-
-class Kind(ProtectablePlugin):
-    """Of a type; what it does is set from outside."""
-
-    def __init__(self, type_: str, parents: Sequence[str] = ()) -> None:
-        self.type = type_
-        self.parents = parents
-        self.asked = 0
-        self.found: Any = ()
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, str]) -> Self:
-        return cls("kind")
-
-    def resource_type(self) -> str:
-        return self.type
-
-    def parent_types(self) -> Sequence[str]:
-        return self.parents
-
-    def properties_schema(self) -> Schema:
-        return {"type": "object"}
-
-    def check_properties(self, properties: Mapping[str, Any], access: Access) -> dict[str, Any]:
-        return dict(properties)
-
-    def list_instances(self, context: RequestContext, parameters: Mapping[str, Any]) -> Iterable[Resource]:
-        self.asked += 1
-        return self._answer()
-
-    def dependents_of(self, parent: Resource) -> Iterable[Resource]:
-        return self._answer()
-
-    def _answer(self) -> Iterable[Resource]:
-        if isinstance(self.found, Exception):
-            raise self.found
-        if isinstance(self.found, threading.Event):
-            self.found.wait(30)
-            return ()
-        return list(self.found)
 
 
 @pytest.fixture
