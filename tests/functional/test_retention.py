@@ -52,8 +52,7 @@ def fire(service: Service, operation_id: str, *, days_ago: float = 0, **values: 
         provider = parts.providers.get(plan.provider_id)
         registry = Registry(uow, parts.protectables, plan.project_id, parts.host)
         resolver = Resolver(registry, provider, provider.access(plan.project_id, False))
-        made = checkpoints.create(resolver, plan, provider.id, None)
-        made.scheduled_operation_id = operation_id
+        made = checkpoints.create(resolver, plan, provider.id, None, operation_id)
         context = RequestContext("req-fire", operation.project_id, operation.user_id, ("member",))
         submission = Submission(uow, context, parts.clock)
         submission.process_checkpoint(made)
