@@ -36,7 +36,7 @@ def parse_json(raw: bytes) -> Any:
         raise MalformedBody(field="body", reason="is nested too deep") from None
     except ValueError:
         raise MalformedBody(field="body", reason="is not valid JSON") from None
-    _check(value, "", 0)
+    check_value(value, "", 0)
     return value
 
 
@@ -58,7 +58,7 @@ def _refuse_constant(name: str) -> Any:
     raise MalformedBody(field="body", reason=f"has {name}, which is not JSON")
 
 
-def _check(value: Any, path: str, depth: int) -> None:
+def check_value(value: Any, path: str, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise MalformedBody(field=path[:64], reason="is nested too deep")
     if isinstance(value, str):
@@ -69,10 +69,10 @@ def _check(value: Any, path: str, depth: int) -> None:
         for name, member in value.items():
             if _UNFIT.search(name):
                 check_text(name, join(path, shown(name)))
-            _check(member, join(path, name), depth + 1)
+            check_value(member, join(path, name), depth + 1)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _check(item, join(path, index), depth + 1)
+            check_value(item, join(path, index), depth + 1)
 
 
 def check_text(text: str, path: str) -> None:

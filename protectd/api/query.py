@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+from protectd.api.parsing import check_value
 from protectd.common.errors import InvalidField
 from protectd.common.fields import shown
 from protectd.common.ids import canonical_id, is_uuid_like
@@ -43,6 +44,14 @@ def parse(query_string: str) -> dict[str, str]:
             raise InvalidQuery(field=shown(name), reason="has a NUL character or is too long")
         values[name] = value
     return values
+
+
+def _strict(text: str) -> Any:
+    return json.loads(text, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(name)
 
 
 class Query:
@@ -101,12 +110,13 @@ class Query:
         :raises InvalidQuery: neither.
         """
         text = self.values.get(name, "{}")
-        for read in (json.loads, ast.literal_eval):
+        for read in (_strict, ast.literal_eval):
             try:
                 value = read(text)
             except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
                 continue
             if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+                check_value(value, name, 0)
                 return value
         raise InvalidQuery(field=name, reason="must be an object")
 

@@ -90,8 +90,13 @@ def test_nobody_registers_the_services_own_files(service: Service, admin: Client
 def test_parameters_are_an_object_in_json_or_python_text(member: Client) -> None:
     member.get(f"{INSTANCES}?parameters=%7B%27region_name%27%3A+%27R1%27%7D")
     member.get(f"{INSTANCES}?parameters=%7B%22region_name%22%3A+null%7D")
-    for text in ("[]", "x", "{", "__import__('os')", "{1: 2}"):
+    for text in ("[]", "x", "{", "__import__('os')", "{1: 2}", '{"a": NaN}'):
         assert member.refused("GET", f"{INSTANCES}?parameters={text}", 400)["field"] == "parameters"
+
+
+def test_parameters_hold_nothing_that_could_not_be_kept(member: Client) -> None:
+    for text in ('{"a": 1e999}', '{"a": "%5Cud800"}', '{"a": ["%5Cu0000"]}', '{"%5Cu0000": 1}'):
+        assert member.refused("GET", f"{INSTANCES}?parameters={text}", 400)["field"].startswith("parameters")
 
 
 def test_an_unknown_instance_is_404(member: Client) -> None:
