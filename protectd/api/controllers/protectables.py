@@ -13,6 +13,8 @@ from protectd.api.controllers.lists import Shelf, listed
 from protectd.api.links import path_id
 from protectd.api.policies import protectables as policies
 from protectd.api.schemas import instances as schemas
+from protectd.api.schemas.common import TEXT
+from protectd.api.schemas.narrowing import ANYTHING
 from protectd.api.terms import OF_ANYONE, Listing, Parameter, Terms
 from protectd.api.views import protectables as views
 from protectd.common.fields import below
@@ -22,7 +24,10 @@ from protectd.model.repositories.instances import InstanceNotFound, InstanceRepo
 from protectd.plugin.base import Resource
 
 PARAMETERS = Parameter(
-    "parameters", {"type": "object"}, "what the plug-in is asked with; also as Python writes it", in_json=True
+    "parameters",
+    {"type": "object", "propertyNames": TEXT, "additionalProperties": ANYTHING},
+    "what the plug-in is asked with; also as Python writes it",
+    in_json=True,
 )
 LISTING = Listing(InstanceRepository.sort_keys, ("name",), more=(PARAMETERS,))
 
