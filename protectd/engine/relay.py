@@ -45,11 +45,12 @@ class Relay:
 
         :returns: how many tasks were announced, or tried to be.
         """
+        tried = 0
         if self._dispatcher.is_cut:
             tried = self._send(self._resend_grace_s, young_s=1.0, limit=1)
             if not tried or self._dispatcher.is_cut:
                 return tried
-        return self._send(self._resend_grace_s, young_s=1.0)
+        return tried + self._send(self._resend_grace_s, young_s=1.0)
 
     def resend_all(self) -> int:
         """At the start of a process that carries its messages within: whatever was sent before is lost."""

@@ -32,14 +32,16 @@ class Announcements:
     """Takes down what is announced; the relay has marked it as sent before.
 
     :ivar is_away: the broker takes nothing.
+    :ivar is_cut: it is known to be away.
     """
 
     def __init__(self, env) -> None:
         self._env = env
         self.heard: list[str] = []
-        self.is_away = False
+        self.is_away = self.is_cut = False
 
     def announce(self, refs: Sequence[TaskRef]) -> list[TaskRef]:
+        self.is_cut = self.is_away
         if self.is_away:
             return list(refs)
         self.heard += [ref.task_id for ref in refs]
