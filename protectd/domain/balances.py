@@ -27,11 +27,13 @@ def heal(database: Database, project_id: str) -> Mapping[str, tuple[int, int]]:
 
 def _heal_marks(database: Database, project_id: str) -> None:
     """Checkpoints that say of themselves what is not so: an older version has made or ended them."""
-    with database.read() as uow:
-        ids = uow.balances.miscounted(project_id, BATCH)
-    for id in ids:
-        with database.write() as uow:
-            _heal_mark(uow, id)
+    ids = [""]
+    while ids:
+        with database.read() as uow:
+            ids = uow.balances.miscounted(project_id, ids[-1], BATCH)
+        for id in ids:
+            with database.write() as uow:
+                _heal_mark(uow, id)
 
 
 def _heal_mark(uow: UnitOfWork, checkpoint_id: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from protectd.common.ids import new_id
 from protectd.domain import quota
-from protectd.domain.balances import heal
+from protectd.domain.balances import BATCH, heal
 from protectd.engine.usage import REST_S, UsageAudit
 from protectd.model.models import Checkpoint
 from protectd.model.repositories.quotas import CHECKPOINTS, OPERATIONS, PLANS, STORED_BYTES
@@ -50,6 +50,15 @@ def test_what_an_older_version_left_is_counted(any_database: Database, project: 
     heal(any_database, project)
     assert usages(any_database, project) == {PLANS: 6, CHECKPOINTS: 2, STORED_BYTES: 20}
     assert heal(any_database, project) == {}
+
+
+def test_more_than_a_batch_of_them_is_counted(any_database: Database, project: str) -> None:
+    with any_database.write() as uow:
+        plan = uow.plans.add(rows.plan(project_id=project))
+        for _ in range(BATCH + 5):
+            uow.checkpoints.add(rows.checkpoint(plan, counted=False, status="available"))
+    heal(any_database, project)
+    assert usages(any_database, project) == {PLANS: 1, CHECKPOINTS: BATCH + 5}
 
 
 def test_figures_that_somebody_has_changed_are_set_right(any_database: Database, project: str) -> None:

@@ -55,11 +55,12 @@ class BalanceRepository:
             {name: int(each) for name, each in zip(RESOURCES, count, strict=True)},
         )
 
-    def miscounted(self, project_id: str, limit: int) -> list[str]:
-        """Ids of checkpoints that are counted though they should not be, or the other way round."""
+    def miscounted(self, project_id: str, after: str, limit: int) -> list[str]:
+        """Ids of checkpoints that are counted though they should not be, or the other way round; in order,
+        from behind `after`."""
         is_out = Checkpoint.status.in_(NOT_COUNTED)
         wrong = or_(Checkpoint.counted.is_(True) & is_out, Checkpoint.counted.is_(False) & ~is_out)
-        query = select(Checkpoint.id).where(_of(Checkpoint, project_id), wrong)
+        query = select(Checkpoint.id).where(_of(Checkpoint, project_id), Checkpoint.id > after, wrong)
         return list(self.session.scalars(query.order_by(Checkpoint.id).limit(limit)))
 
 
