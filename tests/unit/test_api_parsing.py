@@ -43,6 +43,8 @@ def test_any_bytes_are_a_value_or_one_kind_of_error(raw: bytes) -> None:
         ("[-Infinity]", "body"),
         ("1e999", "body"),
         (f"[0, {MAX_INTEGER + 1}]", "1"),
+        ("[0, 1" + "0" * 400 + "]", "1"),
+        ("-1" + "0" * 4000, "body"),
         ("1" * 5000, "body"),
         ('{"a": {"b": 1, "b": 2}}', "b"),
         ('{"a": ["x\\u0000"]}', "a.0"),
