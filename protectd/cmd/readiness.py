@@ -48,8 +48,8 @@ def rehearse(made: Parts) -> None:
 def _start_checkpoint(uow: UnitOfWork, made: Parts) -> None:
     plan = uow.plans.add(_plan())
     uow.session.expire_all()
-    uow.plans.get(plan.id, NOBODY, lock=True)
-    checkpoint = uow.checkpoints.add(Checkpoint.of(plan))
+    plan = uow.plans.look(plan.id, NOBODY, lock=True)
+    checkpoint = uow.checkpoints.insert(Checkpoint.of(plan))
     context = RequestContext(request_id=NOBODY, project_id=NOBODY, user_id=NOBODY, roles=())
     Submission(uow, context, made.clock).process_checkpoint(checkpoint)
     uow.instances.by_ids([plan.resources[0].resource_id], NOBODY)

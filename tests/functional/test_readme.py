@@ -68,5 +68,5 @@ def test_the_tour_is_true(place: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "1 snapshots" in done.stdout and "protectd has stopped" in done.stdout
+    assert "2 snapshots" in done.stdout and "protectd has stopped" in done.stdout
     assert (place / "tour/data/link").read_text() == (place / "tour/data/today").read_text() != ""
