@@ -19,9 +19,13 @@ from protectd.domain.occurrences import WAITING
 from protectd.model.models import (
     Checkpoint,
     CheckpointResource,
+    Container,
+    ContainerConsumer,
+    ContainerSecret,
     IdempotencyKey,
     Instance,
     Occurrence,
+    Order,
     Plan,
     PlanResource,
     Restore,
@@ -113,7 +117,23 @@ RULES: tuple[Rule, ...] = (
         _deleted(Instance),
         [_by_living(PlanResource.resource_id, PlanResource.deleted_at.is_(None)), _by_checkpoints],
     ),
-    Rule(Secret, _deleted(Secret), [_by_living(SecretConsumer.secret_id), _by_living(Vault.secret_id)]),
+    Rule(Order, _deleted(Order)),
+    Rule(
+        Container,
+        _deleted(Container),
+        [_by_living(Order.container_id)],
+        [ContainerSecret.container_id, ContainerConsumer.container_id],
+    ),
+    Rule(
+        Secret,
+        _deleted(Secret),
+        [
+            _by_living(SecretConsumer.secret_id),
+            _by_living(Vault.secret_id),
+            _by_living(ContainerSecret.secret_id),
+            _by_living(Order.secret_id),
+        ],
+    ),
     Rule(Service, _deleted(Service)),
 )
 """Those first that refer to others. Vaults are not among them: one without its row could not be opened."""

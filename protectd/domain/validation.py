@@ -24,6 +24,8 @@ _FORMATS.checks("uuid")(lambda value: not isinstance(value, str) or is_uuid_like
 NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 PRINTABLE = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
 NO_NUL = r"^[^\u0000]*$"
+TRIMMED = r"^[^\s\u0000]([^\u0000]*[^\s\u0000])?$"
+"""Databases differ in whether a space at the end of a name counts."""
 
 _TYPES = {
     "object": "an object",
@@ -41,6 +43,7 @@ _PATTERN_REASONS = {
     NOT_BLANK: "must not be blank",
     PRINTABLE: "must have printable characters only",
     NO_NUL: "must not have a NUL character",
+    TRIMMED: "must not begin or end with white space",
 }
 
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from protectd.common.ids import new_id
+from protectd.domain.key_manager import containers
+from protectd.domain.secrets import Secrets
+from protectd.model.repositories.secrets import SecretNotFound
+from protectd.model.unit_of_work import Database
+from protectd.plugin.secret_stores.crypto import CryptoStore
 from tests.fakes.service import Client, Service
 from tests.functional.test_key_manager_secrets import keep, payload, text
+
+pytest_plugins = ["tests.fakes.databases"]
 
 CONSUMER = {"name": "balancer", "URL": "http://example.com/balancer"}
 
@@ -155,3 +163,22 @@ def test_others_see_that_it_is_there_and_no_more(service: Service, member: Clien
     stranger.refused("DELETE", path, 403)
     assert member.call("DELETE", f"{path}/acl").body == b"null"
     stranger.refused("GET", path, 403)
+
+
+def test_a_secret_that_is_being_deleted_comes_into_no_container(any_database: Database) -> None:
+    secrets = Secrets({"crypto": CryptoStore(bytes(32))}, "crypto")
+    with any_database.write() as uow:
+        secret_id = secrets.add(uow, "p", b"plain").id
+
+    def contain_it() -> None:
+        with any_database.write() as uow:
+            containers.create(uow, "p", "u", {"type": "generic"}, [("", secret_id)])
+
+    with ThreadPoolExecutor(1) as pool:
+        with any_database.write() as uow:
+            secrets.delete(uow, secret_id, "p")
+            contained = pool.submit(contain_it)
+            with pytest.raises(TimeoutError):
+                contained.result(timeout=0.5)
+        with pytest.raises(SecretNotFound):
+            contained.result()

@@ -360,8 +360,34 @@ def test_notes_are_added_changed_and_removed(member: Client) -> None:
         assert member.call("DELETE", f"{path}/c").status_int == 204
     member.refused("GET", f"{path}/c", 404)
     member.refused("PUT", path, 400, {"metadata": {"a b": "1"}})
+    member.refused("POST", path, 400, {"key": "a\r\nX-Other: b", "value": "1"})
+    member.refused("POST", path, 400, {"key": "\u0130" * 255, "value": "1"})
     member.refused("PUT", path, 400, {"metadata": {"a": 1}})
     member.refused("PUT", path, 400, {})
+
+
+@pytest.mark.parametrize("key", ["a b", "\u043a\u043b\u044e\u0447?#%", "caf\u00e9"])
+def test_a_note_is_found_where_the_answer_says(member: Client, key: str) -> None:
+    added = member.call("POST", f"{keep(member)}/metadata", {"key": key, "value": "v"})
+    assert added.status_int == 201
+    path = added.headers["Location"].partition("/v1/")[2]
+    assert member.get(f"/v1/{path}") == {"key": key, "value": "v"}
+
+
+def test_a_pattern_may_have_any_character_in_it(service: Service) -> None:
+    client = service.client()
+    for name in ("back\\slash\\", "a/b", "plain"):
+        keep(client, name=name)
+    for pattern, found in (
+        ("back%5Cslash%5C", ["back\\slash\\"]),
+        ("back%25%5C", ["back\\slash\\"]),
+        ("plain%5C", []),
+        ("a/_", ["a/b"]),
+        ("pl_in", ["plain"]),
+    ):
+        listed = client.get(f"/v1/secrets?name={pattern}")["secrets"]
+        assert [each["name"] for each in listed] == found
+        assert client.get(f"/v1/containers?name={pattern}")["containers"] == []
 
 
 # --- who may ---
@@ -431,6 +457,7 @@ def test_a_private_secret_is_its_creators_and_the_admins(service: Service) -> No
         {"write": {}},
         {"read": {"users": "me"}},
         {"read": {"users": ["me", 1]}},
+        {"read": {"users": ["me", "me "]}},
         {"read": {"project-access": "no"}},
         {"read": {"x": 1}},
     ],

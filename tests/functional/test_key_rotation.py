@@ -203,6 +203,28 @@ def test_what_does_not_open_is_named_and_left_as_it_is(rig: Rig) -> None:
             rig.service().open(uow, rig.ids[PROJECTS[3]], PROJECTS[3])
 
 
+def test_one_that_waits_for_its_payload_needs_no_master_key(rig: Rig) -> None:
+    with rig.database.write() as uow:
+        waiting = Secret(id="waiting", project_id=PROJECTS[0])
+        rig.secrets.seal(uow, waiting, None)
+        uow.secrets.add(waiting)
+    rig.store().add_master_key()
+    assert rig.counts() == [(True, True, 0, 0), (True, False, len(PROJECTS), 0)]
+    assert rig.keys.rewrap().damaged == []
+
+
+def test_a_secret_that_is_deleted_beside_it_stays_without_its_bytes(rig: Rig) -> None:
+    secret_id = rig.add_direct(PROJECTS[0])
+    with rig.database.read() as uow:
+        read = uow.secrets.get(secret_id)
+    with rig.database.write() as uow:
+        rig.secrets.delete(uow, secret_id, PROJECTS[0])
+    with rig.database.write() as uow:
+        assert not uow.project_keys.reseal(read, "key", b"sealed anew")
+    with rig.database.read() as uow:
+        assert uow.secrets.get(secret_id, include_deleted=True).cipher_text == b""
+
+
 def test_a_row_of_another_project_does_not_open(rig: Rig) -> None:
     one, other = PROJECTS[:2]
     with rig.database.write() as uow:

@@ -15,9 +15,12 @@ from protectd.engine.purge import REST_S, ExpiredKeys, Purger
 from protectd.model.models import (
     Checkpoint,
     CheckpointResource,
+    Container,
+    ContainerSecret,
     IdempotencyKey,
     Instance,
     Occurrence,
+    Order,
     Plan,
     PlanResource,
     ScheduledOperation,
@@ -187,6 +190,33 @@ def test_a_deleted_secret_stays_while_a_vault_or_a_consumer_has_it(any_database:
     expected = {opening.id, used.id}, {vault.id}
     assert purge(any_database, BEFORE) == {"secrets": 1}
     assert (left(any_database, Secret), left(any_database, Vault)) == expected
+
+
+def test_a_deleted_secret_stays_while_an_order_or_a_container_names_it(any_database: Database) -> None:
+    ordered, contained, free = (secret(**deleted(OLD)) for _ in range(3))
+    container = Container(id=new_id(), project_id="p", type="generic", secrets=[])
+    container.secrets = [ContainerSecret(name="", secret_id=contained.id)]
+    add(any_database, ordered, contained, free, container)
+    add(any_database, order(secret_id=ordered.id), order(container_id=container.id))
+    expected = {ordered.id, contained.id}
+    assert purge(any_database, BEFORE) == {"secrets": 1}
+    assert left(any_database, Secret) == expected
+
+
+def test_deleted_orders_and_containers_go_and_what_they_named_after_them(any_database: Database) -> None:
+    gone = secret(**deleted(OLD))
+    container = Container(id=new_id(), project_id="p", type="rsa", **deleted(OLD))
+    container.secrets = [ContainerSecret(name="private_key", secret_id=gone.id)]
+    add(any_database, gone, container)
+    young = order(**deleted(YOUNG))
+    add(any_database, order(secret_id=gone.id, container_id=container.id, **deleted(OLD)), young)
+    expected = {young.id}
+    assert purge(any_database, BEFORE) == {"container_secrets": 1, "containers": 1, "orders": 1, "secrets": 1}
+    assert left(any_database, Order) == expected
+
+
+def order(**values: Any) -> Order:
+    return Order(id=new_id(), project_id="p", type="key", meta={}, **values)
 
 
 def test_what_was_scheduled_goes_when_its_time_is_over(any_database: Database) -> None:

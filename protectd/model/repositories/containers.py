@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from protectd.common.errors import NotFound
 from protectd.model.models import Container, Secret
 from protectd.model.repositories.base import Repository
+from protectd.model.repositories.filters import like
 
 
 class ContainerNotFound(NotFound):
@@ -28,15 +29,15 @@ class ContainerRepository(Repository[Container]):
         :param name: `%` and `_` stand for anything.
         """
         clauses = [Container.project_id == project_id, Container.deleted.is_(False)]
-        clauses += [Container.name.like(name)] if name else []
+        clauses += [like(Container.name, name)] if name else []
         clauses += [Container.type == type] if type else []
         total = self.session.scalar(select(func.count()).select_from(Container).where(*clauses)) or 0
         query = select(Container).where(*clauses).order_by(Container.created_at, Container.id)
         return (self.all(query.limit(limit).offset(offset)) if total > offset else []), total
 
     def secrets_of(self, project_id: str, ids: Collection[str]) -> set[str]:
-        """Which of these are living secrets of a project."""
+        """Which of these are living secrets of a project; they stay so until the unit of work ends."""
         query = select(Secret.id).where(
             Secret.id.in_(ids), Secret.project_id == project_id, Secret.deleted.is_(False)
         )
-        return set(self.session.scalars(query))
+        return set(self.session.scalars(query.order_by(Secret.id).with_for_update(read=True)))

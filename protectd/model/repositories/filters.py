@@ -21,6 +21,11 @@ def contains(column: InstrumentedAttribute[Any]) -> Filter:
     return lambda value: expression.contains(value, autoescape=True)
 
 
+def like(column: InstrumentedAttribute[Any], pattern: str) -> ColumnElement[bool]:
+    """`%` and `_` stand for anything; nothing else is special, a backslash neither."""
+    return column.expression.like(pattern.replace("/", "//"), escape="/")
+
+
 def has_text(column: InstrumentedAttribute[Any]) -> Filter:
     """Of a JSON value: its text as it is kept has this plain text in it."""
     text = cast(column.expression, Text)

@@ -41,10 +41,12 @@ class ProjectKeyRepository:
         return {(store, master): count for store, master, count in self.session.execute(query)}
 
     def direct_counts(self) -> dict[tuple[str, str], int]:
-        """The same of secrets that no project key seals. `key_id` of theirs is a master key's."""
+        """The same of secrets that no project key seals. `key_id` of theirs is a master key's; it is empty
+        where there is no payload yet."""
         known = select(ProjectKeyRow.id).where(ProjectKeyRow.id == Secret.key_id).exists()
         columns = (Secret.store, Secret.key_id)
-        query = select(*columns, func.count()).where(~known, Secret.deleted.is_(False)).group_by(*columns)
+        query = select(*columns, func.count()).where(~known, Secret.key_id != "", Secret.deleted.is_(False))
+        query = query.group_by(*columns)
         return {(store, master): count for store, master, count in self.session.execute(query)}
 
     def sealed_with(
@@ -91,10 +93,11 @@ class ProjectKeyRepository:
             self.session.connection().execute(statement, rows)
 
     def reseal(self, secret: Secret, key_id: str, cipher_text: bytes) -> bool:
-        """Give a secret another text, if it is still sealed with the key it was read with."""
+        """Give a secret another text, if it is still sealed with the key it was read with. One that was
+        deleted meanwhile stays without."""
         statement = (
             update(Secret)
-            .where(Secret.id == secret.id, Secret.key_id == secret.key_id)
+            .where(Secret.id == secret.id, Secret.key_id == secret.key_id, Secret.deleted.is_(False))
             .values(key_id=key_id, cipher_text=cipher_text)
         )
         result = self.session.execute(statement, execution_options={"synchronize_session": False})

@@ -14,7 +14,7 @@ from protectd.common.errors import NotFound
 from protectd.model.models import Acl, AclUser, ContainerSecret, Secret, SecretConsumer, SecretMetadata
 from protectd.model.models.secrets import consumer_digest
 from protectd.model.repositories.base import Repository
-from protectd.model.repositories.filters import exact
+from protectd.model.repositories.filters import exact, like
 
 SORT_KEYS: Mapping[str, Any] = {
     "algorithm": Secret.algorithm,
@@ -202,7 +202,7 @@ def _clauses(wanted: SecretQuery) -> list[ColumnElement[bool]]:
     else:
         listed = exists().where(AclUser.acl_id == Secret.id, AclUser.user_id == wanted.reader_id)
         clauses.append(listed)
-    clauses += [PATTERNS[name].like(pattern) for name, pattern in wanted.patterns.items()]
+    clauses += [like(PATTERNS[name], pattern) for name, pattern in wanted.patterns.items()]
     if wanted.bits is not None:
         clauses.append(Secret.bit_length == wanted.bits)
     if wanted.secret_type is not None:

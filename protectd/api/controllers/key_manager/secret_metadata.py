@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import ClassVar
+from urllib.parse import quote
 
 from protectd.api.answers import Answer
 from protectd.api.call import Call
@@ -11,7 +12,8 @@ from protectd.api.controllers.key_manager.base import KeyManagerController, json
 from protectd.api.controllers.key_manager.secret_parts import described, ref, whole
 from protectd.api.policies.key_manager import secrets as policies
 from protectd.api.schemas.key_manager import secrets as schemas
-from protectd.common.errors import Conflict, NotFound
+from protectd.common.errors import Conflict, InvalidField, NotFound
+from protectd.model.base import LENGTH_NAME
 from protectd.model.models import SecretMetadata
 
 
@@ -58,10 +60,12 @@ class NotesController(KeyManagerController):
         may_with(call, policies.META_POST, secret, secret.id)
         note = json_body(call, schemas.NOTE)
         key = note["key"].lower()
+        if len(key) > LENGTH_NAME:  # a letter may become two
+            raise InvalidField(field="key", reason="is too long")
         if call.uow.secrets.note(secret.id, key) is not None:
             raise NoteThere(id=secret.id, key=key)
         call.uow.session.add(SecretMetadata(secret_id=secret.id, key=key, value=note["value"]))
-        location = f"{ref(call, secret.id)}/metadata/{key}"
+        location = f"{ref(call, secret.id)}/metadata/{quote(key, safe='')}"
         return Answer({"key": key, "value": note["value"]}, status=201, location=location)
 
 

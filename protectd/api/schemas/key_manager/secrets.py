@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from protectd.api.schemas.common import Schema, closed
 from protectd.domain.key_manager.secrets import TYPES
-from protectd.domain.validation import NO_NUL
+from protectd.domain.validation import NO_NUL, PRINTABLE, TRIMMED
 
 LABEL: Schema = {"type": "string", "maxLength": 255, "pattern": NO_NUL}
 WORD: Schema = LABEL | {"minLength": 1}
@@ -32,7 +32,7 @@ CONSUMER: Schema = {
     "required": ["service", "resource_type", "resource_id"],
 }
 
-NOTE: Schema = closed({"key": WORD, "value": LABEL}, ["key", "value"])
+NOTE: Schema = closed({"key": WORD | {"pattern": PRINTABLE}, "value": LABEL}, ["key", "value"])
 
 NOTES: Schema = {
     "type": "object",
@@ -51,7 +51,7 @@ ACL: Schema = closed(
     {
         "read": closed(
             {
-                "users": {"type": "array", "maxItems": 1000, "items": WORD},
+                "users": {"type": "array", "maxItems": 1000, "items": WORD | {"pattern": TRIMMED}},
                 "project-access": {"type": "boolean"},
             }
         )
