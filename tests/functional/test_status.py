@@ -92,7 +92,7 @@ Change = Callable[[Installation], object]
             lambda i: i.execute("UPDATE alembic_version SET version_num = '0001_initial'"),
             "Database schema",
             "Failure",
-            "protectd-manage db upgrade",
+            "db upgrade",
         ),
         (
             lambda i: i.execute("UPDATE alembic_version SET version_num = '9999_later'"),
