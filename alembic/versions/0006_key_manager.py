@@ -69,6 +69,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """:raises RuntimeError: a tenant has secrets: without these columns expired ones would live again and
+    private ones be open."""
+    if op.get_bind().scalar(sa.text("SELECT COUNT(*) FROM secrets WHERE creator_id IS NOT NULL")):
+        raise RuntimeError("tenants have secrets, of which the former version knows too little to keep them")
     for table in ("acl_users", "acls", "secret_metadata"):
         op.drop_table(table)
     op.execute(sa.text("UPDATE secrets SET name = '' WHERE name IS NULL"))

@@ -116,6 +116,13 @@ class _Chain:
         return self._options.directory / f"{self._id}{SUFFIX}"
 
     def _run(self) -> None:
+        """However this thread ends, nothing is taken any more that nobody would write."""
+        try:
+            self._write_and_anchor()
+        finally:
+            self._trouble = self._trouble or "it has ended"
+
+    def _write_and_anchor(self) -> None:
         while not self._closing.is_set():
             self._told.wait(self._options.anchor_s)
             self._closing.wait(self._options.group_s)

@@ -67,19 +67,28 @@ class RetainCheckpoints(BaseTask[ScheduledOperation]):
         submission.submitted.extend(run.facts.begun)
 
     def _remove_some(self, run: Run) -> bool:
-        """:returns: whether there may be more."""
+        """Checkpoints first and then the queue, as whoever deletes one: nobody waits in a circle.
+
+        :returns: whether there may be more.
+        """
         facts: RetainFacts = run.facts
         passed_over: set[str] = set()
+        begun: list[Checkpoint] = []
         with run.marks.within() as (uow, add):
             operation = self._entity(uow, run)
             submission = self._submission(uow, operation, run)
             due = expiry.review(uow, operation, self.env.clock.now()).removed
             chosen = [each for each in due if each.candidate.id not in facts.passed_over][:BATCH]
             for verdict in chosen:
-                if not self._remove(uow, submission, verdict):
+                checkpoint = self._remove(uow, verdict)
+                if checkpoint is None:
                     passed_over.add(verdict.candidate.id)
-                elif run.marks.count(REMOVED) < RECORDED:
+                    continue
+                begun.append(checkpoint)
+                if run.marks.count(REMOVED) < RECORDED:
                     add(mark_of(verdict))
+            for checkpoint in begun:
+                submission.process_delete(checkpoint)
         facts.passed_over |= passed_over
         facts.begun += submission.submitted
         return bool(chosen)
@@ -88,17 +97,16 @@ class RetainCheckpoints(BaseTask[ScheduledOperation]):
         options = submit_options(self.env.options)
         return Submission(uow, run.context, self.env.clock, options, scheduled_operation_id=operation.id)
 
-    def _remove(self, uow: UnitOfWork, submission: Submission, verdict: Verdict) -> bool:
+    def _remove(self, uow: UnitOfWork, verdict: Verdict) -> Checkpoint | None:
         checkpoint = uow.checkpoints.find(verdict.candidate.id, lock=True)
         if checkpoint is None or not _is_same(checkpoint, verdict):
-            return False
+            return None
         try:
             checkpoints.start_delete(uow, checkpoint)
         except Conflict as error:
             LOG.info("retention passes over checkpoint %s: %s", checkpoint.id, error)
-            return False
-        submission.process_delete(checkpoint)
-        return True
+            return None
+        return checkpoint
 
 
 def mark_of(verdict: Verdict) -> str:

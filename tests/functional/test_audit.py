@@ -147,6 +147,16 @@ def _refused_soon(audit: Audit) -> bool:
     return False
 
 
+def test_a_chain_whose_writer_has_ended_takes_nothing_more(rig: Rig) -> None:
+    audit = rig.audit()
+    audit.note("secret.read", CONTEXT, "", secret_id="first")
+    chain = audit._chain
+    audit.close()
+    assert chain is not None
+    with pytest.raises(AuditUnavailable):
+        chain.add({"event": "secret.read"})
+
+
 def test_a_forked_process_has_a_chain_of_its_own(rig: Rig) -> None:
     audit = rig.audit()
     audit.note("secret.read", CONTEXT, "", secret_id="parent")

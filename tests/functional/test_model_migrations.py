@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import inspect, text
 
+from protectd.common.ids import new_id
 from protectd.model import migrate
 from protectd.model.engine import make_engine
-from protectd.model.models import Plan
+from protectd.model.models import Plan, Secret
 from protectd.model.unit_of_work import Database
 from tests.fakes import rows
 
@@ -79,3 +80,15 @@ def test_mariadb_tables_compare_bytes(empty_url: str) -> None:
         ).scalars()
         assert list(found) == ["utf8mb4_bin"]
     engine.dispose()
+
+
+def test_secrets_of_tenants_are_not_taken_back(empty_url: str) -> None:
+    migrate.upgrade(empty_url)
+    database = Database(empty_url)
+    with database.write() as uow:
+        uow.secrets.add(
+            Secret(id=new_id(), project_id="p", creator_id="u", store="crypto", key_id="", cipher_text=b"")
+        )
+    with pytest.raises(RuntimeError, match="tenants have secrets"):
+        migrate.downgrade(empty_url, "base")
+    database.dispose()

@@ -24,7 +24,7 @@ BASE64 = "base64"
 MAX_BYTES = 20_000
 """As the contract has it: of what travels, so that base64 counts as it is written."""
 
-_UTF8 = re.compile(r"text/plain\s*;\s*charset=\"?utf-8\"?", re.IGNORECASE)
+_UTF8 = re.compile(r"text/plain[ \t]*;[ \t]*charset=\"?utf-8\"?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
