@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -173,9 +174,9 @@ def _lock(descriptor: int) -> bool:
 
 
 def _left(home: Target, ending: bytes) -> list[bytes]:
-    """Stages in a directory that so end."""
-    names = map(os.fsencode, os.listdir(home.folder(b"")))
-    return [name for name in names if name.startswith(PREFIX) and name.endswith(ending)]
+    """Stages in a directory that so end. What only begins and ends like one is somebody's own."""
+    is_stage = re.compile(re.escape(PREFIX) + rb"[0-9a-f]{16}" + re.escape(ending)).fullmatch
+    return [name for name in map(os.fsencode, os.listdir(home.folder(b""))) if is_stage(name)]
 
 
 def _remove(home: Target, name: bytes) -> None:

@@ -221,6 +221,14 @@ def test_chosen_paths_replace_those_alone(rig: Rig, old: Path) -> None:
     assert stages(old) == []
 
 
+@pytest.mark.parametrize("name", [".protectd-notes.new", ".protectd-0123456789abcdef0.whole"])
+def test_what_is_only_named_much_like_a_stage_stays(rig: Rig, old: Path, name: str) -> None:
+    (old / name).mkdir()
+    (old / name / "mine").write_text("nobody saved this")
+    assert restore(rig, rig.save()).issues == ()
+    assert (old / name / "mine").read_text() == "nobody saved this"
+
+
 def test_a_link_in_the_target_is_replaced_not_followed(rig: Rig) -> None:
     outside = rig.top / "outside"
     outside.mkdir()
