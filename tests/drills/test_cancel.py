@@ -1,4 +1,4 @@
-"""Asking an operation to end inside one very large file: of 8 GiB, or with PROTECTD_TEST_FULL=1 of 100 GB."""
+"""Asking an operation to end inside one very large file: of 32 GiB, or with PROTECTD_TEST_FULL=1 of 100 GB."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.drills.processes import MARK, family, marked
 from tests.fakes.daemons import Standalone, User, restic_environment, running, wait_for
 from tests.fakes.sampling import FULL
 
-SIZE = 100 * 10**9 if FULL else 8 * 1024**3
+SIZE = 100 * 10**9 if FULL else 32 * 1024**3
 INSIDE = 500_000_000 if FULL else 0
 """So many bytes have gone by before."""
 
