@@ -1,4 +1,4 @@
-"""Asking an operation to end inside one very large file: of 32 GiB, or with PROTECTD_TEST_FULL=1 of 100 GB."""
+"""Asking an operation to end inside one large file: of 32 GiB, or with PROTECTD_TEST_FULL=1 of 100 GB."""
 
 from __future__ import annotations
 
