@@ -40,7 +40,7 @@ def issue(
 
     :param ttl_s: seconds until it expires; None: never.
     """
-    text = secrets.token_urlsafe(TOKEN_BYTES)
+    text = _new_text()
     uow.tokens.add(
         Token(
             id=new_id(),
@@ -52,6 +52,13 @@ def issue(
             expires_at=None if ttl_s is None else now + timedelta(seconds=ttl_s),
         )
     )
+    return text
+
+
+def _new_text() -> str:
+    """No token begins with a hyphen: commands that take one as an argument would take it for an option."""
+    while (text := secrets.token_urlsafe(TOKEN_BYTES)).startswith("-"):
+        continue
     return text
 
 

@@ -129,3 +129,9 @@ def test_revoking_what_is_not_there_says_so(any_database: Database) -> None:
 def test_odd_text_is_an_unknown_token(any_database: Database, odd: str) -> None:
     issue(any_database)
     assert tokens.Lookup(any_database, ManualClock(NOW)).by_digest(tokens.digest(odd)) is None
+
+
+def test_no_token_looks_like_an_option_of_a_command(any_database: Database) -> None:
+    with any_database.write() as uow:
+        made = [tokens.issue(uow, "project", "user", ["member"], 1, datetime.now(UTC)) for _ in range(500)]
+    assert [each for each in made if each.startswith("-")] == []
