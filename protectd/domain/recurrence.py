@@ -90,7 +90,8 @@ class Rule:
             yield from self._walk(first, start)
             return
         key = self._periods(first)
-        whole = max(first, _beginning(start, self.frequency, self.first_weekday))
+        # Places count from the front of the whole period, also of the one that the series begins in.
+        whole = _beginning(start, self.frequency, self.first_weekday)
         for _, period in groupby(self._walk(first, whole), key):
             times = list(period)
             chosen = {times[n - (n > 0)] for n in places if -len(times) <= n - (n > 0) < len(times)}

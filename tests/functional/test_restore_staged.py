@@ -14,6 +14,8 @@ from protectd.common.errors import Cancelled
 from protectd.common.progress import Counts, Progress
 from protectd.common.reports import RestoreOptions, RestoreReport, SaveReport
 from protectd.common.units import MIB
+from protectd.plugin.banks.filesystem import FilesystemBank
+from protectd.plugin.wrappers.options import wrapped
 from protectd.vault import staging
 from protectd.vault.engine import VaultEngine
 from protectd.vault.errors import TargetUnusable, WorkerLost
@@ -38,9 +40,11 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
 
 @pytest.fixture
 def processes(tmp_path: Path) -> Iterator[Rig]:
-    """As `rig`, with processes that can be killed."""
-    engine = VaultEngine(EngineOptions(node="test", workers=2, pack_bytes=4 * MIB, lock_wait_s=0))
-    yield filled(Rig(engine, tmp_path))
+    """As `rig`, with processes that can be killed: the bank is read slowly, so that there is a middle."""
+    engine = VaultEngine(EngineOptions(node="test", workers=2, pack_bytes=MIB, lock_wait_s=0))
+    (tmp_path / "bank").mkdir()
+    bank = FilesystemBank.from_options({"path": str(tmp_path / "bank")})
+    yield filled(Rig(engine, tmp_path, wrapped(bank, {"download_kib_s": "2048"})))
     engine.close()
 
 
