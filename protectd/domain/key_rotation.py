@@ -65,7 +65,10 @@ class MasterKeys:
     def uses(self) -> list[MasterKeyUse]:
         """The store's master keys, the newest first, then those it lacks and something needs."""
         with self._database.read() as uow:
-            wrapped, direct = uow.project_keys.counts(), uow.project_keys.direct_counts()
+            return self._uses(uow)
+
+    def _uses(self, uow: UnitOfWork) -> list[MasterKeyUse]:
+        wrapped, direct = uow.project_keys.counts(), uow.project_keys.direct_counts()
         present = self._store.master_key_ids()
         needed = sorted({master for store, master in {**wrapped, **direct} if store == self._name})
         names = [*present, *(name for name in needed if name not in present)]
@@ -91,20 +94,24 @@ class MasterKeys:
         return Rewrapped(run.project_keys, run.secrets, run.damaged)
 
     def drop(self, master_key_id: str) -> None:
-        """Forget a master key for good.
+        """Forget a master key for good. While it is counted and dropped nobody seals a key: one that was
+        made shortly before is waited for, and counted; so the file is written within the transaction.
 
         :raises MasterKeyInUse: something is sealed with it.
         """
-        for use in self.uses():
-            if use.id == master_key_id and use.count:
-                raise MasterKeyInUse(master_key_id=master_key_id, count=use.count)
-        self._store.drop_master_key(master_key_id)
+        with self._database.write() as uow:
+            uow.project_keys.lock_master_keys()
+            for use in self._uses(uow):
+                if use.id == master_key_id and use.count:
+                    raise MasterKeyInUse(master_key_id=master_key_id, count=use.count)
+            self._store.drop_master_key(master_key_id)
 
     # --- one batch ---
 
     def rewrap_keys(self, master_key_id: str, batch: int, after_id: str) -> tuple[str | None, int, list[str]]:
         """:returns: the id to go on after (None: that was all), how many were changed, and damaged ones."""
         with self._database.write() as uow:
+            uow.project_keys.lock_master_keys()
             rows = uow.project_keys.sealed_with(self._name, master_key_id, batch, after_id)
             changed, damaged = [], []
             for row in rows:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from contextlib import suppress
-
-from sqlalchemy.exc import IntegrityError
 
 from protectd.common.clock import Clock, SystemClock
 from protectd.common.errors import ConfigurationError
@@ -18,8 +15,6 @@ from protectd.plugin.base import ProjectKey, SecretStorePlugin, WrappedKey
 
 KEPT_S = 300.0
 KEPT = 10_000
-RIVALS = 8
-"""Requests that may make the first key of a project at the same moment, each at the cost of an attempt."""
 
 
 class ProjectKeys:
@@ -60,14 +55,10 @@ class ProjectKeys:
         return self._opened(row, project_id)
 
     def _make(self, uow: UnitOfWork, project_id: str, store: str) -> ProjectKeyRow:
-        """Of several that make a first key at once one does, and all use it."""
-        for _ in range(RIVALS):
-            with suppress(IntegrityError), uow.session.begin_nested():
-                return self._add(uow, project_id, store)
-            found = uow.project_keys.current(project_id, store)
-            if found is not None:
-                return found
-        return self._add(uow, project_id, store)
+        """Of several that make a first key at once one does, and all use it. Whoever drops a master key
+        counts what is sealed here, or was done before it."""
+        uow.project_keys.lock_master_keys()
+        return uow.project_keys.current(project_id, store) or self._add(uow, project_id, store)
 
     def _add(self, uow: UnitOfWork, project_id: str, store: str) -> ProjectKeyRow:
         key_id = new_id()

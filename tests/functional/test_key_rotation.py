@@ -7,16 +7,18 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
 from protectd.common.errors import ConfigurationError
 from protectd.domain.key_rotation import MasterKeyInUse, MasterKeys
 from protectd.domain.secrets import Secrets
-from protectd.model.models import Secret
+from protectd.model.models import ProjectKeyRow, Secret
 from protectd.model.unit_of_work import Database
 from protectd.plugin.base import MasterKeyMissing, SecretDamaged, WrappedKey
 from protectd.plugin.secret_stores.crypto import CryptoStore
@@ -74,6 +76,11 @@ class Rig:
         with self.database.read() as uow:
             for project, secret_id in self.ids.items():
                 assert (secrets or self.service()).open(uow, secret_id, project) == PLAIN
+
+    def all_gone(self) -> None:
+        with self.database.write() as uow:
+            for table in (Secret, ProjectKeyRow):
+                uow.session.execute(delete(table))
 
     def counts(self) -> list[tuple[bool, bool, int, int]]:
         return [(use.present, use.newest, use.project_keys, use.secrets) for use in self.keys.uses()]
@@ -162,6 +169,103 @@ def test_several_at_once_beside_writers_end_alike(rig: Rig) -> None:
             each.result()
     rig.keys.rewrap()
     assert rig.counts()[0] == (True, True, len(PROJECTS) + 10, 0)
+    rig.all_open()
+
+
+# --- a master key that is dropped while it is in use ---
+
+
+class Halting(CryptoStore):
+    """Waits once when it has sealed a key, as long as nobody says `go`."""
+
+    sealed: Event
+    go: Event
+
+    def _wrap(self, raw: bytes, key_id: str, project_id: str) -> WrappedKey:
+        made = super()._wrap(raw, key_id, project_id)
+        self.sealed.set()
+        self.go.wait(HALT_S)
+        self.go.set()
+        return made
+
+
+HALT_S = 1.0
+"""Longer than anybody needs who does not wait for it."""
+
+
+def halting(rig: Rig) -> tuple[Halting, Secrets]:
+    store = Halting.from_options({"master_key_file": str(rig.file)})
+    store.sealed, store.go = Event(), Event()
+    return store, Secrets({"crypto": store}, "crypto")
+
+
+def drop_beside(rig: Rig, store: Halting, master: str) -> bool:
+    """Whether it was dropped."""
+    assert store.sealed.wait(60)
+    rig.store().add_master_key()
+    try:
+        rig.keys.drop(master)
+        return True
+    except MasterKeyInUse:
+        return False
+    finally:
+        store.go.set()
+
+
+def test_a_key_that_is_made_while_its_master_key_is_dropped_is_not_lost(rig: Rig) -> None:
+    [master] = rig.store().master_key_ids()
+    rig.all_gone()
+    store, slow = halting(rig)
+
+    def add() -> str:
+        with rig.database.write() as uow:
+            return slow.add(uow, "slow", PLAIN).id
+
+    with ThreadPoolExecutor(1) as pool:
+        added = pool.submit(add)
+        assert not drop_beside(rig, store, master)
+        rig.ids = {"slow": added.result()}
+    rig.all_open()
+    assert rig.keys.rewrap().project_keys == 1
+    rig.keys.drop(master)
+    rig.all_open()
+
+
+def test_keys_that_are_sealed_anew_while_the_next_master_key_is_dropped_are_not_lost(rig: Rig) -> None:
+    middle = rig.store().add_master_key()
+    store, slow = halting(rig)
+    with ThreadPoolExecutor(1) as pool:
+        rewrapped = pool.submit(MasterKeys(rig.database, slow.keys, "crypto").rewrap)
+        assert not drop_beside(rig, store, middle)
+        rewrapped.result()
+    rig.all_open()
+
+
+def test_master_keys_come_and_go_while_projects_do(rig: Rig) -> None:
+    def write(number: int) -> None:
+        for each in range(20):
+            project = f"late-{number}-{each}"
+            with rig.database.write() as uow:
+                secret_id = rig.service().add(uow, project, PLAIN).id
+            rig.ids[project] = secret_id
+
+    def rotate() -> int:
+        dropped = 0
+        for _ in range(20):
+            rig.store().add_master_key()
+            rig.keys.rewrap()
+            for former in rig.store().master_key_ids()[1:]:
+                with suppress(MasterKeyInUse):
+                    rig.keys.drop(former)
+                    dropped += 1
+        return dropped
+
+    with ThreadPoolExecutor(4) as pool:
+        writing = [pool.submit(write, each) for each in range(3)]
+        assert pool.submit(rotate).result() > 0
+        for each in writing:
+            each.result()
+    assert len(rig.ids) == len(PROJECTS) + 60
     rig.all_open()
 
 

@@ -10,11 +10,19 @@ from sqlalchemy.orm import Session
 
 from protectd.model.base import utc_now
 from protectd.model.models import ProjectKeyRow, Secret
+from protectd.model.repositories.gates import GateRepository
+
+MASTER_KEYS = "master-keys"
 
 
 class ProjectKeyRepository:
     def __init__(self, session: Session) -> None:
         self.session = session
+
+    def lock_master_keys(self) -> None:
+        """Until the unit of work ends nobody else seals a key of a project, nor drops what such are sealed
+        with. To be called before the master key is chosen."""
+        GateRepository(self.session).lock([MASTER_KEYS])
 
     def find(self, id: str) -> ProjectKeyRow | None:
         return self.session.scalars(select(ProjectKeyRow).where(ProjectKeyRow.id == id)).one_or_none()
