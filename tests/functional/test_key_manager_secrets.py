@@ -484,6 +484,45 @@ def test_the_services_own_secrets_are_nobodys(service: Service, admin: Client) -
         assert service.parts.secrets.open(uow, secret.id, own) == b"vault password"
 
 
+def test_a_token_of_the_services_own_project_sees_nothing_and_keeps_nothing(
+    service: Service, member: Client
+) -> None:
+    own = service.parts.conf.secrets.service_project_id
+    with service.parts.database.write() as uow:
+        secret = service.parts.secrets.add(uow, own, b"x", name="of the vault", secret_type="vault-password")
+    path = f"/v1/secrets/{secret.id}"
+    for role in ("admin", "member"):
+        insider = service.client(own, role=role)
+        for query in ("", "?limit=100", "?name=of%25", "?acl_only=true", "?sort=name"):
+            assert insider.get(f"/v1/secrets{query}") == {"secrets": [], "total": 0}
+        for noun in ("containers", "orders"):
+            assert insider.get(f"/v1/{noun}")["total"] == 0
+        for verb, body in (("GET", None), ("DELETE", None)):
+            insider.refused(verb, path, 404, body)
+        for place, verb, body in (
+            ("payload", "GET", None),
+            ("acl", "GET", None),
+            ("acl", "PUT", {"read": {}}),
+            ("acl", "PATCH", {"read": {}}),
+            ("acl", "DELETE", None),
+            ("consumers", "GET", None),
+            ("consumers", "POST", CONSUMER),
+            ("consumers", "DELETE", CONSUMER),
+            ("metadata", "GET", None),
+            ("metadata", "PUT", {"metadata": {}}),
+            ("metadata", "POST", {"key": "a", "value": "b"}),
+            ("metadata/a", "GET", None),
+            ("metadata/a", "DELETE", None),
+        ):
+            insider.refused(verb, f"{path}/{place}", 404, body)
+        ref = {"secret_ref": f"http://localhost{path}"}
+        insider.refused("POST", "/v1/containers", 403, {"type": "generic", "secret_refs": [ref]})
+        insider.refused("POST", "/v1/secrets", 403, {"name": "n"})
+        order = {"type": "key", "meta": {"algorithm": "aes", "bit_length": 256}}
+        insider.refused("POST", "/v1/orders", 403, order)
+    member.refused("POST", "/v1/containers", 404, {"type": "generic", "secret_refs": [ref]})
+
+
 # --- versions ---
 
 

@@ -180,7 +180,9 @@ def rules(draw: st.DrawFn) -> str:
         span = st.integers(-366, 366).filter(bool)
         parts["BYYEARDAY"] = _listed(draw(st.lists(span, min_size=1, max_size=30, unique=True)))
     if frequency == "YEARLY" and draw(st.booleans()) and not any(c.isdigit() for c in parts.get("BYDAY", "")):
-        span = st.integers(-51, 51).filter(lambda number: abs(number) > 1)  # the others: see the test of weeks
+        span = st.integers(-51, 51).filter(
+            lambda number: abs(number) > 1
+        )  # the others: see the test of weeks
         parts["BYWEEKNO"] = _listed(draw(st.lists(span, min_size=1, max_size=9, unique=True)))
     if draw(st.booleans()):
         parts["BYHOUR"] = _listed(draw(st.lists(st.integers(0, 23), min_size=1, max_size=3, unique=True)))

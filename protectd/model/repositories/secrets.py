@@ -52,6 +52,7 @@ class SecretNotFound(NotFound):
 class SecretQuery:
     """What a list of the key manager is asked for.
 
+    :ivar hidden_id: of a project whose secrets no list shows.
     :ivar reader_id: secrets of any project whose list of readers names this user, instead of the project's.
     :ivar patterns: by name, algorithm, mode; `%` and `_` stand for anything.
     :ivar moments: of created, updated and expiration: a comparison (gt, gte, lt, lte or "") and a moment.
@@ -60,6 +61,7 @@ class SecretQuery:
 
     project_id: str
     now: datetime
+    hidden_id: str = ""
     limit: int = 10
     offset: int = 0
     reader_id: str | None = None
@@ -201,7 +203,7 @@ def _clauses(wanted: SecretQuery) -> list[ColumnElement[bool]]:
         clauses.append(Secret.project_id == wanted.project_id)
     else:
         listed = exists().where(AclUser.acl_id == Secret.id, AclUser.user_id == wanted.reader_id)
-        clauses.append(listed)
+        clauses += [listed, Secret.project_id != wanted.hidden_id]
     clauses += [like(PATTERNS[name], pattern) for name, pattern in wanted.patterns.items()]
     if wanted.bits is not None:
         clauses.append(Secret.bit_length == wanted.bits)

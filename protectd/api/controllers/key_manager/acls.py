@@ -10,7 +10,7 @@ from protectd.api.call import Call
 from protectd.api.controllers.key_manager.base import (
     KeyManagerController,
     base_of,
-    checked_id,
+    container_of,
     json_body,
     may_with,
 )
@@ -100,4 +100,4 @@ class ContainerAclController(AclController):
     rules = (container_policies.ACL_GET, container_policies.ACL_PUT, container_policies.ACL_DELETE)
 
     def thing(self, call: Call, *, lock: bool) -> access.Owned:
-        return call.uow.containers.get(checked_id(self.id), lock=lock)
+        return container_of(call, self.id, lock=lock)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from protectd.api import microversions
 from protectd.api.answers import Answer
@@ -15,6 +15,10 @@ from protectd.api.errors import MalformedBody
 from protectd.api.schemas.common import Schema
 from protectd.common.errors import Forbidden, NotFound
 from protectd.domain.key_manager import access
+from protectd.model.models import Container, Secret
+from protectd.model.repositories.containers import ContainerNotFound
+
+Found = TypeVar("Found", Secret, Container)
 
 MAX_BODY_BYTES = 25_000
 DEFAULT_LIMIT, MAX_LIMIT = 10, 100
@@ -79,6 +83,41 @@ def may(call: Call, rule: str, target: Mapping[str, Any] | None = None) -> None:
 def may_with(call: Call, rule: str, thing: access.Owned, id: str) -> None:
     """As `may`, about a thing with its list of readers."""
     may(call, rule, access.facts(thing, call.uow.acls.find(id), call.context.user_id))
+
+
+def may_make(call: Call, rule: str) -> None:
+    """As `may`, about something new. What would be the service's own is made in other ways only.
+
+    :raises Forbidden: for a token of the service's own project, too.
+    """
+    may(call, rule)
+    if call.project_id == _services(call):
+        raise Forbidden(action=rule)
+
+
+def listed_project(call: Call) -> str:
+    """Whose things lists show. Empty for a token of the service's own project, whose things are nobody's."""
+    return "" if call.project_id == _services(call) else call.project_id
+
+
+def of_a_tenant(call: Call, thing: Found, not_found: type[NotFound]) -> Found:
+    """:raises NotFound: of the given kind, for what is the service's own."""
+    if thing.project_id == _services(call):
+        raise not_found(id=thing.id)
+    return thing
+
+
+def container_of(call: Call, container_id: str, *, lock: bool) -> Container:
+    """The container of a path, whosever it is. The service's own are nobody's.
+
+    :raises ContainerNotFound: there is none.
+    """
+    found = call.uow.containers.get(checked_id(container_id), lock=lock)
+    return of_a_tenant(call, found, ContainerNotFound)
+
+
+def _services(call: Call) -> str:
+    return call.runtime.options.service_project_id
 
 
 def base_of(call: Call) -> str:

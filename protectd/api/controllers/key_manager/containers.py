@@ -13,8 +13,11 @@ from protectd.api.controllers.key_manager.base import (
     KeyManagerController,
     base_of,
     checked_id,
+    container_of,
     json_body,
+    listed_project,
     may,
+    may_make,
     may_with,
     window,
 )
@@ -41,7 +44,7 @@ class ContainersController(KeyManagerController):
         values, (limit, offset) = call.query.values, window(call)
         narrowed = {name: values[name] for name in ("name", "type") if values.get(name)}
         found, total = call.uow.containers.list_and_count(
-            call.project_id,
+            listed_project(call),
             name=narrowed.get("name"),
             type=narrowed.get("type"),
             limit=limit,
@@ -53,7 +56,7 @@ class ContainersController(KeyManagerController):
 
     def on_post(self, call: Call) -> Answer:
         """Keep a container of secrets that are there: 201."""
-        may(call, policies.CREATE)
+        may_make(call, policies.CREATE)
         body = json_body(call, schemas.CREATE)
         refs = [
             _ref(each, f"secret_refs.{number}.secret_ref")
@@ -110,7 +113,7 @@ def container(call: Call, container_id: str, rule: str, *, lock: bool = False) -
 
     :raises ContainerNotFound: there is none. :raises Forbidden: the policy says no.
     """
-    found = call.uow.containers.get(checked_id(container_id), lock=lock)
+    found = container_of(call, container_id, lock=lock)
     may_with(call, rule, found, found.id)
     return found
 

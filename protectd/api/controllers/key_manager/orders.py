@@ -11,7 +11,9 @@ from protectd.api.controllers.key_manager.base import (
     KeyManagerController,
     base_of,
     json_body,
+    listed_project,
     may,
+    may_make,
     window,
 )
 from protectd.api.policies.key_manager import orders as policies
@@ -31,14 +33,15 @@ class OrdersController(KeyManagerController):
         """The project's orders, oldest first."""
         may(call, policies.GET_ALL)
         (limit, offset), meta = window(call), call.query.values.get("meta")
-        found, total = call.uow.orders.list_and_count(call.project_id, meta=meta, limit=limit, offset=offset)
+        project_id = listed_project(call)
+        found, total = call.uow.orders.list_and_count(project_id, meta=meta, limit=limit, offset=offset)
         base = base_of(call)
         listed, kept = [views.detail(each, base) for each in found], [("meta", meta)] if meta else []
         return Answer(page("orders", listed, total, (limit, offset), f"{base}/orders", kept))
 
     def on_post(self, call: Call) -> Answer:
         """Have a key made: 202, and where to see that it is."""
-        may(call, policies.CREATE)
+        may_make(call, policies.CREATE)
         body, runtime = json_body(call, schemas.CREATE), call.runtime
         order = runtime.orders().create(
             call.uow, call.project_id, call.context.user_id, body["type"], body["meta"], runtime.clock.now()
@@ -66,4 +69,4 @@ class OrderController(KeyManagerController):
 
     def _order(self, call: Call, *, lock: bool = False) -> Order:
         """Another project's is not there."""
-        return call.uow.orders.get(self.order_id, call.project_id, lock=lock)
+        return call.uow.orders.get(self.order_id, listed_project(call), lock=lock)

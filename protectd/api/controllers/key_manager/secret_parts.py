@@ -7,7 +7,7 @@ from typing import Any
 
 from protectd.api import microversions
 from protectd.api.call import Call
-from protectd.api.controllers.key_manager.base import base_of, checked_id
+from protectd.api.controllers.key_manager.base import base_of, checked_id, of_a_tenant
 from protectd.api.views.key_manager import secrets as views
 from protectd.model.models import Secret, SecretConsumer
 from protectd.model.repositories.secrets import SecretNotFound
@@ -18,19 +18,14 @@ def described(call: Call, secret_id: str) -> Secret:
 
     :raises SecretNotFound: there is none, or not any more.
     """
-    return _tenants(call, call.uow.secrets.described(checked_id(secret_id), call.runtime.clock.now()))
+    found = call.uow.secrets.described(checked_id(secret_id), call.runtime.clock.now())
+    return of_a_tenant(call, found, SecretNotFound)
 
 
 def whole(call: Call, secret_id: str, *, lock: bool = False) -> Secret:
     """As `described`, with its sealed bytes. :param lock: it is to be changed."""
     now = call.runtime.clock.now()
-    return _tenants(call, call.uow.secrets.living(checked_id(secret_id), now, lock=lock))
-
-
-def _tenants(call: Call, secret: Secret) -> Secret:
-    if secret.project_id == call.runtime.options.service_project_id:
-        raise SecretNotFound(id=secret.id)
-    return secret
+    return of_a_tenant(call, call.uow.secrets.living(checked_id(secret_id), now, lock=lock), SecretNotFound)
 
 
 def ref(call: Call, secret_id: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from protectd.api.call import Call
-from protectd.api.controllers.key_manager.base import window
+from protectd.api.controllers.key_manager.base import listed_project, window
 from protectd.api.query import TRUE_WORDS, InvalidQuery
 from protectd.domain.key_manager import times
 from protectd.model.repositories.secrets import COMPARISONS, MOMENTS, PATTERNS, SORT_KEYS, SecretQuery
@@ -24,7 +24,8 @@ def of(call: Call) -> SecretQuery:
     limit, offset = window(call)
     listed = values.get("acl_only", "").strip().lower() in TRUE_WORDS
     return SecretQuery(
-        project_id=call.project_id,
+        project_id=listed_project(call),
+        hidden_id=call.runtime.options.service_project_id,
         now=call.runtime.clock.now(),
         limit=limit,
         offset=offset,

@@ -17,6 +17,7 @@ from protectd.api.controllers.key_manager.base import (
     base_of,
     json_body,
     may,
+    may_make,
     may_with,
 )
 from protectd.api.controllers.key_manager.secret_consumers import SecretConsumersController
@@ -49,7 +50,7 @@ class SecretsController(KeyManagerController):
 
     def on_post(self, call: Call) -> Answer:
         """Keep a secret: 201. Its payload may come with it or later."""
-        may(call, policies.CREATE)
+        may_make(call, policies.CREATE)
         body = json_body(call, schemas.CREATE)
         _refuse_transport_keys(body)
         runtime = call.runtime
