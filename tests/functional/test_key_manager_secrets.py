@@ -366,12 +366,25 @@ def test_notes_are_added_changed_and_removed(member: Client) -> None:
     member.refused("PUT", path, 400, {})
 
 
-@pytest.mark.parametrize("key", ["a b", "\u043a\u043b\u044e\u0447?#%", "caf\u00e9"])
+@pytest.mark.parametrize(
+    "key", ["a b", "\u043a\u043b\u044e\u0447?#%", "caf\u00e9", "a/b", "a/b/.c/...", "..a/b."]
+)
 def test_a_note_is_found_where_the_answer_says(member: Client, key: str) -> None:
     added = member.call("POST", f"{keep(member)}/metadata", {"key": key, "value": "v"})
     assert added.status_int == 201
     path = added.headers["Location"].partition("/v1/")[2]
     assert member.get(f"/v1/{path}") == {"key": key, "value": "v"}
+    assert member.call("PUT", f"/v1/{path}", {"key": key, "value": "w"}).json["value"] == "w"
+    assert member.call("DELETE", f"/v1/{path}").status_int == 204
+    member.refused("GET", f"/v1/{path}", 404)
+
+
+@pytest.mark.parametrize("key", [".", "..", "a/..", "../a", "a/./b", "/a", "a/", "a//b", "/", "a\n/b"])
+def test_a_note_that_no_path_could_name_is_refused(member: Client, key: str) -> None:
+    path = f"{keep(member)}/metadata"
+    fault = member.refused("POST", path, 400, {"key": key, "value": "v"})
+    assert fault["field"] == "key" and "slash" in fault["message"]
+    assert member.get(path) == {"metadata": {}}
 
 
 def test_a_pattern_may_have_any_character_in_it(service: Service) -> None:

@@ -70,11 +70,16 @@ class NotesController(KeyManagerController):
 
 
 class NoteController(KeyManagerController):
+    """The key goes to the end of the path, slashes and all: servers do not tell `%2F` from one."""
+
     path: ClassVar[str | None] = "/v1/secrets/{secret_id}/metadata/{key}"
 
     def __init__(self, secret_id: str, key: str) -> None:
         self.secret_id = secret_id
         self.key = key
+
+    def child(self, segment: str, call: Call) -> Controller | None:
+        return NoteController(self.secret_id, f"{self.key}/{segment}")
 
     def on_get(self, call: Call) -> Answer:
         secret = described(call, self.secret_id)

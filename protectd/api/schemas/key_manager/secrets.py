@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from protectd.api.schemas.common import Schema, closed
 from protectd.domain.key_manager.secrets import TYPES
-from protectd.domain.validation import NO_NUL, PRINTABLE, TRIMMED
+from protectd.domain.validation import NO_NUL, TRIMMED
+from protectd.plugin.base import MUST
 
 LABEL: Schema = {"type": "string", "maxLength": 255, "pattern": NO_NUL}
 WORD: Schema = LABEL | {"minLength": 1}
@@ -32,7 +33,17 @@ CONSUMER: Schema = {
     "required": ["service", "resource_type", "resource_id"],
 }
 
-NOTE: Schema = closed({"key": WORD | {"pattern": PRINTABLE}, "value": LABEL}, ["key", "value"])
+_CONTROLS = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
+_SEGMENT = rf"(\.{{0,2}}[^./{_CONTROLS}][^/{_CONTROLS}]*|\.{{3}}[^/{_CONTROLS}]*)"
+
+NOTE_KEY: Schema = WORD | {
+    "pattern": rf"^{_SEGMENT}(/{_SEGMENT})*$",
+    MUST: "must be printable, and neither begin nor end with a slash nor have //, /./ or /../ in it",
+}
+"""What can stand in a path. Clients and proxies take dots and double slashes out of it: to remove the note
+`..` would be to delete the secret."""
+
+NOTE: Schema = closed({"key": NOTE_KEY, "value": LABEL}, ["key", "value"])
 
 NOTES: Schema = {
     "type": "object",
