@@ -60,11 +60,20 @@ def target_of(
         raise InvalidField(field=join(join(field, OWN), "provider_id"), reason="is no provider") from None
 
 
-def start(uow: UnitOfWork, tasks: Submission, plan: Plan, provider: Provider, target: Provider) -> list[Pair]:
+def start(
+    uow: UnitOfWork,
+    tasks: Submission,
+    plan: Plan,
+    provider: Provider,
+    target: Provider,
+    scheduled_operation_id: str | None = None,
+) -> list[Pair]:
     """A copy, with its task, of each available checkpoint of a plan that has none in `target` and gets none
     now; oldest first, and no more than the project's quotas have room for now. A copy that failed or was
-    deleted is made again, a copy is not copied. The plan's row is locked by the caller.
+    deleted is made again, a copy is not copied. The plan's row is locked by the caller. Many need no more
+    statements than one.
 
+    :param scheduled_operation_id: what asks for it; None: a request.
     :returns: pairs of a checkpoint and its copy; none at all when everything is copied.
     :raises PlanOfOtherProvider: `provider` is not the plan's.
     :raises NothingToCopy: the plan has no checkpoint, in whatever state.
@@ -77,13 +86,14 @@ def start(uow: UnitOfWork, tasks: Submission, plan: Plan, provider: Provider, ta
     room = tasks.quotas.room(plan.project_id, CHECKPOINTS, OPERATIONS)
     sources = uow.checkpoints.to_copy(plan.id, provider.id, target.id)
     wanted = sources if room is None else sources[: max(1, room)]
-    pairs = [(source, uow.checkpoints.add(new_copy(source, target.id))) for source in wanted]
-    for _, copy in pairs:
-        tasks.process_copy(copy)
-    return pairs
+    made = [new_copy(source, target.id, scheduled_operation_id) for source in wanted]
+    if made:
+        tasks.process_copy(*made)
+        uow.checkpoints.insert_all(made)
+    return list(zip(wanted, made, strict=True))
 
 
-def new_copy(source: Checkpoint, provider_id: str) -> Checkpoint:
+def new_copy(source: Checkpoint, provider_id: str, scheduled_operation_id: str | None = None) -> Checkpoint:
     """A copy that waits. It tells the plan, the graph and the resources of its source, and its age: both hold
     the data of the same moment."""
     return Checkpoint(
@@ -92,6 +102,7 @@ def new_copy(source: Checkpoint, provider_id: str) -> Checkpoint:
         plan_id=source.plan_id,
         provider_id=provider_id,
         source_id=source.id,
+        scheduled_operation_id=scheduled_operation_id,
         status=CheckpointStatus.WAIT_COPYING,
         extra_info=source.extra_info,
         plan_name=source.plan_name,

@@ -75,24 +75,25 @@ class Quotas:
             if amount and not self._uow.quotas.take(project_id, resource, amount, bounds):
                 self._refuse(project_id, resource)
 
-    def take_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """For one that is there, but not counted, and is to be available. Taken once, however often.
+    def take_checkpoints(self, *checkpoints: Checkpoint) -> None:
+        """For those of one project that are not counted, and are to be available. Taken once, however often.
 
-        :raises QuotaExceeded: there is no room for another, or for any more bytes.
+        :raises QuotaExceeded: there is no room for all of them, or for any more bytes.
         """
-        if not checkpoint.counted:
-            self.take_new(checkpoint)
-            checkpoint.counted = True
+        fresh = [each for each in checkpoints if not each.counted]
+        if fresh:
+            self.take_new(fresh[0].project_id, len(fresh))
+        for each in fresh:
+            each.counted = True
 
-    def take_new(self, checkpoint: Checkpoint) -> None:
-        """For one that was made in this unit of work and says already that it is counted.
+    def take_new(self, project_id: str, count: int = 1) -> None:
+        """For checkpoints that are made in this unit of work and say already that they are counted.
 
-        :raises QuotaExceeded: as above; how many bytes it needs is not known before.
+        :raises QuotaExceeded: as above; how many bytes they need is not known before.
         """
-        project_id = checkpoint.project_id
         bounds = self._options.bounds(project_id, CHECKPOINTS)
         room = STORED_BYTES, self._options.bounds(project_id, STORED_BYTES)
-        if not self._uow.quotas.take(project_id, CHECKPOINTS, 1, bounds, room):
+        if not self._uow.quotas.take(project_id, CHECKPOINTS, count, bounds, room):
             self._refuse(project_id, STORED_BYTES if self._is_full(project_id) else CHECKPOINTS)
 
     def room(self, project_id: str, *resources: str) -> int | None:

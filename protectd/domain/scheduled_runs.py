@@ -184,9 +184,7 @@ class Runs:
         plan, provider = run.plan(), self._provider(run)
         wanted = run.definition.get("parameters") or {}
         target = copies.target_of(self._providers, provider, wanted, "parameters")
-        pairs = copies.start(run.uow, run.submission, plan, provider, target)
-        for _, copy in pairs:
-            copy.scheduled_operation_id = run.operation.id
+        pairs = copies.start(run.uow, run.submission, plan, provider, target, run.operation.id)
         if not pairs:
             return None, None
         return "checkpoint", pairs[-1][1].id

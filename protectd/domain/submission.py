@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -79,7 +79,7 @@ class Submission:
 
         :raises QuotaExceeded: the project may have no more checkpoints, or no more bytes.
         """
-        self.quotas.take_new(checkpoint)
+        self.quotas.take_new(checkpoint.project_id)
         return self._submit("protect", "checkpoint", checkpoint, host=checkpoint.host, **_subject(checkpoint))
 
     def process_delete(self, checkpoint: Checkpoint) -> Task:
@@ -109,7 +109,7 @@ class Submission:
 
         :raises QuotaExceeded: as above.
         """
-        self.quotas.take_checkpoint(checkpoint)
+        self.quotas.take_checkpoints(checkpoint)
         return self._submit("reset", "checkpoint", checkpoint, **_subject(checkpoint))
 
     def process_restore(self, restore: Restore, host: str | None = None) -> Task:
@@ -128,13 +128,15 @@ class Submission:
         subject = _subject(checkpoint) | {"verification_id": verification.id}
         return self._submit("verify", "verification", verification, **subject)
 
-    def process_copy(self, checkpoint: Checkpoint) -> Task:
-        """Bring the data of the checkpoint that this one is a copy of to where it belongs, on any host.
+    def process_copy(self, *copies: Checkpoint) -> list[Task]:
+        """Bring the data of the checkpoints that these are copies of to where it belongs, on any host. All
+        are of one project; many need no more statements than one.
 
         :raises QuotaExceeded: as above.
         """
-        self.quotas.take_checkpoint(checkpoint)
-        return self._submit("copy", "checkpoint", checkpoint, **_subject(checkpoint))
+        self.quotas.take_checkpoints(*copies)
+        subjects = [{"entity_id": copy.id, **_subject(copy)} for copy in copies]
+        return self._add_all("copy", "checkpoint", copies[0].project_id, subjects)
 
     def process_type_order(self, order: Order) -> Task:
         """Make the key that is ordered, on any host."""
@@ -159,35 +161,44 @@ class Submission:
         return self._add(operation, entity_type, entity.id, entity.project_id, host=host, **subject)
 
     def _add(self, operation: str, entity_type: str, entity_id: str, project_id: str, **values: Any) -> Task:
+        return self._add_all(operation, entity_type, project_id, [{"entity_id": entity_id, **values}])[0]
+
+    def _add_all(
+        self, operation: str, entity_type: str, project_id: str, subjects: Sequence[dict[str, Any]]
+    ) -> list[Task]:
+        """Of one project, in the order of their turns. :param subjects: what each task is about."""
         now, counted = self._clock.now(), operation in COUNTED_OPERATIONS
         # Whoever asks for a turn of this project has its row of operations locked until the commit.
         if counted:
-            self.quotas.take(project_id, operations=1)
+            self.quotas.take(project_id, operations=len(subjects))
         else:
             self._uow.quotas.take(project_id, OPERATIONS, 0)
         weight = self._options.weights.get(project_id, 1.0)
-        task = Task(
-            id=new_id(),
-            operation=operation,
-            method=METHODS[operation],
-            state=TaskState.PENDING,
-            project_id=project_id,
-            user_id=self._context.user_id,
-            request_id=self._context.request_id,
-            roles=list(self._context.roles),
-            entity_type=entity_type,
-            entity_id=entity_id,
-            turn=self._uow.tasks.give_turn(project_id, weight, is_alone=True),
-            counted=counted,
-            max_attempts=self._options.max_attempts,
-            deadline_at=self._options.deadline(now),
-            created_at=now,
-            updated_at=now,
-            **({"scheduled_operation_id": self._scheduled_operation_id} | values),
-        )
-        self._uow.tasks.insert(task)
-        self.submitted.append(reference(task))
-        return task
+        turn = self._uow.tasks.give_turn(project_id, weight, is_alone=True)
+        tasks = [
+            Task(
+                id=new_id(),
+                operation=operation,
+                method=METHODS[operation],
+                state=TaskState.PENDING,
+                project_id=project_id,
+                user_id=self._context.user_id,
+                request_id=self._context.request_id,
+                roles=list(self._context.roles),
+                entity_type=entity_type,
+                turn=turn + number / weight,
+                counted=counted,
+                max_attempts=self._options.max_attempts,
+                deadline_at=self._options.deadline(now),
+                created_at=now,
+                updated_at=now,
+                **({"scheduled_operation_id": self._scheduled_operation_id} | subject),
+            )
+            for number, subject in enumerate(subjects)
+        ]
+        self._uow.tasks.insert_all(tasks)
+        self.submitted += map(reference, tasks)
+        return tasks
 
 
 def _subject(checkpoint: Checkpoint) -> dict[str, str]:

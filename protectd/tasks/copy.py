@@ -56,8 +56,7 @@ class CopyCheckpoint(MakeCheckpoint):
 
     def facts_of(self, uow: UnitOfWork, checkpoint: Checkpoint) -> CopyFacts:
         source = uow.checkpoints.get(checkpoint.source_id or "", checkpoint.project_id)
-        plan = uow.plans.find(checkpoint.plan_id, include_deleted=True)
-        manifest = manifests.of_rows(checkpoint, plan.parameters if plan else {})
+        manifest = manifests.of_rows(checkpoint, uow.plans.parameters(checkpoint.plan_id))
         return CopyFacts(source.provider_id, _snapshots(source), manifest)
 
     def make(self, vault: OpenVault, provider: Provider, run: Run) -> None:

@@ -52,8 +52,7 @@ class ResetCheckpoint(BaseTask[Checkpoint]):
     def handle_begin(self, uow: UnitOfWork, checkpoint: Checkpoint, run: Run) -> None:
         if checkpoint.status == CheckpointStatus.DELETED:
             self._refuse(checkpoint, CheckpointStatus.ERROR)
-        plan = uow.plans.find(checkpoint.plan_id, include_deleted=True)
-        known = manifests.of_rows(checkpoint, plan.parameters if plan else {})
+        known = manifests.of_rows(checkpoint, uow.plans.parameters(checkpoint.plan_id))
         run.facts = ResetFacts(
             status=checkpoint.status,
             missing=next((row.key for row in checkpoint.resources if not row.snapshot_id), "its resources"),

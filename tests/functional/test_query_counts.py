@@ -43,6 +43,7 @@ MOST = {
     ("GET", f"{P}/protectables/{{protectable_type}}"): 0,
     ("GET", f"{P}/providers"): 0,
     ("GET", f"{P}/providers/{{provider_id}}"): 0,
+    ("POST", f"{P}/providers/{{provider_id}}/checkpoints/action"): 14,
     ("GET", f"{OPERATION}/retention"): 7,
 }
 """What is known to need no more. Writes send more than one statement for what hangs together."""
@@ -66,7 +67,7 @@ class World:
         self.plans = [self._plan(number) for number in range(size)]
         self.spare_plan = self._plan(size)
         self.checkpoints = [self._available(plan) for plan in self.plans]
-        self.copied = self._available(self.spare_plan)
+        self.copied = [self._available(self.spare_plan) for _ in range(size)]
         self.spare_checkpoint = self._available(self.plans[0])
         self.restores = [self._post("restores", "restore", made) for made in self.checkpoints]
         self.verifications = [self._post("verifications", "verification", made) for made in self.checkpoints]

@@ -103,9 +103,13 @@ class Repository(Generic[T]):
 
     def insert(self, entity: T) -> T:
         """As `add`, of what is only shown from here on: no session knows it, and it is not written again."""
-        self.pictures.insert(self.session, entity)
-        witness.note_new(self.session, entity)
+        self.insert_all([entity])
         return entity
+
+    def insert_all(self, entities: Sequence[T]) -> None:
+        """As `insert`, with as many statements for many as for one. There is at least one."""
+        self.pictures.insert(self.session, entities)
+        witness.note_new(self.session, entities[-1])
 
     def delete(self, entity: T) -> None:
         """Soft: the row stays and is not found any more."""

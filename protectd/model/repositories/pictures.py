@@ -47,9 +47,12 @@ class Children:
             child = _picture(self.model, self._names, row)
             parents[getattr(child, self.parent.key)][self.attribute].append(child)
 
-    def insert(self, connection: Connection, parent: Any) -> None:
-        children = getattr(parent, self.attribute)
-        rows = [_row(child) | {self.parent.key: parent.id} for child in children]
+    def insert(self, connection: Connection, parents: Iterable[Any]) -> None:
+        rows = [
+            _row(child) | {self.parent.key: parent.id}
+            for parent in parents
+            for child in getattr(parent, self.attribute)
+        ]
         if rows:
             connection.execute(_insert(self.model), rows)
 
@@ -87,12 +90,13 @@ class Pictures(Generic[T]):
         :param values: of the query's parameters."""
         return self._read(session, query, values or {})
 
-    def insert(self, session: Session, entity: T) -> None:
-        """Write a new entity and its children, all their columns but those that the database numbers."""
+    def insert(self, session: Session, entities: Sequence[T]) -> None:
+        """Write new entities and their children, all their columns but those that the database numbers: one
+        statement for each table. There is at least one."""
         connection = session.connection()
-        connection.execute(_insert(self._model), _row(entity))
+        connection.execute(_insert(self._model), [_row(entity) for entity in entities])
         for children in self._children:
-            children.insert(connection, entity)
+            children.insert(connection, entities)
 
     def _read(self, session: Session, query: Select[Any], values: Mapping[str, Any]) -> list[T]:
         names, connection = self._names, session.connection()
