@@ -35,7 +35,7 @@ from protectd.api.controllers.providers import ProviderController, ProvidersCont
 from protectd.api.controllers.quota_classes import QuotaClassController
 from protectd.api.controllers.quotas import QuotaController, QuotaDefaultsController, QuotaDetailController
 from protectd.api.controllers.restores import RestoreController, RestoresController
-from protectd.api.controllers.retention import RetentionController
+from protectd.api.controllers.retention import PlanRetentionController, RetentionController
 from protectd.api.controllers.root import DocumentController, RootController, VersionController
 from protectd.api.controllers.scheduled_operations import (
     OccurrencesController,
@@ -62,6 +62,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     InstanceController,
     PlansController,
     PlanController,
+    PlanRetentionController,
     RestoresController,
     RestoreController,
     VerificationsController,

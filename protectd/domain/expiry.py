@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from protectd.domain.retention import OPERATION, PLAN, Candidate, RetentionRules, Verdict, plan
 from protectd.domain.scheduled_operations import RETENTION_PROTECT
 from protectd.domain.schedules import ScheduleLimits, schedule_of
-from protectd.model.models import Checkpoint, ScheduledOperation, Trigger
+from protectd.model.models import Checkpoint, Plan, ScheduledOperation, Trigger
 from protectd.model.repositories.expiry import Expirable, Lot
 from protectd.model.states import CheckpointStatus
 from protectd.model.unit_of_work import UnitOfWork
@@ -43,16 +43,22 @@ def review(
 ) -> Review:
     """:param rules: other ones than the operation's own, to see what they would do."""
     rules = rules or RetentionRules.parse(operation.operation_definition, "operation_definition")
-    lot = Lot(
+    lot = lot_of(operation, rules)
+    found = [candidate(row) for row in uow.expiry.candidates(lot)]
+    of = uow.plans.find(operation.plan_id or "")
+    halted = halted_by(operation, of) or failed(uow.expiry.newest_status(lot))
+    zone = zone_of(uow.triggers.find(operation.trigger_id, include_deleted=True))
+    return Review(rules, zone, halted, plan(found, rules, now, zone, halted))
+
+
+def lot_of(operation: ScheduledOperation, rules: RetentionRules) -> Lot:
+    """What retention looks at."""
+    return Lot(
         plan_id=operation.plan_id or "",
         provider_id=operation.provider_id or "",
         operation_id=operation.id if rules.scope == OPERATION else None,
         by_hand=rules.scope == PLAN,
     )
-    found = [_candidate(row) for row in uow.expiry.candidates(lot)]
-    halted = _halted(uow, operation) or _failed(uow.expiry.newest_status(lot))
-    zone = zone_of(uow.triggers.find(operation.trigger_id, include_deleted=True))
-    return Review(rules, zone, halted, plan(found, rules, now, zone, halted))
 
 
 def wanted_after(uow: UnitOfWork, checkpoint: Checkpoint) -> ScheduledOperation | None:
@@ -71,20 +77,20 @@ def zone_of(trigger: Trigger | None) -> tzinfo:
     return schedule_of(properties, ScheduleLimits()).zone if "pattern" in properties else UTC
 
 
-def _halted(uow: UnitOfWork, operation: ScheduledOperation) -> str | None:
+def halted_by(operation: ScheduledOperation, of: Plan | None) -> str | None:
+    """:param of: its plan; None: that is gone."""
     if not operation.enabled or operation.deleted:
         return DISABLED
-    of = uow.plans.find(operation.plan_id or "")
     if of is None:
         return PLAN_GONE
     return PLAN_HELD if of.held else None
 
 
-def _failed(newest_status: str | None) -> str | None:
+def failed(newest_status: str | None) -> str | None:
     return LAST_FAILED if newest_status == CheckpointStatus.ERROR else None
 
 
-def _candidate(row: Expirable) -> Candidate:
+def candidate(row: Expirable) -> Candidate:
     return Candidate(
         id=row.id,
         taken_at=row.started_at or row.created_at,

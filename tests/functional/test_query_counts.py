@@ -45,6 +45,7 @@ MOST = {
     ("GET", f"{P}/providers/{{provider_id}}"): 0,
     ("POST", f"{P}/providers/{{provider_id}}/checkpoints/action"): 14,
     ("GET", f"{OPERATION}/retention"): 7,
+    ("GET", f"{P}/plans/{{plan_id}}/retention"): 4,
 }
 """What is known to need no more. Writes send more than one statement for what hangs together."""
 

@@ -202,6 +202,89 @@ def test_without_rules_or_schedule_nothing_follows(
     assert review(owner, operation)["last_run"] is not None
 
 
+# --- a whole plan ---
+
+
+def of_plan(owner: Client, plan: dict[str, Any]) -> dict[str, Any]:
+    return dict(owner.get(f"plans/{plan['id']}/retention")["retention"])
+
+
+def test_a_plan_tells_what_all_its_retention_would_do(
+    direct: Service, owner: Client, plan: dict[str, Any]
+) -> None:
+    narrow, idle = schedule(owner, plan, max_backups=1), schedule(owner, plan)
+    wide = schedule(owner, plan, keep_last=3, retention_scope="plan")
+    old, new = (fire(direct, narrow, days_ago=days) for days in (3, 2))
+    by_hand = owner.checkpoint(plan)["id"]
+    age(direct, by_hand, 9)
+    resting = schedule(owner, plan, max_backups=1)
+    kept = [fire(direct, resting, days_ago=days) for days in (8, 7)]
+    owner.call("PUT", f"scheduled_operations/{resting}", {"scheduled_operation": {"enabled": False}})
+
+    found = of_plan(owner, plan)
+    operations = {each["scheduled_operation_id"]: each for each in found["operations"]}
+    assert list(operations) == [narrow, idle, wide, resting]
+    assert operations[narrow]["rules"]["max_backups"] == 1
+    assert [each["halted"] for each in found["operations"]] == [None, None, None, "schedule_disabled"]
+    assert [each["checkpoint_id"] for each in found["checkpoints"]] == [new, old, *kept[::-1], by_hand]
+    told = {each["checkpoint_id"]: (each["action"], each["reasons"]) for each in found["checkpoints"]}
+    assert told == {
+        new: ("keep", ["limits", "newest", "keep_last"]),
+        old: ("remove", ["max_backups"]),
+        kept[1]: ("keep", ["keep_last", "limits", "newest", "schedule_disabled"]),
+        kept[0]: ("remove", ["keep_last"]),
+        by_hand: ("remove", ["keep_last"]),
+    }
+    [oldest] = [each for each in found["checkpoints"] if each["checkpoint_id"] == by_hand]
+    assert oldest["verdicts"] == [
+        {"scheduled_operation_id": wide, "action": "remove", "reasons": ["keep_last"]}
+    ]
+    for operation in operations:
+        alone = {each["checkpoint_id"]: each for each in review(owner, operation)["checkpoints"]}
+        said = {
+            each["checkpoint_id"]: (verdict["action"], verdict["reasons"])
+            for each in found["checkpoints"]
+            for verdict in each["verdicts"]
+            if verdict["scheduled_operation_id"] == operation
+        }
+        assert said == {id: (each["action"], each["reasons"]) for id, each in alone.items()}
+    assert statuses(direct, [old, new, by_hand]) == ["available"] * 3, "nothing is removed"
+
+
+def test_what_no_operation_looks_at_stays(direct: Service, owner: Client, plan: dict[str, Any]) -> None:
+    assert of_plan(owner, plan) == {"operations": [], "checkpoints": []}
+    by_hand = owner.checkpoint(plan)["id"]
+    age(direct, by_hand, 40, status="available")
+    [checkpoint] = of_plan(owner, plan)["checkpoints"]
+    assert (checkpoint["checkpoint_id"], checkpoint["action"]) == (by_hand, "keep")
+    assert (checkpoint["reasons"], checkpoint["verdicts"]) == (["no_operation"], [])
+
+
+def test_after_a_failure_a_plan_tells_that_nothing_goes(
+    direct: Service, owner: Client, plan: dict[str, Any]
+) -> None:
+    operation = schedule(owner, plan, max_backups=1)
+    for days in (3, 2):
+        fire(direct, operation, days_ago=days)
+    assert len(going(of_plan(owner, plan))) == 1
+    age(direct, fire(direct, operation, days_ago=1), 1, status="error")
+    found = of_plan(owner, plan)
+    assert going(found) == [] and found["operations"][0]["halted"] == "last_run_failed"
+
+
+def test_readers_of_the_project_see_a_plans_retention_and_others_do_not(
+    direct: Service, owner: Client, plan: dict[str, Any]
+) -> None:
+    path = f"plans/{plan['id']}/retention"
+    assert of_plan(direct.client(owner.project_id, role="reader"), plan)["checkpoints"] == []
+    assert direct.client().refused("GET", path, 404)["error"] == "plan.not_found"
+    admin = direct.client(role="admin")
+    assert admin.get(f"{path}?all_tenants=true")["retention"]["operations"] == []
+    owner.refused("POST", path, 405, {"retention": {}})
+    owner.call("DELETE", f"plans/{plan['id']}")
+    owner.refused("GET", path, 404)
+
+
 # --- broken off ---
 
 

@@ -8,6 +8,7 @@ from protectd.api.answers import Answer
 from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
 from protectd.api.controllers.lists import listed
+from protectd.api.controllers.retention import PlanRetentionController
 from protectd.api.links import path_id
 from protectd.api.policies import plans as policies
 from protectd.api.schemas import plans as schemas
@@ -72,6 +73,9 @@ class PlanController(Controller):
 
     def __init__(self, plan_id: str) -> None:
         self.plan_id = plan_id
+
+    def child(self, segment: str, call: Call) -> Controller | None:
+        return PlanRetentionController(self.plan_id) if segment == "retention" else None
 
     def on_get(self, call: Call) -> Answer:
         plan = call.uow.plans.look(self._id, call.scope)

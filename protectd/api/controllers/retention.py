@@ -1,4 +1,4 @@
-"""The retention of a scheduled operation: what stays, what would go, and why. Nothing is removed here."""
+"""Retention of a scheduled operation, and of a plan: what stays and what would go. Nothing is removed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from protectd.api.answers import Answer
 from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
 from protectd.api.links import path_id
+from protectd.api.policies import plans as plan_policies
 from protectd.api.policies import scheduled_operations as policies
 from protectd.api.schemas import retention as schemas
 from protectd.api.terms import OF_ANYONE, Terms
 from protectd.api.views import retention as views
 from protectd.common.errors import InvalidField
-from protectd.domain import expiry
+from protectd.domain import expiry, plan_expiry
 from protectd.domain.retention import RetentionRules
 from protectd.model.models import ScheduledOperation
 
@@ -50,3 +51,18 @@ class RetentionController(Controller):
         if operation.plan_id is None:
             raise InvalidField(field="scheduled_operation_id", reason="is of an operation without a plan")
         return operation
+
+
+class PlanRetentionController(Controller):
+    path: ClassVar[str | None] = "/v1/{project_id}/plans/{plan_id}/retention"
+    terms = {"GET": Terms({200: schemas.OF_PLAN}, query=OF_ANYONE)}
+
+    def __init__(self, plan_id: str) -> None:
+        self.plan_id = plan_id
+
+    def on_get(self, call: Call) -> Answer:
+        """What would go now by the rules of the plan's scheduled operations, and what stays."""
+        plan = call.uow.plans.get(path_id(self.plan_id, "plan_id"), call.scope)
+        call.can(plan_policies.GET, plan)
+        found = plan_expiry.review_plan(call.uow, plan, call.runtime.clock.now())
+        return Answer({schemas.KEY: views.of_plan(found)})

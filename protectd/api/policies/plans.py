@@ -16,7 +16,12 @@ _ONE = f"{_ALL}/{{plan_id}}"
 RULES = (
     rule(CREATE, "Create a plan.", ("POST", _ALL)),
     rule(GET_ALL, "List plans.", ("GET", _ALL)),
-    rule(GET, "Show a plan.", ("GET", _ONE)),
+    rule(
+        GET,
+        "Show a plan, and what retention keeps of it.",
+        ("GET", _ONE),
+        ("GET", f"{_ONE}/retention"),
+    ),
     rule(UPDATE, "Change a plan.", ("PUT", _ONE)),
     rule(DELETE, "Delete a plan.", ("DELETE", _ONE)),
 )

@@ -1,4 +1,4 @@
-"""Bodies and answers of /scheduled_operations/{scheduled_operation_id}/retention."""
+"""Bodies and answers of the retention of a scheduled operation, and of a plan."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from protectd.api.schemas.common import (
     FLAG,
     MOMENT,
     STRING,
+    UUID,
     Schema,
     array,
     closed,
@@ -39,27 +40,44 @@ def try_of(providers: Providers, protectables: Protectables) -> Schema:
     return wrapped(KEY, RULES | {"properties": RULES["properties"] | {KEEP_WITHIN: within}})
 
 
-VERDICT = shape(
-    {
-        "checkpoint_id": STRING,
-        "taken_at": MOMENT,
-        "action": {"enum": ["keep", "remove"]},
-        "reasons": array(STRING),
-        "partial": FLAG,
-    }
-)
+_ACTION: Schema = {"enum": ["keep", "remove"]}
+_VERDICT: Schema = {
+    "checkpoint_id": STRING,
+    "taken_at": MOMENT,
+    "action": _ACTION,
+    "reasons": array(STRING),
+    "partial": FLAG,
+}
+VERDICT = shape(_VERDICT)
 REMOVED = shape({"checkpoint_id": STRING, "reasons": array(STRING)})
 RUN = shape({"ended_at": MOMENT, "status": STRING, "removed": array(REMOVED)})
+
+_RULES: Schema = {
+    "rules": {"type": "object"},
+    "time_zone": STRING,
+    "halted": either({"type": "null"}, STRING),
+}
 
 ONE = wrapped(
     KEY,
     shape(
         {
-            "rules": {"type": "object"},
-            "time_zone": STRING,
-            "halted": either({"type": "null"}, STRING),
+            **_RULES,
             "checkpoints": array(VERDICT),
             "last_run": either({"type": "null"}, RUN),
         }
     ),
 )
+
+_SAID: Schema = {"scheduled_operation_id": UUID, "action": _ACTION, "reasons": array(STRING)}
+
+OF_PLAN = wrapped(
+    KEY,
+    shape(
+        {
+            "operations": array(shape({"scheduled_operation_id": UUID, "name": STRING, **_RULES})),
+            "checkpoints": array(shape({**_VERDICT, "verdicts": array(shape(_SAID))})),
+        }
+    ),
+)
+"""What each of the plan's scheduled operations says, and what comes of it."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from protectd.api.views.common import moment
 from protectd.domain.expiry import Review
+from protectd.domain.plan_expiry import Judged, PlanReview
 from protectd.domain.retention import Verdict
 from protectd.model.models import Task
 
@@ -15,15 +16,34 @@ REMOVED = "removed "
 
 def detail(review: Review, last: Task | None) -> dict[str, Any]:
     return {
-        "rules": review.rules.shown(),
-        "time_zone": getattr(review.zone, "key", "UTC"),
-        "halted": review.halted,
+        **_rules(review),
         "checkpoints": [_verdict(each) for each in review.verdicts],
         "last_run": None if last is None else _run(last),
     }
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
+def of_plan(review: PlanReview) -> dict[str, Any]:
+    return {
+        "operations": [
+            {"scheduled_operation_id": operation.id, "name": operation.name, **_rules(of_one)}
+            for operation, of_one in review.operations
+        ],
+        "checkpoints": [
+            {**_verdict(each), "verdicts": [_said(*said) for said in each.verdicts]}
+            for each in review.checkpoints
+        ],
+    }
+
+
+def _rules(review: Review) -> dict[str, Any]:
+    return {
+        "rules": review.rules.shown(),
+        "time_zone": getattr(review.zone, "key", "UTC"),
+        "halted": review.halted,
+    }
+
+
+def _verdict(verdict: Verdict | Judged) -> dict[str, Any]:
     return {
         "checkpoint_id": verdict.candidate.id,
         "taken_at": moment(verdict.candidate.taken_at),
@@ -31,6 +51,11 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "reasons": list(verdict.reasons),
         "partial": verdict.candidate.partial,
     }
+
+
+def _said(operation_id: str, verdict: Verdict) -> dict[str, Any]:
+    reasons = list(verdict.reasons)
+    return {"scheduled_operation_id": operation_id, "action": verdict.action, "reasons": reasons}
 
 
 def _run(task: Task) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from sqlalchemy import select
 
 from protectd.common.errors import NotFound
-from protectd.model.models import Occurrence, ScheduledOperation
+from protectd.model.models import Occurrence, ScheduledOperation, Trigger
 from protectd.model.repositories.base import Repository
 from protectd.model.repositories.filters import contains, exact, has_text
 
@@ -40,6 +40,17 @@ class ScheduledOperationRepository(Repository[ScheduledOperation]):
     def one_of_plan(self, plan_id: str) -> ScheduledOperation | None:
         """Some operation that the plan is needed for."""
         return self._one(ScheduledOperation.plan_id == plan_id)
+
+    def of_plan(self, plan_id: str, operation_type: str) -> list[tuple[ScheduledOperation, Trigger]]:
+        """All of a type that a plan has, each with its trigger, oldest first."""
+        query = (
+            select(ScheduledOperation, Trigger)
+            .join(Trigger, Trigger.id == ScheduledOperation.trigger_id)
+            .where(ScheduledOperation.plan_id == plan_id, ScheduledOperation.deleted.is_(False))
+            .where(ScheduledOperation.operation_type == operation_type)
+            .order_by(ScheduledOperation.created_at, ScheduledOperation.id)
+        )
+        return [(operation, trigger) for operation, trigger in self.session.execute(query)]
 
     def enabled_of(self, trigger_id: str) -> list[ScheduledOperation]:
         """What is to be done when a trigger fires, in a steady order."""

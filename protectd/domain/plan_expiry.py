@@ -1,0 +1,84 @@
+"""What retention says of all checkpoints of a plan: each of its scheduled operations has rules of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from protectd.domain.expiry import Review, candidate, failed, halted_by, lot_of, zone_of
+from protectd.domain.retention import Action, Candidate, RetentionRules, Verdict, plan
+from protectd.domain.scheduled_operations import RETENTION_PROTECT
+from protectd.model.models import Plan, ScheduledOperation, Trigger
+from protectd.model.repositories.expiry import Ended
+from protectd.model.states import CheckpointStatus
+from protectd.model.unit_of_work import UnitOfWork
+
+NOBODY = "no_operation"
+"""Why a checkpoint stays that no operation looks at."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A checkpoint, and what each operation says that looks at it, by the operation's id. It goes where one
+    of them lets it go."""
+
+    candidate: Candidate
+    verdicts: Sequence[tuple[str, Verdict]]
+
+    @property
+    def action(self) -> Action:
+        return "remove" if any(each.action == "remove" for _, each in self.verdicts) else "keep"
+
+    @property
+    def reasons(self) -> list[str]:
+        """Those of the operations that say what comes of it."""
+        found = [each.reasons for _, each in self.verdicts if each.action == self.action] or [(NOBODY,)]
+        return list(dict.fromkeys(reason for reasons in found for reason in reasons))
+
+
+@dataclass(frozen=True)
+class PlanReview:
+    """:ivar checkpoints: newest first."""
+
+    operations: Sequence[tuple[ScheduledOperation, Review]]
+    checkpoints: Sequence[Judged]
+
+
+def review_plan(uow: UnitOfWork, of: Plan, now: datetime) -> PlanReview:
+    """As `expiry.review` of each operation, in as many statements for many as for one."""
+    ended = uow.expiry.ended_of(of.id)
+    operations = [
+        (operation, _review(operation, trigger, of, ended, now))
+        for operation, trigger in uow.scheduled_operations.of_plan(of.id, RETENTION_PROTECT)
+    ]
+    verdicts = _verdicts(operations)
+    available = [candidate(each.checkpoint) for each in ended if _is_available(each)]
+    return PlanReview(operations, [Judged(each, verdicts.get(each.id, ())) for each in available])
+
+
+def _review(
+    operation: ScheduledOperation, trigger: Trigger, of: Plan, ended: Sequence[Ended], now: datetime
+) -> Review:
+    rules = RetentionRules.parse(operation.operation_definition, "operation_definition")
+    lot = lot_of(operation, rules)
+    seen = [each for each in ended if lot.has(each)]
+    halted = halted_by(operation, of) or failed(seen[0].status if seen else None)
+    found = [candidate(each.checkpoint) for each in seen if _is_available(each)]
+    zone = zone_of(trigger)
+    return Review(rules, zone, halted, plan(found, rules, now, zone, halted))
+
+
+def _is_available(ended: Ended) -> bool:
+    return ended.status == CheckpointStatus.AVAILABLE
+
+
+def _verdicts(
+    operations: Sequence[tuple[ScheduledOperation, Review]],
+) -> dict[str, list[tuple[str, Verdict]]]:
+    """By the checkpoint that they are about."""
+    found: dict[str, list[tuple[str, Verdict]]] = {}
+    for operation, review in operations:
+        for verdict in review.verdicts:
+            found.setdefault(verdict.candidate.id, []).append((operation.id, verdict))
+    return found
