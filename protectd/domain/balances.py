@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from protectd.domain import quota
-from protectd.model.repositories.balances import NOT_COUNTED
 from protectd.model.repositories.quotas import RESOURCES
 from protectd.model.unit_of_work import Database, UnitOfWork
 
@@ -40,10 +39,7 @@ def _heal_mark(uow: UnitOfWork, checkpoint_id: str) -> None:
     checkpoint = uow.checkpoints.find(checkpoint_id, include_deleted=True, lock=True)
     if checkpoint is None or uow.tasks.live("checkpoint", checkpoint_id):
         return  # whoever has it in hand ends with the truth
-    if checkpoint.status in NOT_COUNTED:
-        quota.release(uow, checkpoint)
-    elif not checkpoint.counted:
-        quota.keep(uow, checkpoint, checkpoint.stored_bytes)
+    quota.settle(uow, checkpoint)
 
 
 def _heal_usages(uow: UnitOfWork, project_id: str) -> dict[str, tuple[int, int]]:

@@ -123,7 +123,7 @@ def set_error(uow: UnitOfWork, checkpoint: Checkpoint, now: datetime) -> None:
             error_code=RESET_CODE,
             error_message=BY_REQUEST,
         )
-    quota.release(uow, checkpoint)
+    quota.settle(uow, checkpoint)
 
 
 def usable(

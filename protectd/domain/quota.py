@@ -144,9 +144,18 @@ def keep(uow: UnitOfWork, checkpoint: Checkpoint, stored_bytes: int) -> None:
         _change(uow, checkpoint.project_id, {CHECKPOINTS: int(fresh), STORED_BYTES: more})
 
 
+def settle(uow: UnitOfWork, checkpoint: Checkpoint) -> None:
+    """It has come to a state in which it may or may not hold data: it counts if it does. The checkpoint's row
+    is locked by the caller."""
+    if uow.checkpoints.counts(checkpoint.id):
+        keep(uow, checkpoint, checkpoint.stored_bytes)
+    else:
+        release(uow, checkpoint)
+
+
 def release(uow: UnitOfWork, checkpoint: Checkpoint) -> None:
-    """It is not there, or not any more. Given back once, however often. The checkpoint's row is locked by
-    the caller."""
+    """Nothing of it is there, or not any more. Given back once, however often. The checkpoint's row is locked
+    by the caller."""
     had = checkpoint.counted_bytes
     if checkpoint.counted and uow.checkpoints.count(checkpoint, False, 0):
         _change(uow, checkpoint.project_id, {CHECKPOINTS: -1, STORED_BYTES: -had})

@@ -132,7 +132,7 @@ class MakeCheckpoint(BaseTask[Checkpoint]):
                 error_code=error.code,
                 error_message=str(error),
             )
-            quota.release(uow, checkpoint)
+            quota.settle(uow, checkpoint)
 
     def handle_lost(self, run: Run) -> None:
         """What was stored before it was noticed that another has the task is this run's to take away."""

@@ -10,7 +10,6 @@ from protectd.common.errors import ProtectdError
 from protectd.domain import describing, manifests, quota
 from protectd.domain.manifests import Manifest
 from protectd.model.models import Checkpoint
-from protectd.model.repositories.balances import NOT_COUNTED
 from protectd.model.states import CheckpointStatus, RunStatus, move
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.plugin.outcomes import DataDamaged
@@ -87,8 +86,7 @@ class ResetCheckpoint(BaseTask[Checkpoint]):
         """It stays where it is, and says why."""
         if run.facts is None or checkpoint.status == run.facts.status:
             checkpoint.error_code, checkpoint.error_message = error.code, str(error)
-        if checkpoint.status in NOT_COUNTED:
-            quota.release(uow, checkpoint)
+        quota.settle(uow, checkpoint)
 
     def _refuse(self, checkpoint: Checkpoint, expected: str) -> None:
         raise EntityNotReady(kind=self.kind, id=checkpoint.id, status=checkpoint.status, expected=expected)

@@ -52,6 +52,25 @@ def test_what_an_older_version_left_is_counted(any_database: Database, project: 
     assert heal(any_database, project) == {}
 
 
+@pytest.mark.parametrize("recorded", ["of the checkpoint", "of a resource"])
+def test_what_failed_but_has_a_snapshot_counts_as_before(
+    any_database: Database, project: str, recorded: str
+) -> None:
+    with any_database.write() as uow:
+        parts = [rows.resource("one"), rows.resource("two")]
+        plan = uow.plans.add(rows.plan(project_id=project, resources=parts))
+        for status in ("error", "deleted"):
+            given = {"counted": False, "status": status, "stored_bytes": 10}
+            made = uow.checkpoints.add(rows.checkpoint(plan, **given))
+            if recorded == "of the checkpoint":
+                made.manifest_id = "ab" * 32
+            else:
+                made.resources[1].snapshot_id = "cd" * 32
+    heal(any_database, project)
+    assert usages(any_database, project) == {PLANS: 1, CHECKPOINTS: 1, STORED_BYTES: 10}
+    assert heal(any_database, project) == {}
+
+
 def test_more_than_a_batch_of_them_is_counted(any_database: Database, project: str) -> None:
     with any_database.write() as uow:
         plan = uow.plans.add(rows.plan(project_id=project))

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from protectd.common.errors import Cancelled
-from protectd.model.repositories.quotas import CHECKPOINTS, OPERATIONS, PLANS
+from protectd.domain.balances import heal
+from protectd.model.repositories.quotas import CHECKPOINTS, OPERATIONS, PLANS, STORED_BYTES
 from protectd.model.unit_of_work import Database
 from protectd.tasks.run import Run
 from tests.fakes import rows
 from tests.fakes.clock import ManualClock
 from tests.fakes.cuts import Killer, Line, When, killing, line_to
-from tests.fakes.service import MEMORY_ID, Client, Service, running, together
+from tests.fakes.databases import KINDS, empty_database
+from tests.fakes.service import FILES_ID, MEMORY_ID, Client, Service, running, together
 from tests.fakes.tasks import Scripted, claim_and_vanish, env_of, new_checkpoint, run_task, task_of
 
 pytest_plugins = ["tests.fakes.databases"]
@@ -68,6 +70,40 @@ def test_those_who_come_and_those_who_go(shared: Service) -> None:
     assert statuses[204] == 15 and statuses[404] == 15
     assert 5 <= statuses[201] <= 20 and statuses[201] + statuses[413] == 20
     assert in_use(client) == {PLANS: statuses[201]} and len(client.get("plans")["plans"]) == statuses[201]
+
+
+@pytest.fixture(params=KINDS)
+def doing(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
+    """Tasks are done when the answer comes."""
+    with (
+        empty_database(request.param, tmp_path) as url,
+        running(tmp_path, mode="direct", database=url) as service,
+    ):
+        yield service
+
+
+def test_whatever_it_is_called_at_once_what_lies_in_the_bank_counts(doing: Service) -> None:
+    client, database = doing.client(), doing.parts.database
+    plan = client.plan(doing.directory(), FILES_ID)
+    path = f"providers/{FILES_ID}/checkpoints"
+    made = [client.checkpoint(plan)["id"] for _ in range(4)]
+
+    def reset(id: str, state: str) -> Callable[[Client], object]:
+        body = {"os-resetState": {"state": state}}
+        return lambda own: own.call("PUT", f"{path}/{id}", body).status_int
+
+    asks = [reset(id, state) for id in made for state in ("error", "available", "error")]
+    asks += [lambda own, id=id: own.call("DELETE", f"{path}/{id}").status_int for id in made[2:]]
+    asks += [lambda own: heal(database, own.project_id)] * 2
+    found = together(doing, client, asks)
+    assert found[-2:] == [{}, {}]
+    with database.read() as uow:
+        left = [row for id in made if (row := uow.checkpoints.get(id)).status != "deleted"]
+    assert {row.status for row in left} <= {"available", "error"} and len(left) >= 2
+    stored = {STORED_BYTES: sum(row.stored_bytes for row in left)}
+    expected = {PLANS: 1, CHECKPOINTS: len(left)} | {name: each for name, each in stored.items() if each}
+    assert in_use(client) == expected
+    assert heal(database, client.project_id) == {}
 
 
 # --- lines that break ---

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from protectd.domain.balances import heal
 from protectd.model.states import MOVES
 from protectd.model.unit_of_work import Database
 from protectd.tasks.errors import LeaseLost
@@ -42,13 +43,25 @@ def body(state: Any) -> dict[str, Any]:
     return {"os-resetState": {"state": state}}
 
 
-def place(service: Service, checkpoint: dict[str, Any], status: str, resources: str | None = None) -> None:
-    """Leave a checkpoint in a state as a worker would that was lost, and whose task nobody has any more."""
+def place(
+    service: Service,
+    checkpoint: dict[str, Any],
+    status: str,
+    resources: str | None = None,
+    *,
+    recorded: bool = True,
+) -> None:
+    """Leave a checkpoint in a state as a worker would that was lost, and whose task nobody has any more.
+
+    :param recorded: False: it was lost before the rows said where the data lies.
+    """
     with service.parts.database.write() as uow:
         row = uow.checkpoints.get(checkpoint["id"])
         row.status = status
         for resource in row.resources:
             resource.status = resources or resource.status
+            resource.snapshot_id = resource.snapshot_id if recorded else None
+        row.manifest_id = row.manifest_id if recorded else None
         for task in uow.tasks.live("checkpoint", checkpoint["id"]):
             task.state = "failed"
 
@@ -209,42 +222,80 @@ def test_of_a_delete_and_resets_at_once_one_is_first(service: Service, member: C
         assert member.get(url(checkpoint))["checkpoint"]["status"] == "deleting"
 
 
-def test_quotas_are_given_back_and_taken_once(direct: Service, made: tuple[Client, dict[str, Any]]) -> None:
-    member, checkpoint = made
-
-    def in_use() -> tuple[int, int]:
-        quota = member.get(f"quotas/{member.project_id}/detail")["quota"]
-        return quota["checkpoints"]["in_use"], quota["stored_bytes"]["in_use"]
-
-    before = in_use()
-    assert before[0] == 1
-    for state, expected in (
-        ("error", (0, 0)),
-        ("error", (0, 0)),
-        ("available", before),
-        ("available", before),
-    ):
-        assert member.call("PUT", url(checkpoint), body(state)).status_int == 202
-        assert in_use() == expected
-    member.call("PUT", url(checkpoint), body("error"))
-    shutil.rmtree(direct.allowed.parent / "bank" / FILES_ID / member.project_id / "data")
-    member.call("PUT", url(checkpoint), body("available"))
-    assert member.get(url(checkpoint))["checkpoint"]["status"] == "error"
-    assert in_use() == (0, 0)
+def in_use(member: Client) -> tuple[int, int]:
+    quota = member.get(f"quotas/{member.project_id}/detail")["quota"]
+    return quota["checkpoints"]["in_use"], quota["stored_bytes"]["in_use"]
 
 
-def test_none_is_available_again_beyond_the_quota(
+def limit(service: Service, member: Client, checkpoints: int) -> None:
+    body = {"quota": {"checkpoints": checkpoints}}
+    boss = service.client(role="admin")
+    assert boss.call("PUT", f"quotas/{member.project_id}", body).status_int == 200
+
+
+def test_what_lies_in_the_bank_counts_whatever_it_is_called(
     direct: Service, made: tuple[Client, dict[str, Any]]
 ) -> None:
     member, checkpoint = made
-    boss = direct.client(role="admin")
-    assert boss.call("PUT", f"quotas/{member.project_id}", {"quota": {"checkpoints": 1}}).status_int == 200
+    before = in_use(member)
+    assert before[0] == 1 and before[1] > 0
+    for state in ("error", "error", "available", "available", "error"):
+        assert member.call("PUT", url(checkpoint), body(state)).status_int == 202
+        assert in_use(member) == before
+        assert heal(direct.parts.database, member.project_id) == {}
+    shutil.rmtree(direct.allowed.parent / "bank" / FILES_ID / member.project_id / "data")
+    member.call("PUT", url(checkpoint), body("available"))
+    assert member.get(url(checkpoint))["checkpoint"]["status"] == "error"
+    assert in_use(member) == before
+    assert member.call("DELETE", url(checkpoint)).status_int == 202
+    assert in_use(member) == (0, 0)
+
+
+def test_nothing_is_parked_by_calling_it_an_error(
+    direct: Service, made: tuple[Client, dict[str, Any]]
+) -> None:
+    member, checkpoint = made
+    limit(direct, member, checkpoints=1)
     member.call("PUT", url(checkpoint), body("error"))
+    plan_id = checkpoint["protection_plan"]["id"]
+    path = f"providers/{FILES_ID}/checkpoints"
+    fault = member.refused("POST", path, 413, {"checkpoint": {"plan_id": plan_id}})
+    assert fault["error"] == "quota.exceeded"
+    assert member.call("PUT", url(checkpoint), body("available")).status_int == 202
+    assert member.get(url(checkpoint))["checkpoint"]["status"] == "available"
+
+
+def test_none_that_was_given_back_is_available_again_beyond_the_quota(
+    direct: Service, made: tuple[Client, dict[str, Any]]
+) -> None:
+    member, checkpoint = made
+    limit(direct, member, checkpoints=1)
+    place(direct, checkpoint, "protecting", recorded=False)
+    member.call("PUT", url(checkpoint), body("error"))
+    assert in_use(member) == (0, 0)
     plan = {"id": checkpoint["protection_plan"]["id"], "provider_id": FILES_ID}
     assert member.checkpoint(plan)["status"] == "available"
     fault = member.refused("PUT", url(checkpoint), 413, body("available"))
     assert fault["error"] == "quota.exceeded"
     assert member.get(url(checkpoint))["checkpoint"]["status"] == "error"
+
+
+def test_what_no_row_knows_to_be_there_is_given_back_and_taken_once(
+    direct: Service, made: tuple[Client, dict[str, Any]]
+) -> None:
+    member, checkpoint = made
+    before = in_use(member)
+    place(direct, checkpoint, "protecting", recorded=False)
+    for state, expected in (
+        ("error", (0, 0)),
+        ("error", (0, 0)),
+        ("available", before),
+        ("available", before),
+        ("error", before),
+    ):
+        assert member.call("PUT", url(checkpoint), body(state)).status_int == 202
+        assert in_use(member) == expected
+        assert heal(direct.parts.database, member.project_id) == {}
 
 
 # --- what the vault says ---

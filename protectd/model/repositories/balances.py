@@ -10,12 +10,11 @@ from sqlalchemy import ColumnElement, ScalarSelect, func, or_, select, union
 from sqlalchemy.orm import Session
 
 from protectd.model.models import Checkpoint, Plan, QuotaUsage, Task, Vault
+from protectd.model.repositories.checkpoints import does_count
 from protectd.model.repositories.quotas import CHECKPOINTS, OPERATIONS, PLANS, RESOURCES, STORED_BYTES
-from protectd.model.states import CheckpointStatus, TaskState
+from protectd.model.states import TaskState
 
 LIVE = (TaskState.PENDING, TaskState.RUNNING)
-NOT_COUNTED = (CheckpointStatus.ERROR, CheckpointStatus.DELETED)
-"""Every other checkpoint is in its project's quota."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +57,8 @@ class BalanceRepository:
     def miscounted(self, project_id: str, after: str, limit: int) -> list[str]:
         """Ids of checkpoints that are counted though they should not be, or the other way round; in order,
         from behind `after`."""
-        is_out = Checkpoint.status.in_(NOT_COUNTED)
-        wrong = or_(Checkpoint.counted.is_(True) & is_out, Checkpoint.counted.is_(False) & ~is_out)
+        counts = does_count()
+        wrong = or_(Checkpoint.counted.is_(True) & ~counts, Checkpoint.counted.is_(False) & counts)
         query = select(Checkpoint.id).where(_of(Checkpoint, project_id), Checkpoint.id > after, wrong)
         return list(self.session.scalars(query.order_by(Checkpoint.id).limit(limit)))
 

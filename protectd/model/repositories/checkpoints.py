@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, Select, bindparam, exists, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, Select, and_, bindparam, exists, or_, select, update
 from sqlalchemy.orm import aliased, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -64,6 +64,13 @@ class CheckpointRepository(Repository[Checkpoint]):
     def pinned(self, checkpoint_id: str) -> bool:
         """Whether a restore, verification or copy of it waits or runs."""
         return bool(self.session.scalar(select(is_pinned(checkpoint_id))))
+
+    def counts(self, checkpoint_id: str) -> bool:
+        """Whether it belongs into its project's quota, whatever it says itself."""
+        self.session.flush()
+        return bool(
+            self.session.scalar(select(Checkpoint.id).where(Checkpoint.id == checkpoint_id, does_count()))
+        )
 
     def count(self, checkpoint: Checkpoint, counted: bool, counted_bytes: int) -> bool:
         """Note what of it is in its project's quota, if that is still what `checkpoint` says."""
@@ -164,6 +171,18 @@ _NEWEST_SNAPSHOT = (
     .order_by(Checkpoint.created_at.desc(), Checkpoint.id.desc())
     .limit(1)
 )
+
+
+def does_count() -> ColumnElement[bool]:
+    """Whether a checkpoint belongs into its project's quota: until its data is deleted. What is called an
+    error may have all of it in the bank; only where no snapshot is recorded is nothing there."""
+    of_resource = exists().where(
+        CheckpointResource.checkpoint_id == Checkpoint.id, CheckpointResource.snapshot_id.is_not(None)
+    )
+    is_there = or_(
+        Checkpoint.status != CheckpointStatus.ERROR, Checkpoint.manifest_id.is_not(None), of_resource
+    )
+    return and_(Checkpoint.status != CheckpointStatus.DELETED, is_there)
 
 
 def is_pinned(checkpoint_id: Any) -> ColumnElement[bool]:
