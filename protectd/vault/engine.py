@@ -225,16 +225,8 @@ class VaultSession:
         progress: Progress | None = None,
         begin: Callable[[], None] | None = None,
     ) -> RestoreReport:
-        role = RestoreTree(
-            bank=self._bank,
-            key=self._key,
-            engine=self._engine.options,
-            snapshot_id=snapshot_id,
-            tree_id=tree_id,
-            source=source,
-            target=target,
-            options=options,
-        )
+        engine = self._engine.options
+        role = RestoreTree(self._bank, self._key, engine, snapshot_id, tree_id, source, target, options)
         report: RestoreReport = self._run(role, progress, begin)
         return report
 
@@ -247,16 +239,8 @@ class VaultSession:
         options: RestoreOptions,
         progress: Progress | None = None,
     ) -> RestorePreview:
-        role = PreviewTree(
-            bank=self._bank,
-            key=self._key,
-            engine=self._engine.options,
-            snapshot_id=snapshot_id,
-            tree_id=tree_id,
-            source=source,
-            target=target,
-            options=options,
-        )
+        engine = self._engine.options
+        role = PreviewTree(self._bank, self._key, engine, snapshot_id, tree_id, source, target, options)
         report: RestorePreview = self._run(role, progress)
         return report
 

@@ -10,64 +10,37 @@ from dataclasses import dataclass, field
 
 from protectd.common.progress import Counts
 from protectd.common.reports import RestoreOptions, RestorePreview
-from protectd.plugin.base import BankPlugin, BankRefused
+from protectd.plugin.base import BankRefused
 from protectd.vault.attributes import SET_ID
-from protectd.vault.chosen import Chosen, blamed_on, choose_paths, saved_directory
-from protectd.vault.crypto import MasterKey
+from protectd.vault.chosen import Chosen
 from protectd.vault.errors import FormatError, VaultDamaged
-from protectd.vault.findings import REBUILD_INDEX, Damage
 from protectd.vault.issues import Issues
-from protectd.vault.locks import reading_lock
 from protectd.vault.opening import READ_DIRECTORY, open_plain
-from protectd.vault.operation import ListeningClock, Reporter
-from protectd.vault.options import EngineOptions
+from protectd.vault.operation import Reporter
 from protectd.vault.pack import DATA, TREE
-from protectd.vault.pool import Channel, Pool
-from protectd.vault.repository import INDEX, BlobReader, Repository
+from protectd.vault.repository import BlobReader
 from protectd.vault.staging import has_mounts_below
 from protectd.vault.target import Target
 from protectd.vault.tree import Node, decode_tree
+from protectd.vault.tree_role import SavedTree, TreeRole
 
 KINDS_MADE = frozenset({"file", "symlink", "fifo", "dev", "chardev"})
 MOUNTED = "another file system is mounted below: files would be replaced one by one"
 DEVICES = frozenset({"dev", "chardev"})
 
 
-@dataclass(frozen=True)
-class PreviewTree:
-    """Role of a planner: as `RestoreTree`, without a hand on the target."""
+class PreviewTree(TreeRole[RestorePreview]):
+    """As `RestoreTree`, without a hand on the target."""
 
-    bank: BankPlugin
-    key: MasterKey
-    engine: EngineOptions
-    snapshot_id: str
-    tree_id: str
-    source: str
-    target: str
-    options: RestoreOptions
-
-    def run(self, channel: Channel, pool: Pool) -> RestorePreview:
-        repository = Repository.with_key(self.bank, self.key)
-        reporter = Reporter(channel)
-        clock, wait_s = ListeningClock(reporter), self.engine.lock_wait_s
-        with reading_lock(repository, self.engine.identity(), clock, wait_s) as confirm:
-            damaged = Damage(REBUILD_INDEX)
-            reader = BlobReader(repository, repository.load_index_to_read(damaged))
-            with blamed_on(damaged):
-                snapshot = repository.load_snapshot_of(self.snapshot_id, self.tree_id)
-                tree, _ = saved_directory(reader, snapshot, self.source)
-                chosen = choose_paths(reader, tree, self.source, self.options.paths, self.snapshot_id)
-            place = Place.look(self.target, overwrite=self.options.overwrite)
-            with nullcontext() if place.target is None else closing(place.target):
-                if self.options.staged and place.target is not None and has_mounts_below(place.path):
-                    place.notes.append(MOUNTED)
-                look = _Look(reader, place, self.options, reporter)
-                look.at(tree, chosen)
-            for name, error in damaged.found.items() if look.issues.count else ():
-                look.issues.add(f"{INDEX}/{name}".encode(), "damaged", error.facts["reason"])
-            if look.issues.count:
-                confirm()  # without the lock, what is missing may have been pruned
-            return look.report()
+    def bring(self, saved: SavedTree) -> RestorePreview:
+        place = Place.look(self.target, overwrite=self.options.overwrite)
+        with nullcontext() if place.target is None else closing(place.target):
+            if self.options.staged and place.target is not None and has_mounts_below(place.path):
+                place.notes.append(MOUNTED)
+            look = _Look(saved.reader, place, self.options, saved.reporter)
+            look.at(saved.tree_id, saved.chosen)
+        saved.blame(look.issues)
+        return look.report()
 
 
 @dataclass

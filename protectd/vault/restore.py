@@ -6,25 +6,16 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import replace
 
 from protectd.common.progress import Counts
-from protectd.common.reports import RestoreOptions, RestoreReport
-from protectd.plugin.base import BankPlugin
+from protectd.common.reports import RestoreReport
 from protectd.vault.attributes import Policy, apply, drop_other_attributes
-from protectd.vault.chosen import Chosen, blamed_on, choose_paths, saved_directory
 from protectd.vault.crew import Crew, Plain
-from protectd.vault.crypto import MasterKey
 from protectd.vault.errors import TargetUnusable
-from protectd.vault.findings import REBUILD_INDEX, Damage
 from protectd.vault.issues import Issues
-from protectd.vault.locks import reading_lock
 from protectd.vault.opening import READ_DIRECTORY, Identity
-from protectd.vault.operation import ListeningClock, Reporter
-from protectd.vault.options import EngineOptions
-from protectd.vault.pool import Channel, Pool
-from protectd.vault.repository import INDEX, BlobReader, Repository
+from protectd.vault.pool import Pool
 from protectd.vault.restore_plan import FileTarget, Plan, PlannedBlob, Portion, job_blob
 from protectd.vault.restore_walk import Done, MadeFolder, TreeWriter
 from protectd.vault.restore_worker import (
@@ -37,56 +28,29 @@ from protectd.vault.restore_worker import (
 from protectd.vault.shared import CancelFlag
 from protectd.vault.staging import OtherFileSystem, Stage, has_mounts_below
 from protectd.vault.target import Target, move_into_place, open_made, remove_made, temporary_name
-from protectd.vault.tree import Node
+from protectd.vault.tree_role import SavedTree, TreeRole
 
 _KEPT = "what was there stays as it was, for not all that was to replace it could be brought back"
 _FEED_EVERY = 64
 """Entries of the walk between two looks at the workers."""
 
 
-@dataclass(frozen=True)
-class RestoreTree:
-    """Role of a planner."""
+class RestoreTree(TreeRole[RestoreReport]):
+    def bring(self, saved: SavedTree) -> RestoreReport:
+        with closing(Target.prepare(self.target, overwrite=self.options.overwrite)) as target:
+            saved.reporter.wait_for_go()
+            return self._restore(saved, target)
 
-    bank: BankPlugin
-    key: MasterKey
-    engine: EngineOptions
-    snapshot_id: str
-    tree_id: str
-    source: str
-    target: str
-    options: RestoreOptions
-
-    def run(self, channel: Channel, pool: Pool) -> RestoreReport:
-        repository = Repository.with_key(self.bank, self.key)
-        reporter = Reporter(channel)
-        clock, wait_s = ListeningClock(reporter), self.engine.lock_wait_s
-        with reading_lock(repository, self.engine.identity(), clock, wait_s) as confirm:
-            damaged = Damage(REBUILD_INDEX)
-            reader = BlobReader(repository, repository.load_index_to_read(damaged))
-            with blamed_on(damaged):
-                snapshot = repository.load_snapshot_of(self.snapshot_id, self.tree_id)
-                tree, node = saved_directory(reader, snapshot, self.source)
-                chosen = choose_paths(reader, tree, self.source, self.options.paths, self.snapshot_id)
-            with closing(Target.prepare(self.target, overwrite=self.options.overwrite)) as target:
-                reporter.wait_for_go()
-                report = self._restore(_Work(reader, chosen, reporter, pool), target, (tree, node), damaged)
-            if report.issue_count:
-                confirm()  # without the lock, what is missing may have been pruned
-            return report
-
-    def _restore(
-        self, work: _Work, target: Target, saved: tuple[bytes, Node | None], damaged: Damage
-    ) -> RestoreReport:
+    def _restore(self, saved: SavedTree, target: Target) -> RestoreReport:
         """Beside what is there, if that is wished for and can be, else right in its place."""
         if self.options.staged and not target.is_empty() and not has_mounts_below(target.path):
             with suppress(OtherFileSystem), ExitStack() as stack:
                 stage = stack.enter_context(closing(_stage_in(target)))
                 written = replace(self, options=replace(self.options, overwrite=False))
-                return _Restore(written, work, stage.target, stack, target, stage).run(saved, damaged)
+                return _Restore(written, saved, stage.target, stack, target, stage).run()
         target.drop_lists()
         with ExitStack() as stack:
-            return _Restore(self, work, target, stack, target).run(saved, damaged)
+            return _Restore(self, saved, target, stack, target).run()
 
 
 def _stage_in(target: Target) -> Stage:
@@ -96,48 +60,39 @@ def _stage_in(target: Target) -> Stage:
         raise TargetUnusable(path=os.fsdecode(target.path), reason=error.strerror) from error
 
 
-class _Work(NamedTuple):
-    """What a restore is done with."""
-
-    reader: BlobReader
-    chosen: Chosen
-    reporter: Reporter
-    pool: Pool
-
-
 class _Restore:
     def __init__(
         self,
         role: RestoreTree,
-        work: _Work,
+        saved: SavedTree,
         target: Target,
         stack: ExitStack,
         home: Target,
         stage: Stage | None = None,
     ) -> None:
         """:param target: where it is written. :param home: where it ends up: the same without a stage."""
-        reader, chosen, self._reporter, pool = work
         self._role = role
+        self._saved = saved
+        self._reporter = saved.reporter
         self._target = target
         self._home = home
         self._stage = stage
-        self._everything = chosen.all
         self._issues = Issues()
-        self._plan = Plan(reader.index)
+        self._plan = Plan(saved.reader.index)
         self._again: deque[Portion] = deque()
         self._entries = 0
         self._walked = False
-        self._crew = self._hire(pool, stack)
+        self._crew = self._hire(saved.pool, stack)
         policy = Policy(role.options.trusted, *target.owner)
         self._writer = TreeWriter(
-            reader,
+            saved.reader,
             target,
             policy,
             self._plan,
             self._issues,
             overwrite=role.options.overwrite,
             pause=self._between_entries,
-            chosen=chosen,
+            chosen=saved.chosen,
             home=home,
         )
         self._done = self._writer.done
@@ -157,11 +112,9 @@ class _Restore:
         )
         return stack.enter_context(Crew(pool, [worker] * self._role.engine.worker_count, cancel))
 
-    def run(self, saved: tuple[bytes, Node | None], damaged: Damage) -> RestoreReport:
-        """:param saved: tree and node of the directory.
-        :param damaged: index files; told when something was left out, which may be for want of them."""
+    def run(self) -> RestoreReport:
         try:
-            self._writer.write(*saved)
+            self._writer.write(self._saved.tree_id, self._saved.node)
             self._fill()
         except BaseException:
             self._remove_unfinished()
@@ -171,8 +124,7 @@ class _Restore:
         self._link()
         if self._stage is None or self._put_in_place(self._stage):
             self._finish_folders([*self._writer.found, *self._writer.folders])
-        for name, error in damaged.found.items() if self._issues.count else ():
-            self._issues.add(f"{INDEX}/{name}".encode(), "damaged", error.facts["reason"])
+        self._saved.blame(self._issues)
         return RestoreReport(
             files=self._done.files,
             directories=self._done.directories,
@@ -192,7 +144,7 @@ class _Restore:
             self._done = Done()
             return False
         self._reporter.check()
-        merged = stage.put_in_place(self._issues, everything=self._everything)
+        merged = stage.put_in_place(self._issues, everything=self._saved.chosen.all)
         for made in self._writer.folders:
             made.new = made.relative not in merged
         return True
