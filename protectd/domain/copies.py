@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from protectd.common.errors import BadRequest, InvalidField, NotFound
@@ -60,32 +60,38 @@ def target_of(
         raise InvalidField(field=join(join(field, OWN), "provider_id"), reason="is no provider") from None
 
 
-def start(
-    uow: UnitOfWork,
-    tasks: Submission,
-    plan: Plan,
-    provider: Provider,
-    target: Provider,
-    scheduled_operation_id: str | None = None,
-) -> list[Pair]:
-    """A copy, with its task, of each available checkpoint of a plan that has none in `target` and gets none
-    now; oldest first, and no more than the project's quotas have room for now. A copy that failed or was
-    deleted is made again, a copy is not copied. The plan's row is locked by the caller. Many need no more
-    statements than one.
+def sources(uow: UnitOfWork, plan: Plan, provider: Provider, target: Provider) -> list[Checkpoint]:
+    """Each available checkpoint of a plan that has no copy in `target` and gets none now; oldest first,
+    locked. A copy that failed or was deleted is made again, a copy is not copied. The plan's row is locked by
+    the caller.
 
-    :param scheduled_operation_id: what asks for it; None: a request.
-    :returns: pairs of a checkpoint and its copy; none at all when everything is copied.
     :raises PlanOfOtherProvider: `provider` is not the plan's.
     :raises NothingToCopy: the plan has no checkpoint, in whatever state.
-    :raises QuotaExceeded: there is room for none.
     """
     if plan.provider_id != provider.id:
         raise PlanOfOtherProvider(plan_id=plan.id, provider_id=plan.provider_id)
     if not uow.checkpoints.any_of(plan.id):
         raise NothingToCopy(plan_id=plan.id)
+    return uow.checkpoints.to_copy(plan.id, provider.id, target.id)
+
+
+def start(
+    uow: UnitOfWork,
+    tasks: Submission,
+    plan: Plan,
+    found: Sequence[Checkpoint],
+    target: Provider,
+    scheduled_operation_id: str | None = None,
+) -> list[Pair]:
+    """A copy, with its task, of each of some `sources`, and no more than the project's quotas have room for
+    now. Many need no more statements than one.
+
+    :param scheduled_operation_id: what asks for it; None: a request.
+    :returns: pairs of a checkpoint and its copy, the first ones of `found`.
+    :raises QuotaExceeded: there is room for none.
+    """
     room = tasks.quotas.room(plan.project_id, CHECKPOINTS, OPERATIONS)
-    sources = uow.checkpoints.to_copy(plan.id, provider.id, target.id)
-    wanted = sources if room is None else sources[: max(1, room)]
+    wanted = found if room is None else found[: max(1, room)]
     made = [new_copy(source, target.id, scheduled_operation_id) for source in wanted]
     if made:
         tasks.process_copy(*made)

@@ -129,6 +129,13 @@ class Quotas:
         )
 
 
+def hold(uow: UnitOfWork, project_id: str) -> None:
+    """Lock all that a project has in use, in the order that everyone keeps: whoever takes for several things
+    in one unit of work may do so in any order then."""
+    for resource in RESOURCES:
+        uow.quotas.lock(project_id, resource)
+
+
 def give(uow: UnitOfWork, project_id: str, **amounts: int) -> None:
     """Back to the project. In the transaction in which the thing ends, which happens once."""
     for resource in RESOURCES:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 from protectd.common.clock import Clock
 from protectd.common.context import RequestContext
-from protectd.common.errors import Conflict, Forbidden
-from protectd.domain import checkpoints, copies, parameters
+from protectd.common.errors import Conflict, Forbidden, ProtectdError, Unavailable
+from protectd.domain import checkpoints, copies, parameters, quota
 from protectd.domain.instances import Registry
 from protectd.domain.providers import Protectables, Provider, Providers
 from protectd.domain.resources import Resolver
@@ -68,14 +69,29 @@ class Made:
     tasks: tuple[TaskRef, ...]
 
 
+Start = Callable[[Submission], tuple[str | None, str | None]]
+Standing = Callable[[Identity], Identity | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An operation that may be done now: what it is about is locked, and nothing is made yet.
+
+    :ivar start: makes it, as often as it is to be done, and says what.
+    """
+
+    operation: ScheduledOperation
+    context: RequestContext
+    start: Start
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run while it is begun."""
+    """One operation while it is made ready."""
 
     uow: UnitOfWork
     operation: ScheduledOperation
     context: RequestContext
-    submission: Submission
 
     @property
     def definition(self) -> Mapping[str, Any]:
@@ -107,7 +123,7 @@ class Runs:
         self._host = host
         self._rights = rights
         self._options = options
-        self._begins: Mapping[str, Callable[[Run], tuple[str | None, str | None]]] = {
+        self._prepares: Mapping[str, Callable[[Run], Start]] = {
             PROTECT: self._protect,
             RETENTION_PROTECT: self._protect,
             VERIFY: self._verify,
@@ -115,18 +131,37 @@ class Runs:
             PRUNE: self._prune,
         }
 
-    def begin(self, uow: UnitOfWork, operation: ScheduledOperation) -> Made:
+    def prepare(
+        self, uow: UnitOfWork, operations: Sequence[ScheduledOperation]
+    ) -> dict[str, Ready | ProtectdError]:
+        """What of these may be done now, by id of the operation; and why the others may not:
+
+        NotNow: it is left out this time; RightsGone: whoever made it is not let in any more; Forbidden: the
+        policy does not allow it to them any more; else what the request would be refused with.
+
+        All that is to be locked for them is locked here, in the order that everyone keeps: plans by their
+        ids, each before its checkpoints, then what the projects have in use. Nobody waits in a circle,
+        however many are done in one unit of work.
+        """
+        standing = cache(self._rights.standing)
+        found = {
+            each.id: self._ready(uow, each, standing)
+            for each in sorted(operations, key=lambda each: (each.plan_id or "", each.id))
+        }
+        ready = [each.operation.project_id for each in found.values() if isinstance(each, Ready)]
+        if len(ready) > 1:
+            for project_id in sorted(set(ready)):
+                quota.hold(uow, project_id)
+        return found
+
+    def begin(self, uow: UnitOfWork, ready: Ready) -> Made:
         """Make what is to be done, and its tasks.
 
-        :raises NotNow: it is left out this time.
-        :raises RightsGone: whoever made it is not let in any more.
-        :raises Forbidden: the policy does not allow it to them any more.
         :raises ProtectdError: as the request would be refused.
         """
-        context = self._context(operation)
-        submission = Submission(uow, context, self._clock, self._options, scheduled_operation_id=operation.id)
-        run = Run(uow, operation, context, submission)
-        entity_type, entity_id = self._begins[operation.operation_type](run)
+        id = ready.operation.id
+        submission = Submission(uow, ready.context, self._clock, self._options, scheduled_operation_id=id)
+        entity_type, entity_id = ready.start(submission)
         return Made(entity_type, entity_id, tuple(submission.submitted))
 
     def check_free(self, uow: UnitOfWork, operation: ScheduledOperation) -> None:
@@ -137,20 +172,33 @@ class Runs:
             if (made.entity_type, made.entity_id) in running:
                 raise StillRunning(entity_type=made.entity_type, entity_id=made.entity_id)
 
-    def _context(self, operation: ScheduledOperation) -> RequestContext:
+    def _ready(
+        self, uow: UnitOfWork, operation: ScheduledOperation, standing: Standing
+    ) -> Ready | ProtectdError:
+        try:
+            self.check_free(uow, operation)
+            context = self._context(operation, standing)
+            start = self._prepares[operation.operation_type](Run(uow, operation, context))
+        except Unavailable:
+            raise
+        except ProtectdError as error:
+            return error
+        return Ready(operation, context, start)
+
+    def _context(self, operation: ScheduledOperation, standing: Standing) -> RequestContext:
         user_id, project_id = operation.user_id, operation.project_id
-        standing = self._rights.standing(Identity(user_id, project_id, tuple(operation.roles)))
-        if standing is None:
+        identity = standing(Identity(user_id, project_id, tuple(operation.roles)))
+        if identity is None:
             raise RightsGone(user_id=user_id, project_id=project_id)
-        context = RequestContext(f"req-{uuid.uuid4()}", project_id, user_id, standing.roles)
+        context = RequestContext(f"req-{uuid.uuid4()}", project_id, user_id, identity.roles)
         rule = TYPES[operation.operation_type].rule
         if not self._rights.may(rule, context, project_id):
             raise Forbidden(action=rule)
         return context
 
-    # --- by type ---
+    # --- by type: first what is locked, then what is made ---
 
-    def _protect(self, run: Run) -> tuple[str, str]:
+    def _protect(self, run: Run) -> Start:
         plan, operation = run.plan(), run.operation
         provider = self._provider(run)
         registry = Registry(run.uow, self._protectables, plan.project_id, self._host)
@@ -161,11 +209,15 @@ class Runs:
             "scheduled_operation_id": operation.id,
         }
         resolver = Resolver(registry, provider, access)
-        checkpoint = checkpoints.create(resolver, plan, provider.id, origin, operation.id)
-        run.submission.process_checkpoint(checkpoint)
-        return "checkpoint", checkpoint.id
 
-    def _verify(self, run: Run) -> tuple[str, str]:
+        def start(submission: Submission) -> tuple[str, str]:
+            checkpoint = checkpoints.create(resolver, plan, provider.id, origin, operation.id)
+            submission.process_checkpoint(checkpoint)
+            return "checkpoint", checkpoint.id
+
+        return start
+
+    def _verify(self, run: Run) -> Start:
         """The newest checkpoint of the plan that there is."""
         plan, provider = run.plan(), self._provider(run)
         newest = run.uow.checkpoints.newest_of(plan.id, provider.id, CheckpointStatus.AVAILABLE)
@@ -175,26 +227,38 @@ class Runs:
         wanted = run.definition.get("parameters") or {}
         keys = {resource.key for resource in checkpoint.resources}
         parameters.check(wanted, provider.verify_schemas, "parameters", keys)
-        verification = run.uow.verifications.add(new_verification(checkpoint, run.definition))
-        run.submission.process_verify(verification)
-        return "verification", verification.id
 
-    def _copy(self, run: Run) -> tuple[str | None, str | None]:
-        """All that is not copied yet."""
+        def start(submission: Submission) -> tuple[str, str]:
+            verification = run.uow.verifications.add(new_verification(checkpoint, run.definition))
+            submission.process_verify(verification)
+            return "verification", verification.id
+
+        return start
+
+    def _copy(self, run: Run) -> Start:
+        """All that is not copied yet. Done again at once, what there was no room for."""
         plan, provider = run.plan(), self._provider(run)
         wanted = run.definition.get("parameters") or {}
         target = copies.target_of(self._providers, provider, wanted, "parameters")
-        pairs = copies.start(run.uow, run.submission, plan, provider, target, run.operation.id)
-        if not pairs:
-            return None, None
-        return "checkpoint", pairs[-1][1].id
+        sources = copies.sources(run.uow, plan, provider, target)
 
-    def _prune(self, run: Run) -> tuple[str, str]:
+        def start(submission: Submission) -> tuple[str | None, str | None]:
+            pairs = copies.start(run.uow, submission, plan, sources, target, run.operation.id)
+            del sources[: len(pairs)]
+            return ("checkpoint", pairs[-1][1].id) if pairs else (None, None)
+
+        return start
+
+    def _prune(self, run: Run) -> Start:
         provider, project_id = self._provider(run), run.operation.project_id
         if run.uow.vaults.of(provider.id, project_id) is None:
             raise NothingThere(reason=f"the project has nothing with provider {provider.id}")
-        task = run.submission.process_prune(provider.id, project_id)
-        return task.entity_type, task.entity_id
+
+        def start(submission: Submission) -> tuple[str, str]:
+            task = submission.process_prune(provider.id, project_id)
+            return task.entity_type, task.entity_id
+
+        return start
 
     def _provider(self, run: Run) -> Provider:
         return self._providers.get(str(run.operation.provider_id))

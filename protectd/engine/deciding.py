@@ -1,4 +1,4 @@
-"""One trigger that is due: every time that was expected of it gets its outcome, and what is to run is begun.
+"""Triggers that are due: every time that was expected of them gets its outcome, and what is to run is begun.
 
 All of it in one unit of work: it is done whole, or not at all, and by one engine.
 """
@@ -6,16 +6,18 @@ All of it in one unit of work: it is done whole, or not at all, and by one engin
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice, takewhile
 
 from protectd.common.errors import ProtectdError, Unavailable
 from protectd.common.ids import new_id
 from protectd.domain.occurrences import FAILED, SKIPPED, WAITING, Time, Verdict, begun, judge
-from protectd.domain.scheduled_runs import Made, NotNow, Runs
-from protectd.domain.schedules import MAX_MISFIRES, RUN_ALL, Schedule, ScheduleLimits, schedule_of
-from protectd.domain.triggers import EVENT, expect
+from protectd.domain.scheduled_runs import NotNow, Ready, Runs
+from protectd.domain.schedules import MAX_MISFIRES, Schedule, ScheduleLimits, schedule_of
+from protectd.domain.triggers import EVENT, TIME, expect
 from protectd.model.models import Occurrence, ScheduledOperation, Trigger
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.queue.contract import TaskRef
@@ -28,38 +30,101 @@ BATCH = 500
 GONE = "it was disabled or deleted meanwhile"
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One time, or event, of one operation.
+
+    :ivar at: when it was to fire.
+    :ivar runs: it is to be begun; its row says what comes of that. Else the row says why not.
+    """
+
+    row: Occurrence
+    at: datetime
+    runs: bool
+
+
+@dataclass(slots=True)
+class Decision:
+    """
+    :ivar tasks: to be announced after the commit.
+    :ivar decided: what has its outcome from the commit on.
+    :ivar triggers: so many of those that were given, the first ones, were seen to.
+    """
+
+    tasks: list[TaskRef] = field(default_factory=list)
+    decided: list[Due] = field(default_factory=list)
+    triggers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What a trigger wants of one operation.
+
+    :ivar beside: runs that follow one another do not wait for the end of the former.
+    """
+
+    operation: ScheduledOperation
+    due: Sequence[Due]
+    beside: bool
+
+    @property
+    def runs(self) -> bool:
+        return any(due.runs for due in self.due)
+
+
 class Deciding:
     def __init__(self, runs: Runs, limits: ScheduleLimits, batch: int = BATCH) -> None:
         self._runs = runs
         self._limits = limits
         self._batch = batch
 
-    def decide(self, uow: UnitOfWork, trigger: Trigger, now: datetime) -> list[TaskRef]:
-        """See to a trigger that is due and locked.
+    def decide(self, uow: UnitOfWork, triggers: Sequence[Trigger], now: datetime) -> Decision:
+        """See to triggers that are due and locked: one at least, and others while it is not too much for one
+        unit of work.
 
-        :returns: tasks to be announced after the commit.
         :raises Unavailable: roll back and try again.
         """
-        see_to = self._events if trigger.type == EVENT else self._times
-        refs = see_to(uow, trigger, now)
-        uow.triggers.touch_not(trigger)
-        return refs
+        made = Decision()
+        jobs = list(self._jobs(uow, triggers, now, made))
+        ready = self._runs.prepare(uow, [job.operation for job in jobs if job.runs])
+        for job in jobs:
+            if job.runs:
+                made.tasks += self._do(uow, job, ready[job.operation.id])
+        uow.session.add_all(due.row for due in made.decided)
+        return made
+
+    def _jobs(
+        self, uow: UnitOfWork, triggers: Sequence[Trigger], now: datetime, made: Decision
+    ) -> Iterator[_Job]:
+        """What is to be done. The triggers are moved on."""
+        timed = [trigger.id for trigger in triggers if trigger.type == TIME]
+        enabled = _by_trigger(uow.scheduled_operations.enabled_of(*timed))
+        for trigger in triggers:
+            if len(made.decided) >= self._batch:
+                return
+            jobs = (
+                self._events(uow, trigger, now)
+                if trigger.type == EVENT
+                else self._times(uow, trigger, enabled[trigger.id], now)
+            )
+            uow.triggers.touch_not(trigger)
+            made.triggers += 1
+            made.decided += [due for job in jobs for due in job.due]
+            yield from jobs
 
     # --- times ---
 
-    def _times(self, uow: UnitOfWork, trigger: Trigger, now: datetime) -> list[TaskRef]:
+    def _times(
+        self, uow: UnitOfWork, trigger: Trigger, operations: Sequence[ScheduledOperation], now: datetime
+    ) -> list[_Job]:
         schedule = schedule_of(trigger.properties, self._limits)
         times = self._due(trigger, schedule, now)
         whole = len(times) < self._batch + MAX_MISFIRES
         verdicts = judge(times, schedule, now)[: None if whole else self._batch]
-        refs = [
-            ref
-            for operation in uow.scheduled_operations.enabled_of(trigger.id)
-            for ref in self._settle_all(uow, operation, schedule, verdicts, now)
-        ]
+        known = uow.occurrences.known([each.id for each in operations], [_key(each) for each in verdicts])
         last = times[-1].expected if times else trigger.expected_at or now
         expect(trigger, schedule, schedule.next_after(last) if whole else times[self._batch].expected)
-        return refs
+        return [_Job(each, _wanted(each, verdicts, known[each.id], now), beside=True) for each in operations]
 
     def _due(self, trigger: Trigger, schedule: Schedule, now: datetime) -> list[Time]:
         """What has become due since the last look, in order; not all of it when it is very much."""
@@ -67,84 +132,88 @@ class Deciding:
         times = (Time(at, schedule.due(trigger.id, at)) for at in expected)
         return list(islice(takewhile(lambda time: time.due <= now, times), self._batch + MAX_MISFIRES))
 
-    def _settle_all(
-        self,
-        uow: UnitOfWork,
-        operation: ScheduledOperation,
-        schedule: Schedule,
-        verdicts: Sequence[Verdict],
-        now: datetime,
-    ) -> list[TaskRef]:
-        """What was to be before the operation was enabled was not expected of it."""
-        mine = [verdict for verdict in verdicts if verdict.time.expected >= operation.enabled_at]
-        known = uow.occurrences.keys_of(operation.id, [_key(verdict) for verdict in mine])
-        refs: list[TaskRef] = []
-        for verdict in mine:
-            if _key(verdict) in known:
-                continue
-            row = _row(operation, _key(verdict), verdict.time.expected)
-            row.outcome, row.reason, row.decided_at = verdict.outcome, verdict.reason, now
-            if verdict.runs:
-                among_others = bool(refs) and schedule.misfire == RUN_ALL
-                refs += self._run(uow, operation, row, beside=among_others)
-            uow.session.add(row)
-        return refs
-
     # --- events ---
 
-    def _events(self, uow: UnitOfWork, trigger: Trigger, now: datetime) -> list[TaskRef]:
+    def _events(self, uow: UnitOfWork, trigger: Trigger, now: datetime) -> list[_Job]:
         operations = {each.id: each for each in uow.scheduled_operations.ever_of(trigger.id)}
         waiting = uow.occurrences.with_outcome(list(operations), WAITING, self._batch)
-        refs: list[TaskRef] = []
+        due: dict[str, list[Due]] = defaultdict(list)
         for row in waiting:
             operation = operations[row.scheduled_operation_id]
-            row.outcome, row.decided_at = begun(row.expected_at, now), now
-            if operation.enabled and not operation.deleted:
-                refs += self._run(uow, operation, row)
-            else:
-                row.outcome, row.reason = SKIPPED, GONE
+            runs = operation.enabled and not operation.deleted
+            row.outcome, row.decided_at = begun(row.expected_at, now) if runs else SKIPPED, now
+            row.reason = None if runs else GONE
+            due[operation.id].append(Due(row, row.expected_at, runs))
         trigger.next_at = now if len(waiting) == self._batch else None
-        return refs
+        return [_Job(operations[id], rows, beside=False) for id, rows in due.items()]
 
     # --- both ---
 
-    def _run(
-        self, uow: UnitOfWork, operation: ScheduledOperation, row: Occurrence, *, beside: bool = False
-    ) -> Sequence[TaskRef]:
-        """What cannot be done is told in its row, and hinders nothing else.
+    def _do(self, uow: UnitOfWork, job: _Job, ready: Ready | ProtectdError) -> list[TaskRef]:
+        """What cannot be done is told in its row, and hinders nothing else."""
+        refs: list[TaskRef] = []
+        for number, due in enumerate(each for each in job.due if each.runs):
+            if isinstance(ready, ProtectdError):
+                _refuse(due, ready)
+            else:
+                refs += self._run(uow, ready, due, is_free=job.beside or number == 0)
+        return refs
 
-        :param beside: it does not matter whether its former run goes on.
-        """
+    def _run(self, uow: UnitOfWork, ready: Ready, due: Due, *, is_free: bool) -> Sequence[TaskRef]:
+        """:param is_free: a former run of the operation is over, or does not matter."""
         try:
             with uow.session.begin_nested():
-                made = self._begin(uow, operation, beside)
+                if not is_free:
+                    self._runs.check_free(uow, ready.operation)
+                made = self._runs.begin(uow, ready)
         except Unavailable:
             raise
         except ProtectdError as error:
-            row.outcome = SKIPPED if isinstance(error, NotNow) else FAILED
-            row.reason = f"{error.code}: {error}"
-            LOG.warning("scheduled operation %s is %s: %s", operation.id, row.outcome, row.reason)
+            _refuse(due, error)
             return ()
-        row.entity_type, row.entity_id = made.entity_type, made.entity_id
-        LOG.info("scheduled operation %s: %s %s", operation.id, made.entity_type, made.entity_id)
+        due.row.entity_type, due.row.entity_id = made.entity_type, made.entity_id
+        LOG.info("scheduled operation %s: %s %s", ready.operation.id, made.entity_type, made.entity_id)
         return made.tasks
 
-    def _begin(self, uow: UnitOfWork, operation: ScheduledOperation, beside: bool) -> Made:
-        if not beside:
-            self._runs.check_free(uow, operation)
-        return self._runs.begin(uow, operation)
+
+def _by_trigger(operations: Sequence[ScheduledOperation]) -> Mapping[str, list[ScheduledOperation]]:
+    found: dict[str, list[ScheduledOperation]] = defaultdict(list)
+    for operation in operations:
+        found[operation.trigger_id].append(operation)
+    return found
+
+
+def _wanted(
+    operation: ScheduledOperation, verdicts: Sequence[Verdict], known: Collection[str], now: datetime
+) -> list[Due]:
+    """What was to be before the operation was enabled was not expected of it."""
+    return [
+        Due(_row(operation, verdict, now), verdict.time.due, verdict.runs)
+        for verdict in verdicts
+        if verdict.time.expected >= operation.enabled_at and _key(verdict) not in known
+    ]
 
 
 def _key(verdict: Verdict) -> str:
     return verdict.time.expected.isoformat()
 
 
-def _row(operation: ScheduledOperation, key: str, expected: datetime) -> Occurrence:
+def _row(operation: ScheduledOperation, verdict: Verdict, now: datetime) -> Occurrence:
     return Occurrence(
         id=new_id(),
         project_id=operation.project_id,
         scheduled_operation_id=operation.id,
         trigger_id=operation.trigger_id,
-        key=key,
-        expected_at=expected,
+        key=_key(verdict),
+        expected_at=verdict.time.expected,
+        decided_at=now,
+        outcome=verdict.outcome,
+        reason=verdict.reason,
     )
+
+
+def _refuse(due: Due, error: ProtectdError) -> None:
+    row = due.row
+    row.outcome = SKIPPED if isinstance(error, NotNow) else FAILED
+    row.reason = f"{error.code}: {error}"
+    LOG.warning("scheduled operation %s is %s: %s", row.scheduled_operation_id, row.outcome, row.reason)

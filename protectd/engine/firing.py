@@ -99,7 +99,7 @@ class Firing:
         now = self._clock.now()
         with self._database.write() as uow:
             trigger = uow.triggers.take_due(trigger_id, now)
-            refs = [] if trigger is None else self._deciding.decide(uow, trigger, now)
+            refs = [] if trigger is None else self._deciding.decide(uow, [trigger], now).tasks
         if refs:
             self._announce(refs)
         return len(refs)

@@ -447,7 +447,7 @@ def test_an_engine_that_is_killed_in_the_middle_leaves_nothing(shared_scene: Sce
         with parts.database.write() as uow:
             due = uow.triggers.take_due(trigger, at.clock.now())
             assert due is not None
-            Deciding(parts.scheduled_runs, parts.schedule_limits).decide(uow, due, at.clock.now())
+            Deciding(parts.scheduled_runs, parts.schedule_limits).decide(uow, [due], at.clock.now())
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     assert checkpoints(at, plan) == []

@@ -69,7 +69,8 @@ class Two(Protected):
     def copy(self, checkpoint: Checkpoint) -> list[Checkpoint]:
         with self.database.write() as uow:
             plan = uow.plans.get(checkpoint.plan_id)
-            pairs = copies.start(uow, self.submission(uow), plan, self.provider, self.other)
+            found = copies.sources(uow, plan, self.provider, self.other)
+            pairs = copies.start(uow, self.submission(uow), plan, found, self.other)
         return [copy for _, copy in pairs]
 
     def of(self, checkpoint: Checkpoint) -> list[str]:

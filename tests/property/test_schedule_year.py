@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,8 +17,9 @@ import pytest
 from dateutil import rrule, tz
 from sqlalchemy import select
 
+from protectd.common.context import RequestContext
 from protectd.common.ids import new_id
-from protectd.domain.scheduled_runs import Made
+from protectd.domain.scheduled_runs import Made, Ready
 from protectd.domain.schedules import ScheduleLimits
 from protectd.domain.triggers import create
 from protectd.engine.deciding import Deciding
@@ -52,10 +53,12 @@ class Diary:
     def __init__(self) -> None:
         self.begun: Counter[str] = Counter()
 
-    def check_free(self, uow: UnitOfWork, operation: ScheduledOperation) -> None: ...
+    def prepare(self, uow: UnitOfWork, operations: Sequence[ScheduledOperation]) -> dict[str, Ready]:
+        context = RequestContext("req-diary", "p", "u", ())
+        return {each.id: Ready(each, context, lambda submission: (None, None)) for each in operations}
 
-    def begin(self, uow: UnitOfWork, operation: ScheduledOperation) -> Made:
-        self.begun[operation.id] += 1
+    def begin(self, uow: UnitOfWork, ready: Ready) -> Made:
+        self.begun[ready.operation.id] += 1
         return Made("entry", new_id(), ())
 
 

@@ -41,5 +41,6 @@ class CopiesController(Controller):
         )
         with about(f"{schemas.KEY}.plan_id"):
             plan = call.uow.plans.get(canonical_id(body["plan_id"]), call.scope, lock=True)
-            pairs = copies.start(call.uow, call.tasks, plan, provider, target)
+            found = copies.sources(call.uow, plan, provider, target)
+            pairs = copies.start(call.uow, call.tasks, plan, found, target)
         return Answer({schemas.KEY: views.detail(plan, body["parameters"], pairs)}, status=202)

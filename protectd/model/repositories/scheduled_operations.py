@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from sqlalchemy import select
 
@@ -52,11 +52,13 @@ class ScheduledOperationRepository(Repository[ScheduledOperation]):
         )
         return [(operation, trigger) for operation, trigger in self.session.execute(query)]
 
-    def enabled_of(self, trigger_id: str) -> list[ScheduledOperation]:
-        """What is to be done when a trigger fires, in a steady order."""
+    def enabled_of(self, *trigger_ids: str) -> list[ScheduledOperation]:
+        """What is to be done when triggers fire, in a steady order."""
+        if not trigger_ids:
+            return []
         return self.all(
             select(ScheduledOperation)
-            .where(ScheduledOperation.trigger_id == trigger_id, ScheduledOperation.deleted.is_(False))
+            .where(ScheduledOperation.trigger_id.in_(trigger_ids), ScheduledOperation.deleted.is_(False))
             .where(ScheduledOperation.enabled.is_(True))
             .order_by(ScheduledOperation.created_at, ScheduledOperation.id)
         )
@@ -94,12 +96,16 @@ class OccurrenceRepository(Repository[Occurrence]):
         )
         return set(self.session.scalars(query))
 
-    def keys_of(self, operation_id: str, keys: Collection[str]) -> set[str]:
-        """Those of some keys that an operation has an occurrence of."""
-        query = select(Occurrence.key).where(
-            Occurrence.scheduled_operation_id == operation_id, Occurrence.key.in_(keys)
-        )
-        return set(self.session.scalars(query)) if keys else set()
+    def known(self, operation_ids: Collection[str], keys: Collection[str]) -> Mapping[str, set[str]]:
+        """Those of some keys that each of some operations has an occurrence of."""
+        found: dict[str, set[str]] = {id: set() for id in operation_ids}
+        if operation_ids and keys:
+            query = select(Occurrence.scheduled_operation_id, Occurrence.key).where(
+                Occurrence.scheduled_operation_id.in_(operation_ids), Occurrence.key.in_(keys)
+            )
+            for id, key in self.session.execute(query):
+                found[id].add(key)
+        return found
 
     def with_outcome(self, operation_ids: Collection[str], outcome: str, limit: int) -> list[Occurrence]:
         """Oldest first."""
