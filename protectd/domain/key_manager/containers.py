@@ -65,9 +65,10 @@ def create(
         creator_id=user_id,
         name=name_of(wanted.get("name")),
         type=wanted["type"],
-        secrets=[ContainerSecret(name=name, secret_id=secret_id) for name, secret_id in refs],
     )
-    return uow.containers.add(container)
+    uow.containers.add(container)
+    uow.containers.put_in(container.id, refs)
+    return container
 
 
 def _check_refs(type: str, refs: Sequence[Ref]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from sqlalchemy import delete, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from protectd.model.base import utc_now
 from protectd.model.models import Acl, AclUser
@@ -16,8 +16,9 @@ class AclRepository:
         self.session = session
 
     def find(self, id: str) -> Acl | None:
-        """With its users."""
-        return self.session.scalars(select(Acl).where(Acl.id == id)).one_or_none()
+        """With its users, in one statement: most routes of the key manager ask for it."""
+        query = select(Acl).where(Acl.id == id).options(joinedload(Acl.users))
+        return self.session.scalars(query).unique().one_or_none()
 
     def put(self, id: str, kind: str, *, project_access: bool, users: Collection[str]) -> Acl:
         """As if there had been none before. The row of the thing itself is locked by the caller."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import joinedload
 
 from protectd.common.errors import NotFound
-from protectd.model.models import Container, Secret
+from protectd.model.models import Container, ContainerSecret, Secret
 from protectd.model.repositories.base import Repository
 from protectd.model.repositories.filters import like
 
@@ -20,6 +21,21 @@ class ContainerNotFound(NotFound):
 class ContainerRepository(Repository[Container]):
     model = Container
     not_found = ContainerNotFound
+
+    def find(
+        self, id: str, project_id: str | None = None, *, include_deleted: bool = False, lock: bool = False
+    ) -> Container | None:
+        """One that is only shown comes together with its secrets."""
+        if lock:
+            return super().find(id, project_id, include_deleted=include_deleted, lock=True)
+        query = self._visible(project_id, include_deleted).where(Container.id == id)
+        return self.session.scalars(query.options(joinedload(Container.secrets))).unique().one_or_none()
+
+    def put_in(self, container_id: str, refs: Sequence[tuple[str, str]]) -> None:
+        """The secrets of a new container, by name and id: one statement for all."""
+        rows = [{"container_id": container_id, "name": name, "secret_id": id} for name, id in refs]
+        if rows:
+            self.session.execute(insert(ContainerSecret), rows)
 
     def list_and_count(
         self, project_id: str, *, name: str | None, type: str | None, limit: int, offset: int

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, delete, exists, func, insert, or_, select
 from sqlalchemy.orm import defer
 
 from protectd.common.errors import NotFound
@@ -173,10 +173,9 @@ class SecretRepository(Repository[Secret]):
 
     def replace_notes(self, secret_id: str, notes: Mapping[str, str]) -> None:
         self.session.execute(delete(SecretMetadata).where(SecretMetadata.secret_id == secret_id))
-        self.session.add_all(
-            SecretMetadata(secret_id=secret_id, key=key, value=value) for key, value in sorted(notes.items())
-        )
-        self.session.flush()
+        rows = [{"secret_id": secret_id, "key": key, "value": value} for key, value in sorted(notes.items())]
+        if rows:
+            self.session.execute(insert(SecretMetadata), rows)
 
     def remove_note(self, secret_id: str, key: str) -> None:
         """Safe to repeat."""

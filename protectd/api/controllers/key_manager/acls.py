@@ -41,8 +41,7 @@ class AclController(KeyManagerController):
         """:raises NotFound: it is not there."""
 
     def on_get(self, call: Call) -> Answer:
-        self._may(call, self.rules[0], lock=False)
-        return Answer(views.acl(call.uow.acls.find(self.id)))
+        return Answer(views.acl(self._may(call, self.rules[0], lock=False)))
 
     def on_put(self, call: Call) -> Answer:
         """As it says and no otherwise: what is left out is nobody, and the whole project."""
@@ -56,10 +55,10 @@ class AclController(KeyManagerController):
 
     def on_patch(self, call: Call) -> Answer:
         """What is left out stays as it is."""
-        self._may(call, self.rules[1])
+        before = self._may(call, self.rules[1])
         body = json_body(call, schemas.ACL)
         if "read" in body:
-            self._put(call, body["read"], call.uow.acls.find(self.id))
+            self._put(call, body["read"], before)
         return self._told(call)
 
     def on_delete(self, call: Call) -> Answer:
@@ -68,8 +67,8 @@ class AclController(KeyManagerController):
         call.uow.acls.remove(self.id)
         return Answer(b"null")
 
-    def _may(self, call: Call, rule: str, *, lock: bool = True) -> None:
-        may_with(call, rule, self.thing(call, lock=lock), self.id)
+    def _may(self, call: Call, rule: str, *, lock: bool = True) -> Acl | None:
+        return may_with(call, rule, self.thing(call, lock=lock), self.id)
 
     def _put(self, call: Call, wanted: dict[str, Any], before: Acl | None) -> None:
         access = before.project_access if before is not None else True

@@ -15,7 +15,7 @@ from protectd.api.errors import MalformedBody
 from protectd.api.schemas.common import Schema
 from protectd.common.errors import Forbidden, NotFound
 from protectd.domain.key_manager import access
-from protectd.model.models import Container, Secret
+from protectd.model.models import Acl, Container, Secret
 from protectd.model.repositories.containers import ContainerNotFound
 
 Found = TypeVar("Found", Secret, Container)
@@ -80,9 +80,11 @@ def may(call: Call, rule: str, target: Mapping[str, Any] | None = None) -> None:
         raise Forbidden(action=rule)
 
 
-def may_with(call: Call, rule: str, thing: access.Owned, id: str) -> None:
-    """As `may`, about a thing with its list of readers."""
-    may(call, rule, access.facts(thing, call.uow.acls.find(id), call.context.user_id))
+def may_with(call: Call, rule: str, thing: access.Owned, id: str) -> Acl | None:
+    """As `may`, about a thing with its list of readers, which is given back."""
+    acl = call.uow.acls.find(id)
+    may(call, rule, access.facts(thing, acl, call.context.user_id))
+    return acl
 
 
 def may_make(call: Call, rule: str) -> None:

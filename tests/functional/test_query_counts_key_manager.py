@@ -1,0 +1,149 @@
+"""How many statements each route of the key manager sends: 3 to read one thing, 4 for a list, whatever the
+number of rows. Writes send as many for twenty rows as for two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import webtest
+
+from protectd.api.routes import routes
+from tests.fakes.service import Service
+from tests.functional.test_key_manager_containers import contain, ref
+from tests.functional.test_key_manager_secrets import TEXT, keep, text, upload
+from tests.functional.test_query_counts import FEW, MANY, Counted, statements
+
+NOUNS = ("/v1/secrets", "/v1/containers", "/v1/orders")
+ROUTES = [(verb, path) for verb, path in routes() if path.startswith(NOUNS)]
+V12 = {"OpenStack-API-Version": "key-manager 1.2"}
+
+ONE, LIST, WRITE = 3, 4, 12
+LISTS = (*NOUNS, "/v1/secrets/{secret_id}/consumers", "/v1/containers/{container_id}/consumers")
+
+Ask = Callable[[], webtest.TestResponse]
+
+
+def most(verb: str, path: str) -> int:
+    return WRITE if verb != "GET" else LIST if path in LISTS else ONE
+
+
+class World:
+    """A project with `size` things of each kind, and on each of them `size` of what may hang there."""
+
+    def __init__(self, service: Service, size: int) -> None:
+        self.service, self.size = service, size
+        self.client = client = service.client(role="admin")
+        self.secrets = [text(client, name=f"s{number}") for number in range(size)]
+        self.spare, self.bare, self.loose = text(client), keep(client), text(client)
+        self.containers = [contain(client, refs=[ref(each) for each in self.secrets]) for _ in range(size)]
+        self.spare_container = contain(client, refs=[ref(each) for each in self.secrets])
+        meta = {"algorithm": "aes", "bit_length": 256}
+        self.orders = [self._order(meta | {"name": f"o{number}"}) for number in range(size)]
+        for path in (self.secrets[0], self.spare):
+            self._hang_on_secret(path)
+        for path in (self.containers[0], self.spare_container):
+            self._hang_on_container(path)
+
+    def _order(self, meta: dict[str, Any]) -> str:
+        made = self.client.post("/v1/orders", {"type": "key", "meta": meta}, 202)
+        return "/v1" + str(made["order_ref"]).rpartition("/v1")[2]
+
+    def _hang_on_secret(self, path: str) -> None:
+        for number in range(self.size):
+            self.client.post(f"{path}/consumers", consumer(number), 200)
+            self.client.post(f"{path}/metadata", {"key": f"k{number}", "value": "v"}, 201)
+        self._readers(path)
+
+    def _hang_on_container(self, path: str) -> None:
+        for number in range(self.size):
+            self.client.post(f"{path}/consumers", {"name": f"n{number}", "URL": "http://x"}, 200)
+        self._readers(path)
+
+    def _readers(self, path: str) -> None:
+        users = [f"user {number}" for number in range(self.size)]
+        assert self.client.call("PUT", f"{path}/acl", {"read": {"users": users}}).status_int == 200
+
+
+def consumer(number: int) -> dict[str, str]:
+    return {"service": "image", "resource_type": "image", "resource_id": f"r{number}"}
+
+
+def asks(world: World) -> dict[tuple[str, str], Ask]:
+    """Each route asked for something that is there, in an order in which it still is."""
+    client = world.client
+    secret, container = world.secrets[0], world.containers[0]
+
+    def users(word: str) -> list[str]:
+        return [f"{word}{number}" for number in range(world.size)]
+
+    url = {"name": "new", "URL": "http://x"}
+    bodies: dict[tuple[str, str], Any] = {
+        ("POST", "/v1/secrets"): {"payload": "x", "payload_content_type": TEXT},
+        ("POST", "/v1/secrets/{secret_id}/consumers"): consumer(99),
+        ("DELETE", "/v1/secrets/{secret_id}/consumers"): consumer(0),
+        ("PUT", "/v1/secrets/{secret_id}/metadata"): {
+            "metadata": {f"k{number}": "w" for number in range(world.size)}
+        },
+        ("POST", "/v1/secrets/{secret_id}/metadata"): {"key": "new", "value": "v"},
+        ("PUT", "/v1/secrets/{secret_id}/metadata/{key}"): {"key": "k0", "value": "w"},
+        ("PUT", "/v1/secrets/{secret_id}/acl"): {"read": {"users": users("a")}},
+        ("PATCH", "/v1/secrets/{secret_id}/acl"): {"read": {"users": users("b")}},
+        ("POST", "/v1/containers"): {"type": "generic", "secret_refs": [ref(each) for each in world.secrets]},
+        ("POST", "/v1/containers/{container_id}/secrets"): ref(world.loose),
+        ("DELETE", "/v1/containers/{container_id}/secrets"): ref(secret),
+        ("POST", "/v1/containers/{container_id}/consumers"): url,
+        ("DELETE", "/v1/containers/{container_id}/consumers"): url,
+        ("PUT", "/v1/containers/{container_id}/acl"): {"read": {"users": users("a")}},
+        ("PATCH", "/v1/containers/{container_id}/acl"): {"read": {"users": users("b")}},
+        ("POST", "/v1/orders"): {"type": "key", "meta": {"algorithm": "aes", "bit_length": 128}},
+    }
+    spared = {
+        ("DELETE", "/v1/secrets/{secret_id}"): world.spare,
+        ("DELETE", "/v1/containers/{container_id}"): world.spare_container,
+    }
+
+    def path_of(verb: str, path: str) -> str:
+        here = spared.get((verb, path)) or (secret if "{secret_id}" in path else container)
+        here = world.orders[0] if "{order_id}" in path else here
+        for noun, name in (("secrets", "secret"), ("containers", "container"), ("orders", "order")):
+            path = path.replace(f"/v1/{noun}/{{{name}_id}}", here)
+        return path.replace("{key}", "k0")
+
+    def ask(verb: str, path: str) -> Ask:
+        if (verb, path) == ("PUT", "/v1/secrets/{secret_id}"):
+            return lambda: upload(client, world.bare, b"x", Content_Type=TEXT)
+        query = "?limit=100" if path in LISTS else "?force=true" if verb == "DELETE" else ""
+        headers = V12 | ({"Accept": TEXT} if path.endswith("/payload") else {})
+        return lambda: client.call(verb, path_of(verb, path) + query, bodies.get((verb, path)), **headers)
+
+    order = sorted(ROUTES, key=lambda route: ("GET", "PUT", "PATCH", "POST", "DELETE").index(route[0]))
+    return {route: ask(*route) for route in order}
+
+
+@pytest.fixture(scope="module")
+def counted(service: Service) -> dict[int, Counted]:
+    """Status and statements of each route, in a small world and in a large one."""
+    return {size: count(service, World(service, size)) for size in (FEW, MANY)}
+
+
+def count(service: Service, world: World) -> Counted:
+    found: Counted = {}
+    for route, ask in asks(world).items():
+        world.client.get("protectables")  # its token is known
+        with statements(service) as sent:
+            answer = ask()
+        found[route] = answer.status_int, len(sent), list(sent)
+    return found
+
+
+@pytest.mark.parametrize(("verb", "path"), ROUTES)
+def test_a_route_sends_few_statements_and_no_more_for_many_rows(
+    counted: dict[int, Counted], verb: str, path: str
+) -> None:
+    few, many = counted[FEW][verb, path], counted[MANY][verb, path]
+    assert few[0] < 400 and many[0] < 400, "it was to be done"
+    assert few[1] == many[1], many[2]
+    assert many[1] <= most(verb, path), many[2]
