@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import webtest
 
 from protectd.common.ids import new_id
+from tests.fakes.published_client import serving
 from tests.fakes.service import Client, Service, running
 
 TEXT = "text/plain"
@@ -377,6 +379,17 @@ def test_a_note_is_found_where_the_answer_says(member: Client, key: str) -> None
     assert member.call("PUT", f"/v1/{path}", {"key": key, "value": "w"}).json["value"] == "w"
     assert member.call("DELETE", f"/v1/{path}").status_int == 204
     member.refused("GET", f"/v1/{path}", 404)
+
+
+def test_a_note_with_slashes_is_found_by_way_of_a_server(service: Service, member: Client) -> None:
+    """Servers tell how a path was escaped, and nothing is let in that was escaped in two ways."""
+    with serving(service) as endpoint:
+        url, token = f"{endpoint}{keep(member)}/metadata", {"X-Auth-Token": member.token}
+        note = {"key": "a/b \u00e9/c", "value": "v"}
+        added = requests.post(url, json=note, headers=token, timeout=60)
+        assert requests.get(added.headers["Location"], headers=token, timeout=60).json() == note
+        escaped = added.headers["Location"].replace("a/b", "a%2Fb")
+        assert requests.get(escaped, headers=token, timeout=60).status_code == 400
 
 
 @pytest.mark.parametrize("key", [".", "..", "a/..", "../a", "a/./b", "/a", "a/", "a//b", "/", "a\n/b"])

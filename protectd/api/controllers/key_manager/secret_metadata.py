@@ -65,12 +65,12 @@ class NotesController(KeyManagerController):
         if call.uow.secrets.note(secret.id, key) is not None:
             raise NoteThere(id=secret.id, key=key)
         call.uow.session.add(SecretMetadata(secret_id=secret.id, key=key, value=note["value"]))
-        location = f"{ref(call, secret.id)}/metadata/{quote(key, safe='')}"
+        location = f"{ref(call, secret.id)}/metadata/{quote(key)}"
         return Answer({"key": key, "value": note["value"]}, status=201, location=location)
 
 
 class NoteController(KeyManagerController):
-    """The key goes to the end of the path, slashes and all: servers do not tell `%2F` from one."""
+    """The key goes to the end of the path, slashes and all. Escaped ones are refused before it comes here."""
 
     path: ClassVar[str | None] = "/v1/secrets/{secret_id}/metadata/{key}"
 
