@@ -39,9 +39,10 @@ def main(directory: Path) -> None:
         saved = runner.run(graph, lambda *given: protect(provider, vault, *given), Progress())
         stored = {each.resource.key: each for each in saved}
         checked = runner.run(graph, lambda *given: verify(provider, vault, stored, *given), Progress())
+        tags = sorted(each.tags for each in vault.snapshots())
         back = runner.run(graph, lambda *given: restore(provider, vault, stored, *given), Progress())
     engine.close()
-    print(json.dumps({"saved": told(saved), "checked": told(checked), "restored": told(back)}))
+    print(json.dumps({"saved": told(saved), "checked": told(checked), "restored": told(back), "tags": tags}))
 
 
 def vault_of(provider: Provider) -> tuple[Any, Any]:
@@ -51,7 +52,7 @@ def vault_of(provider: Provider) -> tuple[Any, Any]:
 
 
 def protect(provider: Provider, vault: VaultSession, resource: Resource, progress: Progress) -> Job:
-    context = ProtectContext(**common(provider, vault, resource, progress))
+    context = ProtectContext(**common(provider, vault, resource, progress), attempt="run")
     return Job(provider.protections[resource.type].protect(context), context)
 
 

@@ -75,9 +75,12 @@ def outcome(site: Path, directory: Path) -> Any:
 
 
 def test_it_is_loaded_protects_verifies_and_restores(site: Path, directory: Path) -> None:
-    assert outcome(site, directory) == {
-        phase: {"one": "ok", "two": "ok"} for phase in ("saved", "checked", "restored")
-    }
+    came = outcome(site, directory)
+    assert came.pop("tags") == [
+        ["protectd:checkpoint=checkpoint", f"protectd:resource={name}", "protectd:attempt=run"]
+        for name in ("one", "two")
+    ], "by these what an attempt leaves is found"
+    assert came == {phase: {"one": "ok", "two": "ok"} for phase in ("saved", "checked", "restored")}
     assert (directory / "one.back").read_text() == "first\n"
     assert (directory / "two.back").read_text() == "second\n"
 

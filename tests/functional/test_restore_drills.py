@@ -25,7 +25,8 @@ from protectd.domain.providers import Protectables, Providers
 from protectd.model.base import utc_now
 from protectd.model.unit_of_work import Database
 from protectd.plugin.base import Assertion, Operation
-from protectd.plugin.protections.directory import DirectoryProtection, tags_of
+from protectd.plugin.protections.directory import DirectoryProtection
+from protectd.plugin.saved import tags_of
 from protectd.tasks.operations import makers
 from protectd.tasks.scratch import NoSpace, Scratch, remove_tree
 from tests.fakes import rows

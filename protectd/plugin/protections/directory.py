@@ -28,7 +28,7 @@ from protectd.plugin.paths import (
     resolve_target,
     within,
 )
-from protectd.vault.tags import ATTEMPT_TAG, CHECKPOINT_TAG, RESOURCE_TAG
+from protectd.plugin.saved import NO_PARAMETERS, VerifySaved, tags_of
 
 TYPE = "directory"
 VERSION = 1
@@ -88,13 +88,6 @@ SAVED_INFO: Schema = {
     "additionalProperties": False,
 }
 
-VERIFY: Schema = {
-    "type": "object",
-    "title": "Nothing to choose",
-    "properties": {},
-    "additionalProperties": False,
-}
-
 
 class DirectoryProtection(ProtectionPlugin):
     """Saves a tree, writes it back, and checks what lies in the vault."""
@@ -118,7 +111,7 @@ class DirectoryProtection(ProtectionPlugin):
         return SAVED_INFO
 
     def verify_schema(self, resource_type: str) -> Schema:
-        return VERIFY
+        return NO_PARAMETERS
 
     def check_restore_parameters(self, parameters: Mapping[str, Any], access: Access) -> None:
         if "path" in parameters:
@@ -134,7 +127,7 @@ class DirectoryProtection(ProtectionPlugin):
         return Preview(context)
 
     def verify(self, context: VerifyContext) -> Operation:
-        return Verify(context)
+        return VerifySaved(context)
 
 
 class Protect(Operation):
@@ -202,17 +195,6 @@ class Preview(Operation):
         context.preview = replace(told, notes=(*told.notes, *version_notes(context.saved_info)))
 
 
-class Verify(Operation):
-    def __init__(self, context: VerifyContext) -> None:
-        self._context = context
-
-    def main(self) -> None:
-        context = self._context
-        context.report = context.vault.check(
-            [context.snapshot_id], read_data=context.read_data, progress=context.progress
-        )
-
-
 def target_of(context: RestoreContext) -> str:
     """Where a restore writes, as text."""
     if "path" not in context.parameters:
@@ -264,12 +246,6 @@ def home_of(context: HookContext) -> str:
     if "path" not in extra:
         raise InvalidResource(field="path", reason=f"{context.resource.key} has no path")
     return plain_path(extra["path"])
-
-
-def tags_of(context: ProtectContext) -> tuple[str, ...]:
-    """By these a repeated run finds what an interrupted one left, and a late one what itself has."""
-    tags = (CHECKPOINT_TAG + context.checkpoint_id, RESOURCE_TAG + context.resource.id)
-    return (*tags, ATTEMPT_TAG + context.attempt) if context.attempt else tags
 
 
 def chosen_excludes(context: ProtectContext, source: Source) -> Iterator[str]:

@@ -27,6 +27,7 @@ from protectd.plugin.base import (
     VerifyContext,
 )
 from protectd.plugin.paths import ABSOLUTE_PATH, allow_source, plain_path
+from protectd.plugin.saved import NO_PARAMETERS, VerifySaved, tags_of
 
 APPLICATION, HOST, SERVER, DATABASE = "application", "host", "database_server", "database"
 TYPES = (APPLICATION, HOST, SERVER, DATABASE)
@@ -41,7 +42,6 @@ PROPERTIES: Schema = {
     "required": ["file"],
     "additionalProperties": False,
 }
-NOTHING: Schema = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
 class Kind(ProtectablePlugin):
@@ -156,16 +156,16 @@ class EstateProtection(ProtectionPlugin):
         return TYPES
 
     def options_schema(self, resource_type: str) -> Schema:
-        return NOTHING
+        return NO_PARAMETERS
 
     def restore_schema(self, resource_type: str) -> Schema:
-        return NOTHING
+        return NO_PARAMETERS
 
     def saved_info_schema(self, resource_type: str) -> Schema:
-        return NOTHING
+        return NO_PARAMETERS
 
     def verify_schema(self, resource_type: str) -> Schema:
-        return NOTHING
+        return NO_PARAMETERS
 
     def check_restore_parameters(self, parameters: Mapping[str, Any], access: Access) -> None:
         """There are none."""
@@ -177,7 +177,7 @@ class EstateProtection(ProtectionPlugin):
         return Restore(context)
 
     def verify(self, context: VerifyContext) -> Operation:
-        return Verify(context)
+        return VerifySaved(context)
 
 
 class Protect(Operation):
@@ -186,9 +186,10 @@ class Protect(Operation):
 
     def main(self) -> None:
         context = self._context
-        tags = (f"protectd:checkpoint={context.checkpoint_id}", f"protectd:resource={context.resource.id}")
         source = io.BytesIO(json.dumps(described(context.resource)).encode())
-        context.report = context.vault.save_stream(source, FILE, tags=tags, progress=context.progress)
+        context.report = context.vault.save_stream(
+            source, FILE, tags=tags_of(context), progress=context.progress
+        )
 
 
 class Restore(Operation):
@@ -203,14 +204,3 @@ class Restore(Operation):
             context.snapshot_id, context.tree_id, FILE, lambda piece: None, context.progress
         )
         context.report = RestoreReport(files=1, directories=0, others=0, written_bytes=size)
-
-
-class Verify(Operation):
-    def __init__(self, context: VerifyContext) -> None:
-        self._context = context
-
-    def main(self) -> None:
-        context = self._context
-        context.report = context.vault.check(
-            [context.snapshot_id], read_data=context.read_data, progress=context.progress
-        )

@@ -22,6 +22,7 @@ from protectd.plugin.base import (
     VerifyContext,
 )
 from protectd.plugin.paths import allow_source, allow_target, plain_path, resolve_source, resolve_target
+from protectd.plugin.saved import NO_PARAMETERS, VerifySaved, tags_of
 
 TYPE = "note"
 NAME = "note"
@@ -38,7 +39,6 @@ CONTAINS: Schema = {
     },
     "additionalProperties": False,
 }
-NOTHING: Schema = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
 class NoteProtectable(ProtectablePlugin):
@@ -70,7 +70,7 @@ class NoteProtection(ProtectionPlugin):
         return (TYPE,)
 
     def options_schema(self, resource_type: str) -> Schema:
-        return NOTHING
+        return NO_PARAMETERS
 
     def restore_schema(self, resource_type: str) -> Schema:
         return PATH
@@ -92,7 +92,7 @@ class NoteProtection(ProtectionPlugin):
         return Restore(context)
 
     def verify(self, context: VerifyContext) -> Operation:
-        return Verify(context)
+        return VerifySaved(context)
 
     def assertions(self, context: VerifyContext, path: str) -> Iterable[Assertion]:
         """What was saved is a directory with one file, the note."""
@@ -133,8 +133,9 @@ class Protect(Copying):
 
     def main(self) -> None:
         context = self._context
-        tags = (f"protectd:checkpoint={context.checkpoint_id}", f"protectd:resource={context.resource.id}")
-        context.report = context.vault.save_tree(str(self.copies), tags=tags, progress=context.progress)
+        context.report = context.vault.save_tree(
+            str(self.copies), tags=tags_of(context), progress=context.progress
+        )
         context.saved_info["path"] = str(self.copies)
 
 
@@ -155,17 +156,6 @@ class Restore(Copying):
             context.progress,
         )
         shutil.copy2(copies / "restored" / NAME, resolve_target(target, context.access))
-
-
-class Verify(Operation):
-    def __init__(self, context: VerifyContext) -> None:
-        self._context = context
-
-    def main(self) -> None:
-        context = self._context
-        context.report = context.vault.check(
-            [context.snapshot_id], read_data=context.read_data, progress=context.progress
-        )
 
 
 def path_of(context: ProtectContext | RestoreContext) -> str:
