@@ -97,25 +97,37 @@ def create(
 def update(
     uow: UnitOfWork,
     providers: Providers,
+    context: RequestContext,
     operation: ScheduledOperation,
     wanted: Mapping[str, Any],
     now: datetime,
     field: str,
 ) -> None:
-    """Change what is given, from the next time on. The rights stay those of whoever made it. Its trigger is
-    locked by the caller."""
+    """Change what is given, from the next time on. Its trigger is locked by the caller, who has
+    asked the rule of what it does where it `needs_rights`.
+
+    Who gives it another definition says what is done: it runs with their rights then. Only an administrator
+    from another project, who has none to give in this one, leaves it those it has.
+    """
     if "trigger_id" in wanted:
         with about(join(field, "trigger_id")):
             trigger = uow.triggers.get(canonical_id(wanted["trigger_id"]), operation.project_id, lock=True)
         _leave(uow, operation, now)
         operation.trigger_id = trigger.id
     if "operation_definition" in wanted:
-        where = join(field, "operation_definition")
+        where, former = join(field, "operation_definition"), operation.operation_definition
         define(uow, providers, operation, wanted["operation_definition"], where)
+        if operation.operation_definition != former and context.project_id == operation.project_id:
+            operation.user_id, operation.roles = context.user_id, list(context.roles)
     if wanted.get("enabled", operation.enabled) and (not operation.enabled or "trigger_id" in wanted):
         operation.enabled_at = now
     for name in wanted.keys() & {"name", "description", "enabled"}:
         setattr(operation, name, wanted[name])
+
+
+def needs_rights(wanted: Mapping[str, Any]) -> bool:
+    """Whether a change lets something be done that would not be else: another thing, or at another time."""
+    return bool(wanted.keys() & {"operation_definition", "trigger_id"} or wanted.get("enabled"))
 
 
 def _leave(uow: UnitOfWork, operation: ScheduledOperation, now: datetime) -> None:

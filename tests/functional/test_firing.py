@@ -18,6 +18,7 @@ import pytest
 from protectd.domain.events import sign
 from protectd.engine.deciding import Deciding
 from tests.fakes.schedule_scene import START, Scene, scene
+from tests.fakes.service import Client
 
 
 @pytest.fixture
@@ -278,6 +279,44 @@ def test_the_policy_is_asked_at_each_firing(tmp_path: Path) -> None:
         engine.run_once()
         (row,) = at.occurrences(operation)
         assert (row["outcome"], row["reason"].split(":")[0]) == ("failed", "forbidden")
+
+
+def test_whoever_aims_an_operation_at_something_else_lends_it_their_own_rights(
+    at: Scene, tmp_path: Path
+) -> None:
+    """A member cannot have done with an administrator's rights what their own do not allow."""
+    admin, engine = at.service.client(at.client.project_id, "admin"), at.engine()
+    first, second = (admin.plan(tmp_path / name) for name in ("first", "second"))
+    operation = at.operation(at.trigger(), first, client=admin)
+    path = f"scheduled_operations/{operation}"
+    same = {"provider_id": first["provider_id"], "plan_id": first["id"]}
+
+    def hour(client: Client, **given: Any) -> str:
+        assert client.call("PUT", path, {"scheduled_operation": given}).status_int == 200
+        at.on(hours=1)
+        engine.run_once()
+        at.end_tasks()
+        row = at.occurrences(operation)[-1]
+        return f"{row['outcome']} {(row['reason'] or '').split(':')[0]}"
+
+    other = same | {"plan_id": second["id"]}
+    assert hour(at.client, name="n", enabled=True, operation_definition=same) == "ran "
+    assert hour(at.client, operation_definition=other) == "failed path.not_allowed"
+    assert hour(admin, trigger_id=at.trigger()) == "failed path.not_allowed"
+    assert hour(admin, operation_definition=same) == "ran "
+
+
+def test_an_administrator_from_elsewhere_leaves_an_operation_its_rights(at: Scene) -> None:
+    operation, elsewhere = at.operation(at.trigger(), at.plan("a")), at.service.client(role="admin")
+    other = at.plan("b")
+    definition = {"provider_id": other["provider_id"], "plan_id": other["id"]}
+    path = f"/v1/{elsewhere.project_id}/scheduled_operations/{operation}?all_tenants=true"
+    given = {"scheduled_operation": {"operation_definition": definition}}
+    assert elsewhere.call("PUT", path, given).status_int == 200
+    at.on(hours=1)
+    at.engine().run_once()
+    assert at.outcomes(operation) == [("03-01T13:00", "ran")]
+    assert len(checkpoints(at, other)) == 1
 
 
 # --- engines that were away ---

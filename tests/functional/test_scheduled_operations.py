@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from protectd.api import policies
 from protectd.domain.scheduled_operations import TYPES
-from tests.fakes.service import FILES_ID, MEMORY_ID, Client, Service, together
+from tests.fakes.service import FILES_ID, MEMORY_ID, Client, Service, running, together
 
 UNKNOWN_ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 
@@ -217,6 +218,29 @@ def test_a_change_that_does_not_fit_changes_nothing(
     before = member.get(path)
     member.refused("PUT", path, status, {"scheduled_operation": given})
     assert member.get(path) == before
+
+
+def test_what_lets_one_run_needs_the_rule_of_what_it_does(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text('"provider:checkpoint_create": "role:admin"\n')
+    with running(tmp_path, policy=policy) as service:
+        member = service.client()
+        admin = service.client(member.project_id, "admin")
+        plan, trigger_id = member.plan(service.allowed), make_trigger(member)
+        member.refused("POST", "scheduled_operations", 403, body(trigger_id, plan))
+        path = f"scheduled_operations/{create(admin, trigger_id, plan)['id']}"
+        before = member.get(path)
+        for given in (
+            {"operation_definition": {"provider_id": plan["provider_id"], "plan_id": plan["id"]}},
+            {"trigger_id": make_trigger(member)},
+            {"enabled": True},
+        ):
+            member.refused("PUT", path, 403, {"scheduled_operation": given})
+            assert member.get(path) == before
+            assert admin.call("PUT", path, {"scheduled_operation": given}).status_int == 200
+            before = member.get(path)
+        for given in ({"name": "n"}, {"description": "d"}, {"enabled": False}):
+            assert member.call("PUT", path, {"scheduled_operation": given}).status_int == 200
 
 
 def test_a_deleted_one_is_gone(member: Client, trigger_id: str, plan: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from protectd.api.terms import OF_ANYONE, Listing, Parameter, Terms
 from protectd.api.views import scheduled_operations as views
 from protectd.common.fields import join
 from protectd.domain import scheduled_operations
+from protectd.domain.scheduled_operations import TYPES
 from protectd.model.models import ScheduledOperation
 from protectd.model.repositories.base import Page
 from protectd.model.repositories.scheduled_operations import (
@@ -100,12 +101,22 @@ class ScheduledOperationController(Controller):
         return Answer({schemas.KEY: shown(call, operation)})
 
     def on_put(self, call: Call) -> Answer:
-        """Change what is given, from the next time on; `enabled` lets it rest and go on."""
+        """Change what is given, from the next time on; `enabled` lets it rest and go on. With another
+        definition it runs with the rights of whoever asks. For whatever lets it run, the policy has to allow
+        what it does, too."""
         body = call.body()[schemas.KEY]
         operation = self._locked(call)
         call.can(policies.UPDATE, operation)
+        if scheduled_operations.needs_rights(body):
+            call.can_in(TYPES[operation.operation_type].rule, operation.project_id)
         scheduled_operations.update(
-            call.uow, call.runtime.providers, operation, body, call.runtime.clock.now(), schemas.KEY
+            call.uow,
+            call.runtime.providers,
+            call.context,
+            operation,
+            body,
+            call.runtime.clock.now(),
+            schemas.KEY,
         )
         call.uow.flush()
         return Answer({schemas.KEY: shown(call, operation)})

@@ -1,4 +1,5 @@
-"""Rules of /scheduled_operations. Whoever makes one also has to pass the rule of what it does."""
+"""Rules of /scheduled_operations. Whoever makes one, or lets it run by a change, also has to pass the rule
+of what it does."""
 
 from __future__ import annotations
 

@@ -25,9 +25,9 @@ from protectd.model.base import (
 
 
 class ScheduledOperation(Timestamps, Stateful, Base):
-    """`user_id` and `roles` are those of whoever made it: it runs with the rights they have in the project.
-    `plan_id` and `provider_id` repeat what the definition names, to be asked for. Nothing is expected of it
-    before `enabled_at`."""
+    """`user_id` and `roles` are those of whoever gave it its definition: it runs with the rights they have in
+    the project. `plan_id` and `provider_id` repeat what the definition names, to be asked for. Nothing is
+    expected of it before `enabled_at`."""
 
     __tablename__ = "scheduled_operations"
     __table_args__ = (
