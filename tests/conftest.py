@@ -6,7 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fakes import object_servers, servers
+from tests.fakes import object_servers, sampling, servers
+
+
+def pytest_report_header() -> str:
+    """Imported before any other process of the run begins, `sampling` has chosen the seed of all."""
+    return f"seed: {sampling.SEED}"
 
 
 @pytest.fixture

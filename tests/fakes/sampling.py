@@ -9,7 +9,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 FULL = os.environ.get("PROTECTD_TEST_FULL") == "1"
-SEED = os.environ.get("PROTECTD_TEST_SEED") or str(random.SystemRandom().randrange(10**9))
+DRAWN = os.environ.setdefault("PROTECTD_TEST_DRAWN_SEED", str(random.SystemRandom().randrange(10**9)))
+"""In the environment, because all processes that share a run have to draw the same."""
+SEED = os.environ.get("PROTECTD_TEST_SEED") or DRAWN
 
 
 def sample(cases: Sequence[T], count: int, *, of: str) -> list[T]:

@@ -37,7 +37,7 @@ def barbican(direct: Service, endpoint: str) -> Any:
     return library(endpoint, direct.client())
 
 
-@pytest.mark.parametrize("content", ["text é\n", os.urandom(100)])
+@pytest.mark.parametrize("content", ["text é\n", os.urandom(100)], ids=["text", "bytes"])
 def test_a_secret_is_stored_and_read(barbican: Any, content: str | bytes) -> None:
     secret = barbican.secrets.create(name="n", payload=content, algorithm="aes", bit_length=256, mode="cbc")
     ref = secret.store()
