@@ -16,10 +16,11 @@ import pytest
 from protectd.common.clock import SystemClock
 from protectd.common.errors import Cancelled
 from protectd.common.progress import Counts, Progress
-from protectd.common.reports import RestoreOptions
+from protectd.common.reports import RestoreOptions, RestoreReport, SaveReport
 from protectd.common.units import MIB
+from protectd.plugin.wrappers.options import wrapped
 from protectd.vault import engine as engine_module
-from protectd.vault.engine import VaultEngine
+from protectd.vault.engine import VaultEngine, VaultSession
 from protectd.vault.errors import VaultLocked, WorkerLost
 from protectd.vault.locks import exclusive_lock
 from protectd.vault.options import EngineOptions
@@ -29,7 +30,7 @@ from tests.fakes.tree import differences, tree
 
 @pytest.fixture
 def engine() -> Iterator[VaultEngine]:
-    made = VaultEngine(EngineOptions(node="test", workers=2, pack_bytes=4 * MIB, lock_wait_s=0))
+    made = VaultEngine(EngineOptions(node="test", workers=2, pack_bytes=MIB, lock_wait_s=0))
     yield made
     made.close()
 
@@ -38,8 +39,21 @@ def engine() -> Iterator[VaultEngine]:
 def rig(engine: VaultEngine, tmp_path: Path) -> Rig:
     rig = Rig(engine, tmp_path)
     for number in range(6):
-        rig.file(f"f{number}", os.urandom(25 * MIB))
+        rig.file(f"f{number}", os.urandom(4 * MIB))
     return rig
+
+
+@pytest.fixture
+def slow(engine: VaultEngine, rig: Rig) -> Iterator[VaultSession]:
+    """On the vault of `rig`, so slow that there is a middle: all of it would take 24 s."""
+    bank = wrapped(rig.bank, {"upload_kib_s": "1024", "download_kib_s": "1024"})
+    with engine.session(bank, rig.repository.key) as session:
+        yield session
+
+
+def restore(session: VaultSession, rig: Rig, saved: SaveReport, progress: Progress) -> RestoreReport:
+    where = (str(rig.source), str(rig.top / "restored"))
+    return session.restore_tree(saved.snapshot_id, saved.tree_id, *where, RestoreOptions(), progress)
 
 
 class KillsOnce(Progress):
@@ -69,9 +83,11 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.mark.parametrize("grandchild", [False, True], ids=["planner", "worker"])
-def test_a_killed_process_fails_the_save_and_the_next_one_is_whole(rig: Rig, grandchild: bool) -> None:
+def test_a_killed_process_fails_the_save_and_the_next_one_is_whole(
+    rig: Rig, slow: VaultSession, grandchild: bool
+) -> None:
     with pytest.raises(WorkerLost):
-        rig.save(progress=KillsOnce(grandchild=grandchild))
+        slow.save_tree(str(rig.source), tags=[], progress=KillsOnce(grandchild=grandchild))
     assert rig.session.snapshots() == []
     saved = rig.save()
     assert rig.session.check([saved.snapshot_id], read_data=True).ok
@@ -79,17 +95,12 @@ def test_a_killed_process_fails_the_save_and_the_next_one_is_whole(rig: Rig, gra
     assert rig.locks() == []
 
 
-def test_a_killed_worker_fails_the_restore_and_nothing_half_written_stays(rig: Rig) -> None:
+def test_a_killed_worker_fails_the_restore_and_nothing_half_written_stays(
+    rig: Rig, slow: VaultSession
+) -> None:
     saved = rig.save()
     with pytest.raises(WorkerLost):
-        rig.session.restore_tree(
-            saved.snapshot_id,
-            saved.tree_id,
-            str(rig.source),
-            str(rig.top / "restored"),
-            RestoreOptions(),
-            KillsOnce(grandchild=True),
-        )
+        restore(slow, rig, saved, KillsOnce(grandchild=True))
     for path in (rig.top / "restored").iterdir():
         assert path.read_bytes() == (rig.source / path.name).read_bytes()
     assert rig.restore(saved, overwrite=True).issues == ()
@@ -115,13 +126,12 @@ class ComesLate(Progress):
             raise Cancelled
 
 
-def test_a_restore_that_ends_late_leaves_what_another_has_put_in_the_place_of_its_files(rig: Rig) -> None:
-    saved, target = rig.save(), rig.top / "restored"
-    progress = ComesLate(target)
+def test_a_restore_that_ends_late_leaves_what_another_has_put_in_the_place_of_its_files(
+    rig: Rig, slow: VaultSession
+) -> None:
+    saved, progress = rig.save(), ComesLate(rig.top / "restored")
     with pytest.raises(Cancelled):
-        rig.session.restore_tree(
-            saved.snapshot_id, saved.tree_id, str(rig.source), str(target), RestoreOptions(), progress
-        )
+        restore(slow, rig, saved, progress)
     assert progress.replaced != []
     assert {path.read_bytes() for path in progress.replaced} == {b"restored by another"}
 
@@ -153,37 +163,34 @@ def test_an_owner_that_cannot_note_the_begin_of_a_restore_keeps_its_target_empty
     assert rig.locks() == []
 
 
+STOPS = """
+import os, signal
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+"""In a child, before it has come so far as to begin anything."""
+
+
 def test_an_end_need_not_wait_for_a_planner_that_is_still_starting_up(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Ends(Progress):
         def check(self) -> None:
             raise Cancelled
 
+    (tmp_path / "stops").mkdir()
+    (tmp_path / "stops/sitecustomize.py").write_text(STOPS)
+    monkeypatch.syspath_prepend(tmp_path / "stops")
     monkeypatch.setattr(engine_module, "CANCEL_GRACE_S", 3600.0)  # whoever waited would be seen to
-    stopped = threading.Thread(target=_stop_the_first_child)
-    stopped.start()
     with pytest.raises(Cancelled):
         rig.save(progress=Ends())
-    stopped.join()
-
-
-def _stop_the_first_child() -> None:
-    """Before it has come so far as to begin anything, and not before it runs its own program."""
-    while not (found := [child for child in children(os.getpid()) if _is_host(child)]):
-        time.sleep(0.001)
-    os.kill(found[0], signal.SIGSTOP)
-
-
-def _is_host(pid: int) -> bool:
-    return b"protectd.vault.host" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 SERVICE = """
-import sys
+import sys, time
 from pathlib import Path
 from protectd.common.progress import Progress
 from protectd.plugin.banks.filesystem import FilesystemBank
+from protectd.plugin.wrappers.options import wrapped
 from protectd.vault.engine import VaultEngine
 from protectd.vault.options import EngineOptions
 from protectd.vault.repository import Repository
@@ -192,9 +199,11 @@ from tests.fakes.vault_kit import PASSWORD
 class Tells(Progress):
     def report(self, counts):
         print(counts.done_bytes, flush=True)
+        if counts.done_bytes:
+            time.sleep(600)
 
-bank = FilesystemBank(Path(sys.argv[1]))
-engine = VaultEngine(EngineOptions(node="test", workers=2, pack_bytes=4 << 20))
+bank = wrapped(FilesystemBank(Path(sys.argv[1])), {"upload_kib_s": "1024"})
+engine = VaultEngine(EngineOptions(node="test", workers=2, pack_bytes=1 << 20))
 with engine.session(bank, Repository.open(bank, PASSWORD).key) as session:
     session.save_tree(sys.argv[2], tags=[], progress=Tells())
 """

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from protectd.client.http import Client, RequestFailed
+from protectd.conf.places import shipped
 
 READY_S = 60.0
 FINAL = ("available", "error", "deleted", "error-deleting", "success", "fail")
@@ -144,6 +145,26 @@ class Standalone(Daemon):
         if not (self.state / "credentials.json").exists() or holder.read_text().strip() != str(self.pid):
             return False
         return healthy(self.credentials()["endpoint"])
+
+
+class SlowBank:
+    """The shipped provider with a bank so slow that there is a middle, for whoever starts before `let_go`."""
+
+    def __init__(self, place: Path, **kib_s: int) -> None:
+        """:param kib_s: for `upload` or `download`, KiB a second."""
+        self._folder = place / "providers.d"
+        self._folder.mkdir()
+        self._write("".join(f"{way}_kib_s = {rate}\n" for way, rate in kib_s.items()))
+        self.option = f"provider_config_dir = {self._folder}\n"
+
+    def let_go(self) -> None:
+        self._write("")
+
+    def _write(self, limits: str) -> None:
+        text = (shipped("providers.d") / "default.conf").read_text()
+        assert "\n[filesystem]\n" in text
+        limited = text.replace("\n[filesystem]\n", f"\n[filesystem]\n{limits}")
+        (self._folder / "default.conf").write_text(limited)
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ import signal
 import stat
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from protectd.client.http import Client, RequestFailed
-from tests.fakes.daemons import Standalone, User, manage, restic_environment, running, wait_for
+from tests.fakes.daemons import SlowBank, Standalone, User, manage, restic_environment, running, wait_for
 from tests.fakes.tree import build_hard_tree, differences, tree
 
 
@@ -24,6 +25,15 @@ def service(tmp_path: Path) -> Iterator[Standalone]:
     daemon = Standalone(tmp_path / "state")
     with running(daemon):
         yield daemon
+
+
+@contextmanager
+def on_slow_bank(place: Path, **kib_s: int) -> Iterator[tuple[Standalone, SlowBank]]:
+    slow, config = SlowBank(place, **kib_s), place / "slow.conf"
+    config.write_text(f"[DEFAULT]\n{slow.option}")
+    daemon = Standalone(place / "state", "--config-file", str(config))
+    with running(daemon):
+        yield daemon, slow
 
 
 @pytest.fixture
@@ -129,58 +139,58 @@ def test_deleting_a_checkpoint_gives_its_bytes_back(service: Standalone, tmp_pat
     assert differences(tree(source), tree(tmp_path / "kept")) == []
 
 
-def test_killed_in_the_middle_it_goes_on_after_a_restart(
-    service: Standalone, tmp_path: Path, restic: str
-) -> None:
-    user, source = service.wait(), tmp_path / "source"
-    fill(source, files=400, size=400_000)
-    plan = user.plan(source)
-    assert user.protect(plan, service)["status"] == "available"
-    fill(source, files=400, size=400_000, seed=9)
-    id = user.begin_checkpoint(plan)
-    wait_for("a running backup", lambda: user.checkpoint(id)["status"] == "protecting", 60, service)
-    service.end(signal.SIGKILL)
-    service.start()
-    user = service.wait()
-    again = user.final_checkpoint(id, service)
-    assert again["status"] in ("available", "error"), again
-    last = user.protect(plan, service)
-    assert last["status"] == "available"
-    for checkpoint in [last] + ([again] if again["status"] == "available" else []):
-        target = tmp_path / checkpoint["id"]
-        assert user.restore(checkpoint["id"], target, service)["status"] == "success"
+def test_killed_in_the_middle_it_goes_on_after_a_restart(tmp_path: Path, restic: str) -> None:
+    with on_slow_bank(tmp_path, upload=256) as (service, slow):
+        user, source = service.wait(), tmp_path / "source"
+        fill(source, files=20, size=40_000)
+        plan = user.plan(source)
+        assert user.protect(plan, service)["status"] == "available"
+        fill(source, files=400, size=40_000, seed=9)
+        id = user.begin_checkpoint(plan)
+        wait_for("a running backup", lambda: user.checkpoint(id)["status"] == "protecting", 60, service)
+        service.end(signal.SIGKILL)
+        slow.let_go()
+        service.start()
+        user = service.wait()
+        again = user.final_checkpoint(id, service)
+        assert again["status"] in ("available", "error"), again
+        last = user.protect(plan, service)
+        assert last["status"] == "available"
+        for checkpoint in [last] + ([again] if again["status"] == "available" else []):
+            target = tmp_path / checkpoint["id"]
+            assert user.restore(checkpoint["id"], target, service)["status"] == "success"
+            assert differences(tree(source), tree(target)) == []
+            shutil.rmtree(target)
+        assert "no errors were found" in run_restic(restic, service, user, "check")
+
+
+def test_killed_at_the_first_writes_of_a_restore_it_finishes_it_after_a_restart(tmp_path: Path) -> None:
+    with on_slow_bank(tmp_path, download=256) as (service, slow):
+        user, source, target = service.wait(), tmp_path / "source", tmp_path / "target"
+        fill(source, files=400, size=40_000)
+        checkpoint = user.protect(user.plan(source), service)
+        id = user.begin_restore(checkpoint["id"], target)
+        wait_for("the first write", lambda: target.is_dir() and next(target.iterdir(), None), 60, service)
+        service.end(signal.SIGKILL)
+        slow.let_go()
+        service.start()
+        restored = service.wait().final_restore(id, service)
+        assert restored["status"] == "success", restored
         assert differences(tree(source), tree(target)) == []
-        shutil.rmtree(target)
-    assert "no errors were found" in run_restic(restic, service, user, "check")
 
 
-def test_killed_at_the_first_writes_of_a_restore_it_finishes_it_after_a_restart(
-    service: Standalone, tmp_path: Path
-) -> None:
-    user, source, target = service.wait(), tmp_path / "source", tmp_path / "target"
-    fill(source, files=400, size=400_000)
-    checkpoint = user.protect(user.plan(source), service)
-    id = user.begin_restore(checkpoint["id"], target)
-    wait_for("the first write", lambda: target.is_dir() and next(target.iterdir(), None), 60, service)
-    service.end(signal.SIGKILL)
-    service.start()
-    restored = service.wait().final_restore(id, service)
-    assert restored["status"] == "success", restored
-    assert differences(tree(source), tree(target)) == []
-
-
-def test_asked_to_end_in_the_middle_it_ends_soon_and_finishes_after_a_restart(
-    service: Standalone, tmp_path: Path
-) -> None:
-    user, source = service.wait(), tmp_path / "source"
-    fill(source, files=400, size=400_000)
-    id = user.begin_checkpoint(user.plan(source))
-    wait_for("a running backup", lambda: user.checkpoint(id)["status"] == "protecting", 60, service)
-    code, seconds = service.end(signal.SIGTERM)
-    assert code == 0, service.text()[-3000:]
-    assert seconds < 10
-    service.start()
-    assert service.wait().final_checkpoint(id, service)["status"] == "available"
+def test_asked_to_end_in_the_middle_it_ends_soon_and_finishes_after_a_restart(tmp_path: Path) -> None:
+    """Who waited for the rest of the checkpoint would wait longer than `end` does."""
+    with on_slow_bank(tmp_path, upload=128) as (service, slow):
+        user, source = service.wait(), tmp_path / "source"
+        fill(source, files=400, size=40_000)
+        id = user.begin_checkpoint(user.plan(source))
+        wait_for("a running backup", lambda: user.checkpoint(id)["status"] == "protecting", 60, service)
+        code, _ = service.end(signal.SIGTERM)
+        assert code == 0, service.text()[-3000:]
+        slow.let_go()
+        service.start()
+        assert service.wait().final_checkpoint(id, service)["status"] == "available"
 
 
 def test_a_path_that_is_not_there_ends_in_error_with_a_reason(service: Standalone, tmp_path: Path) -> None:
