@@ -85,8 +85,7 @@ def start_delete(uow: UnitOfWork, checkpoint: Checkpoint) -> None:
         raise CheckpointBusy(checkpoint_id=checkpoint.id, state=checkpoint.status)
     if checkpoint.held_at is not None:
         raise CheckpointHeld(checkpoint_id=checkpoint.id, reason=checkpoint.hold_reason)
-    if uow.checkpoints.pinned(checkpoint.id):
-        raise CheckpointPinned(checkpoint_id=checkpoint.id, state=checkpoint.status)
+    _check_unpinned(uow, checkpoint)
     source = checkpoint.status
     if not move(uow.session, Checkpoint, checkpoint.id, source, CheckpointStatus.DELETING):
         raise CheckpointBusy(checkpoint_id=checkpoint.id, state="changing")
@@ -96,6 +95,7 @@ def check_reset(uow: UnitOfWork, checkpoint: Checkpoint) -> None:
     """Whether its state may be set by hand. The checkpoint's row is locked by the caller.
 
     :raises ResetRefused: it is deleted, or a task has it in hand.
+    :raises CheckpointPinned: a restore, verification or copy needs it as it is.
     """
     facts = {"checkpoint_id": checkpoint.id, "state": checkpoint.status}
     if checkpoint.status == CheckpointStatus.DELETED:
@@ -104,6 +104,13 @@ def check_reset(uow: UnitOfWork, checkpoint: Checkpoint) -> None:
     if live:
         reason = f"operation {live[0].id} ({live[0].operation}) has not ended; wait, or ask it to end"
         raise ResetRefused(**facts, reason=reason)
+    _check_unpinned(uow, checkpoint)
+
+
+def _check_unpinned(uow: UnitOfWork, checkpoint: Checkpoint) -> None:
+    """Who pins it has locked its row, as the caller has: what begins now comes before this or after."""
+    if uow.checkpoints.pinned(checkpoint.id):
+        raise CheckpointPinned(checkpoint_id=checkpoint.id, state=checkpoint.status)
 
 
 def set_error(uow: UnitOfWork, checkpoint: Checkpoint, now: datetime) -> None:

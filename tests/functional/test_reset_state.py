@@ -16,7 +16,7 @@ from protectd.tasks.errors import LeaseLost
 from protectd.tasks.protect import ProtectCheckpoint
 from tests.fakes import rows
 from tests.fakes.clock import ManualClock
-from tests.fakes.service import FILES_ID, MEMORY_ID, Client, Service, together
+from tests.fakes.service import FILES_ID, MEMORY_ID, Client, Service, run_body, together
 from tests.fakes.tree import differences, tree
 from tests.fakes.vaults import PROVIDER_ID, Protected
 
@@ -100,6 +100,42 @@ def test_what_a_task_has_in_hand_is_left_to_it(service: Service, member: Client,
     assert fault["error"] == "checkpoint.reset_refused"
     assert "protect" in fault["message"] and "PENDING" in fault["message"]
     assert member.get(url(checkpoint))["checkpoint"]["status"] == "PENDING"
+
+
+@pytest.mark.parametrize("state", ["available", "error"])
+def test_what_is_being_read_is_left_as_it_is(service: Service, member: Client, state: str) -> None:
+    for key in ("restore", "verification", "copy"):
+        plan = member.plan(service.allowed / "x")
+        checkpoint = member.checkpoint(plan)
+        place(service, checkpoint, "available")
+        if key == "copy":
+            path = f"providers/{MEMORY_ID}/checkpoints/action"
+            member.post(path, {"copy": {"plan_id": plan["id"], "parameters": {}}}, 202)
+        else:
+            member.post(f"{key}s", {key: run_body(checkpoint)}, 202)
+        fault = member.refused("PUT", url(checkpoint), 409, body(state))
+        assert fault["error"] == "checkpoint.pinned"
+        assert member.get(url(checkpoint))["checkpoint"]["status"] == "available"
+
+
+def test_of_restores_and_a_reset_at_once_none_reads_what_is_in_error(
+    service: Service, member: Client
+) -> None:
+    """Either the reset is first and they are refused, or it is."""
+    for _ in range(8):
+        checkpoint = member.checkpoint(member.plan(service.allowed / "x"))
+        place(service, checkpoint, "available")
+
+        def put(client: Client, where: str = url(checkpoint)) -> int:
+            return client.call("PUT", where, body("error")).status_int
+
+        def restore(client: Client, of: dict[str, Any] = checkpoint) -> int:
+            return client.call("POST", "restores", {"restore": run_body(of)}).status_int
+
+        answers = together(service, member, [put, restore, restore, put])
+        resets, restores = {answers[0], answers[3]}, set(answers[1:3])
+        status = member.get(url(checkpoint))["checkpoint"]["status"]
+        assert (resets, restores, status) in [({202}, {409}, "error"), ({409}, {202}, "available")]
 
 
 def test_one_that_is_gone_stays_so(service: Service, member: Client) -> None:

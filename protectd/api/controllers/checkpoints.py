@@ -87,7 +87,7 @@ class CheckpointController(Controller):
     path: ClassVar[str | None] = "/v1/{project_id}/providers/{provider_id}/checkpoints/{checkpoint_id}"
     terms = {
         "GET": Terms({200: schemas.ONE}, query=OF_ANYONE),
-        "PUT": Terms({202: OBJECT}, body=schemas.RESET, query=OF_ANYONE),
+        "PUT": Terms({202: OBJECT}, body=schemas.RESET, query=OF_ANYONE, refusals=(409,)),
         "DELETE": Terms({202: OBJECT}, query=OF_ANYONE, refusals=(409,)),
     }
 
