@@ -41,6 +41,7 @@ Chosen = dict[str, list[str]]
 
 _LOST = "lies in none of the resources"
 _AMBIGUOUS = "must be absolute: it may lie in any of several resources"
+_UPWARDS = "must not hold '..': paths are those of what was saved, and nothing lies above it"
 
 
 def chosen(provider: Provider, checkpoint: Checkpoint, body: Mapping[str, Any], field: str) -> Chosen | None:
@@ -91,7 +92,12 @@ def _placed(
 
 
 def _plain(text: str, field: str) -> str:
-    """In normal form; relative ones stay relative."""
+    """In normal form; relative ones stay relative.
+
+    :raises InvalidField: nothing that was saved has such a path.
+    """
+    if ".." in text.split("/"):
+        raise InvalidField(field=field, reason=_UPWARDS)
     return plain_path(text, field) if text.startswith("/") else plain_path(f"/{text}", field)[1:] or "."
 
 

@@ -340,6 +340,14 @@ def test_a_part_that_is_not_there_is_refused_by_name(
     assert refused(**fields)["field"] == field
 
 
+@pytest.mark.parametrize("path", ["..", "../..", "below/../one.txt", "/a/../b", "/.."])
+def test_a_path_that_leads_upwards_is_told_so(refused: Callable[..., dict[str, Any]], path: str) -> None:
+    fault = refused(paths=[path], dry_run=True)
+    assert (fault["error"], fault["field"]) == ("invalid_field", "restore.paths.0")
+    assert fault["message"].startswith("restore.paths.0: must not hold '..'")
+    assert "absolute" not in fault["message"]
+
+
 def test_parameters_of_a_resource_that_is_not_chosen_are_refused(
     refused: Callable[..., dict[str, Any]], checkpoint: dict[str, Any]
 ) -> None:
