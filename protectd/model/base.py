@@ -108,7 +108,11 @@ class Timestamps:
     deleted: Mapped[bool] = mapped_column(Boolean, default=False)
 
 
-class Stateful:
+class Unmistakable:
+    """Its id is made for it and never used before: that the row is there proves that it was made."""
+
+
+class Stateful(Unmistakable):
     """An entity that moves between named states; `kind` is its key in `states.MOVES`."""
 
     kind: ClassVar[str]

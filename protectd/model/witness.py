@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from protectd.model.base import Stateful
+from protectd.model.base import Unmistakable
 
 WITNESS = "witness"
 
@@ -50,4 +50,4 @@ def note_new(session: Session, entity: Any) -> None:
 
 def _is_fit(entity: Any) -> bool:
     """Rows that others may make too, because they are found by what they mean or numbered, prove nothing."""
-    return isinstance(entity, Stateful) and isinstance(getattr(entity, "id", None), str)
+    return isinstance(entity, Unmistakable) and isinstance(getattr(entity, "id", None), str)

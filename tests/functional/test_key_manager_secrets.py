@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ import requests
 import webtest
 
 from protectd.common.ids import new_id
+from tests.fakes.cuts import Line, When, line_to
 from tests.fakes.published_client import serving
 from tests.fakes.service import Client, Service, running
+
+pytest_plugins = ["tests.fakes.databases"]
 
 TEXT = "text/plain"
 OCTETS = "application/octet-stream"
@@ -48,6 +52,27 @@ def upload(client: Client, path: str, body: bytes, **headers: str) -> webtest.Te
     named = {name.replace("_", "-"): value for name, value in headers.items() if name != "Content_Type"}
     told = {"X-Auth-Token": client.token, **named}
     return client.app.put(path, body, headers=told, content_type=headers["Content_Type"], expect_errors=True)
+
+
+@pytest.fixture(params=["postgresql", "mariadb"])
+def line(request: pytest.FixtureRequest) -> Iterator[Line]:
+    with line_to(request.getfixturevalue(request.param)) as line:
+        yield line
+
+
+@pytest.mark.parametrize("cut", ["before", "after"])
+def test_a_secret_is_kept_once_on_whichever_side_of_the_commit_the_line_breaks(
+    tmp_path: Path, line: Line, cut: When
+) -> None:
+    with running(tmp_path, database=line.url) as remote:
+        client = remote.client()
+        text(client)
+        line.arm(cut)
+        path = text(client, "once")
+        assert line.cut is None and client.get("/v1/secrets")["total"] == 2
+        line.arm(cut)
+        assert client.call("DELETE", path).status_int == 204
+        assert line.cut is None and client.get("/v1/secrets")["total"] == 1
 
 
 # --- one step ---

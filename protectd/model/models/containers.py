@@ -17,13 +17,14 @@ from protectd.model.base import (
     TABLE_OPTIONS,
     Base,
     Timestamps,
+    Unmistakable,
     UTCDateTime,
     id_column,
     utc_now,
 )
 
 
-class Container(Timestamps, Base):
+class Container(Timestamps, Unmistakable, Base):
     """`type` says which names its secrets have: generic, rsa, certificate."""
 
     __tablename__ = "containers"

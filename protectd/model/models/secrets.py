@@ -20,6 +20,7 @@ from protectd.model.base import (
     Base,
     LongText,
     Timestamps,
+    Unmistakable,
     UTCDateTime,
     id_column,
     utc_now,
@@ -28,7 +29,7 @@ from protectd.model.base import (
 LongBinary = LargeBinary().with_variant(mysql.MEDIUMBLOB(), *MYSQL_FAMILY)
 
 
-class Secret(Timestamps, Base):
+class Secret(Timestamps, Unmistakable, Base):
     """
     :ivar name, algorithm, bit_length, mode, secret_type: labels that nobody checks against the content.
     :ivar expiration: from then on it is not found.
