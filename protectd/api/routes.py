@@ -16,6 +16,11 @@ from protectd.api.controllers.key_manager.containers import (
     ContainerSecretsController,
 )
 from protectd.api.controllers.key_manager.orders import OrderController, OrdersController
+from protectd.api.controllers.key_manager.quotas import (
+    EffectiveQuotasController,
+    ProjectQuotaController,
+    ProjectQuotasController,
+)
 from protectd.api.controllers.key_manager.secret_consumers import SecretConsumersController
 from protectd.api.controllers.key_manager.secret_metadata import NoteController, NotesController
 from protectd.api.controllers.key_manager.secrets import (
@@ -100,6 +105,9 @@ KEY_MANAGER: tuple[type[Controller], ...] = (
     ContainerAclController,
     OrdersController,
     OrderController,
+    EffectiveQuotasController,
+    ProjectQuotasController,
+    ProjectQuotaController,
 )
 """Of the other contract, which is described elsewhere."""
 

@@ -11,6 +11,7 @@ from protectd.cmd.manage_actions import need_database, show
 from protectd.cmd.manage_parsers import action, group, project
 from protectd.domain.balances import BATCH, heal
 from protectd.domain.quota import Quotas
+from protectd.model.repositories.quotas import RESOURCES, limit_of
 
 
 def add(groups: Any) -> None:
@@ -32,14 +33,15 @@ def quota_show(made: Parts, args: argparse.Namespace) -> int:
     with made.database.read() as uow:
         quotas = Quotas(uow, made.quota_options)
         limits, usages = quotas.limits(args.project), quotas.usages(args.project)
-    show({name: {"limit": limits[name], "in_use": usages[name]} for name in limits})
+    show({name: {"limit": limits[limit_of(name)], "in_use": usages[name]} for name in RESOURCES})
     return 0
 
 
 def quota_recount(made: Parts, args: argparse.Namespace) -> int:
     need_database(made)
     made.check_schema()
-    healed = {id: heal(made.database, id) for id in ([args.project] if args.project else _projects(made))}
+    projects = [args.project] if args.project else _projects(made)
+    healed = {id: heal(made.database, id, made.clock.now()) for id in projects}
     show(
         {
             id: {name: {"said": said, "in_use": true} for name, (said, true) in found.items()}

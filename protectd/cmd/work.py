@@ -21,7 +21,7 @@ from protectd.conf import secrets as secrets_options
 from protectd.conf.metrics import port_of
 from protectd.domain.audit import Audit, AuditOptions
 from protectd.domain.key_manager.orders import Orders
-from protectd.domain.quota import QuotaOptions
+from protectd.domain.quota import DEFAULTS, QuotaOptions
 from protectd.domain.schedules import ScheduleLimits
 from protectd.domain.secrets import Secrets
 from protectd.domain.triggers import EventSecrets
@@ -33,7 +33,6 @@ from protectd.engine.relay import Relay
 from protectd.engine.service import Chore, EngineService
 from protectd.engine.usage import UsageAudit
 from protectd.model.models import Service
-from protectd.model.repositories.quotas import RESOURCES
 from protectd.model.repositories.services import number_of
 from protectd.model.repositories.waiting import Limits
 from protectd.plugin.base import HandlerPlugin, SecretStorePlugin
@@ -175,8 +174,8 @@ class Work(Foundation):
     @property
     def quota_options(self) -> QuotaOptions:
         options = self.conf.quota
-        limits = {resource: int(options[resource]) for resource in RESOURCES}
-        return QuotaOptions(limits, dict(options.project_classes))
+        given = {name: int(options[name]) for name in DEFAULTS if name in options}
+        return QuotaOptions({**DEFAULTS, **given}, dict(options.project_classes))
 
     def clear_scratch(self) -> None:
         """Remove what drills of processes that are dead have left on this host."""

@@ -28,6 +28,15 @@ OPTS = [
         min=-1,
         help="Operations of a project that may wait or run at the same time, before the next one is refused.",
     ),
+    cfg.IntOpt("secrets", default=-1, min=-1, help="Secrets that a project may have; expired ones are free."),
+    cfg.IntOpt("orders", default=-1, min=-1, help="Orders of keys that a project may have."),
+    cfg.IntOpt("containers", default=-1, min=-1, help="Containers of secrets that a project may have."),
+    cfg.IntOpt(
+        "consumers",
+        default=-1,
+        min=-1,
+        help="Consumers that a project's secrets may have in all, and as many that its containers may have.",
+    ),
     cfg.DictOpt(
         "project_classes",
         default={},

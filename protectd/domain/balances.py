@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from protectd.domain import quota
+from protectd.model.base import utc_now
 from protectd.model.repositories.quotas import RESOURCES
 from protectd.model.unit_of_work import Database, UnitOfWork
 
 BATCH = 100
 
 
-def heal(database: Database, project_id: str) -> Mapping[str, tuple[int, int]]:
+def heal(database: Database, project_id: str, now: datetime | None = None) -> Mapping[str, tuple[int, int]]:
     """Count a project's things anew. Safe beside everything that takes and gives, and any number of times.
 
+    :param now: what has expired by then does not count; None: by this host's clock.
     :returns: for each resource that was wrong, what was said and what is true.
     """
     _heal_marks(database, project_id)
+    now = now or utc_now()
     with database.read() as uow:
-        if not uow.balances.balance(project_id).wrong:
+        if not uow.balances.balance(project_id, now).wrong:
             return {}
     with database.write() as uow:
-        return _heal_usages(uow, project_id)
+        return _heal_usages(uow, project_id, now)
 
 
 def _heal_marks(database: Database, project_id: str) -> None:
@@ -42,11 +46,11 @@ def _heal_mark(uow: UnitOfWork, checkpoint_id: str) -> None:
     quota.settle(uow, checkpoint)
 
 
-def _heal_usages(uow: UnitOfWork, project_id: str) -> dict[str, tuple[int, int]]:
+def _heal_usages(uow: UnitOfWork, project_id: str, now: datetime) -> dict[str, tuple[int, int]]:
     """Who takes or gives waits meanwhile, and what it has done before is in both figures."""
     for resource in RESOURCES:
         uow.quotas.lock(project_id, resource)
-    balance = uow.balances.balance(project_id)
+    balance = uow.balances.balance(project_id, now)
     for resource in balance.wrong:
         uow.quotas.set_usage(project_id, resource, balance.true[resource])
     return {name: (balance.said.get(name, 0), balance.true[name]) for name in balance.wrong}

@@ -9,17 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from protectd.common.errors import ProtectdError
+from protectd.common.errors import Forbidden, ProtectdError
 from protectd.model.models import Checkpoint
 from protectd.model.repositories.quotas import (
+    CAS,
     CHECKPOINTS,
+    CONSUMERS,
+    CONTAINERS,
     DEFAULT_CLASS,
     OPERATIONS,
+    ORDERS,
     PLANS,
+    PROTECTION,
     RESOURCES,
+    SECRET_CONSUMERS,
+    SECRETS,
     STORED_BYTES,
     Bounds,
+    limit_of,
 )
 from protectd.model.unit_of_work import UnitOfWork
 
@@ -29,7 +38,14 @@ DEFAULTS: Mapping[str, int] = {
     CHECKPOINTS: UNLIMITED,
     STORED_BYTES: UNLIMITED,
     OPERATIONS: UNLIMITED,
+    SECRETS: UNLIMITED,
+    ORDERS: UNLIMITED,
+    CONTAINERS: UNLIMITED,
+    CONSUMERS: UNLIMITED,
+    CAS: UNLIMITED,
 }
+EXPIRING = frozenset({SECRETS, SECRET_CONSUMERS})
+"""What ends of itself with time: nobody gives it back."""
 
 COUNTED_OPERATIONS = frozenset({"protect", "restore", "verify", "copy"})
 """What counts as an operation that runs. A deletion frees what is scarce: it is never refused."""
@@ -43,6 +59,15 @@ class QuotaExceeded(ProtectdError):
     message = "the project's quota of {resource} is used up: {in_use} of {limit} in use"
 
 
+class QuotaReached(Forbidden):
+    """The key manager's contract answers 403, in these words."""
+
+    code = "quota.reached"
+    message = (
+        "Creation not allowed because a quota has been reached: {in_use} of {limit} {resource} are in use"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class QuotaOptions:
     """
@@ -54,7 +79,7 @@ class QuotaOptions:
     classes: Mapping[str, str] = field(default_factory=dict)
 
     def bounds(self, project_id: str, resource: str) -> Bounds:
-        return Bounds(self.class_of(project_id), self.limits[resource])
+        return Bounds(self.class_of(project_id), self.limits[limit_of(resource)])
 
     def class_of(self, project_id: str) -> str:
         return self.classes.get(project_id, DEFAULT_CLASS)
@@ -67,13 +92,27 @@ class Quotas:
         self._uow = uow
         self._options = options
 
-    def take(self, project_id: str, **amounts: int) -> None:
-        """:raises QuotaExceeded: there is no room for so much; the unit of work must not go on."""
+    def take(self, project_id: str, *, now: datetime | None = None, **amounts: int) -> None:
+        """
+        :param now: what has expired by then makes room, where there is no other; what is taken for is there.
+        :raises QuotaExceeded: there is no room for so much; the unit of work must not go on.
+        :raises QuotaReached: the same of what the key manager keeps.
+        """
         for resource in RESOURCES:
             amount = amounts.get(resource, 0)
-            bounds = self._options.bounds(project_id, resource)
-            if amount and not self._uow.quotas.take(project_id, resource, amount, bounds):
+            if amount and not self._take(project_id, resource, amount, now):
                 self._refuse(project_id, resource)
+
+    def _take(self, project_id: str, resource: str, amount: int, now: datetime | None) -> bool:
+        bounds = self._options.bounds(project_id, resource)
+        if self._uow.quotas.take(project_id, resource, amount, bounds):
+            return True
+        if now is None or resource not in EXPIRING:
+            return False
+        self._uow.quotas.lock(project_id, resource)
+        others = self._uow.balances.true(project_id, resource, now) - amount
+        self._uow.quotas.set_usage(project_id, resource, others)
+        return self._uow.quotas.take(project_id, resource, amount, bounds)
 
     def take_checkpoints(self, *checkpoints: Checkpoint) -> None:
         """For those of one project that are not counted, and are to be available. Taken once, however often.
@@ -122,9 +161,10 @@ class Quotas:
         return limit != UNLIMITED and self.usages(project_id)[STORED_BYTES] >= limit
 
     def _refuse(self, project_id: str, resource: str) -> None:
-        raise QuotaExceeded(
-            resource=resource,
-            limit=self.limits(project_id)[resource],
+        error = QuotaExceeded if resource in PROTECTION else QuotaReached
+        raise error(
+            resource=limit_of(resource),
+            limit=self.limits(project_id)[limit_of(resource)],
             in_use=self.usages(project_id)[resource],
         )
 
@@ -141,6 +181,11 @@ def give(uow: UnitOfWork, project_id: str, **amounts: int) -> None:
     for resource in RESOURCES:
         if amount := amounts.get(resource, 0):
             uow.quotas.give(project_id, resource, amount)
+
+
+def count(uow: UnitOfWork, project_id: str, **amounts: int) -> None:
+    """It is there, whether or not there was room."""
+    _change(uow, project_id, amounts)
 
 
 def keep(uow: UnitOfWork, checkpoint: Checkpoint, stored_bytes: int) -> None:

@@ -66,24 +66,29 @@ class Secrets:
 
     def add_consumer(
         self, uow: UnitOfWork, secret_id: str, service: str, resource_type: str, resource_id: str
-    ) -> None:
+    ) -> bool:
         """Say that something depends on a secret. Safe to repeat.
 
+        :returns: whether that is new.
         :raises SecretNotFound: it is not there, or not any more.
         """
         uow.secrets.get(secret_id, lock=True)
-        if uow.secrets.consumer(secret_id, service, resource_type, resource_id) is None:
-            uow.session.add(SecretConsumer.of(secret_id, service, resource_type, resource_id))
-            uow.flush()
+        if uow.secrets.consumer(secret_id, service, resource_type, resource_id) is not None:
+            return False
+        uow.session.add(SecretConsumer.of(secret_id, service, resource_type, resource_id))
+        uow.flush()
+        return True
 
     def remove_consumer(
         self, uow: UnitOfWork, secret_id: str, service: str, resource_type: str, resource_id: str
-    ) -> None:
-        """Safe to repeat."""
+    ) -> bool:
+        """Safe to repeat. :returns: whether it was there."""
         found = uow.secrets.consumer(secret_id, service, resource_type, resource_id)
-        if found is not None:
-            uow.session.delete(found)
-            uow.flush()
+        if found is None:
+            return False
+        uow.session.delete(found)
+        uow.flush()
+        return True
 
     def delete(self, uow: UnitOfWork, secret_id: str, project_id: str | None) -> None:
         """Forget a secret: its sealed bytes are gone with the commit.

@@ -6,11 +6,13 @@ import logging
 
 from protectd.common.clock import Clock
 from protectd.domain.balances import heal
+from protectd.domain.quota import EXPIRING
 from protectd.model.unit_of_work import Database
 
 LOG = logging.getLogger(__name__)
 
 BATCH = 20
+DRIFT = "project %s: %d %s were said to be in use, %d are"
 REST_S = 3600.0
 """Between two walks through the projects."""
 
@@ -38,7 +40,8 @@ class UsageAudit:
         return healed
 
     def _heal(self, project_id: str) -> bool:
-        found = heal(self._database, project_id)
+        found = heal(self._database, project_id, self._clock.now())
         for resource, (said, true) in found.items():
-            LOG.warning("project %s: %d %s were said to be in use, %d are", project_id, said, resource, true)
+            level = logging.INFO if resource in EXPIRING and true < said else logging.WARNING
+            LOG.log(level, DRIFT, project_id, said, resource, true)
         return bool(found)

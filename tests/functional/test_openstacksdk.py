@@ -1,8 +1,9 @@
-"""openstacksdk's key_manager, unmodified: secrets, containers and orders."""
+"""openstacksdk's key_manager, unmodified: secrets, containers, orders and quotas."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import openstack.connection
@@ -10,13 +11,19 @@ import pytest
 from keystoneauth1 import session, token_endpoint
 from openstack import exceptions
 
+from protectd.common.ids import new_id
 from tests.fakes.published_client import serving
-from tests.fakes.service import Service
+from tests.fakes.service import Client, Service
 
 
 @pytest.fixture(scope="module")
 def key_manager(direct: Service) -> Iterator[Any]:
-    client = direct.client()
+    with published(direct, direct.client()) as made:
+        yield made
+
+
+@contextmanager
+def published(direct: Service, client: Client) -> Iterator[Any]:
     with serving(direct) as url:
         auth = token_endpoint.Token(url, client.token)
         connection = openstack.connection.Connection(
@@ -60,3 +67,29 @@ def test_a_key_is_ordered(key_manager: Any) -> None:
     assert found.status == "ACTIVE"
     assert key_manager.get_secret(found.secret_id).bit_length == 256
     key_manager.delete_order(made.order_id)
+
+
+def test_quotas_are_shown_and_set(direct: Service, key_manager: Any) -> None:
+    assert key_manager.get_quota().secrets == -1
+    with published(direct, direct.client(role="admin")) as admin:
+        project = new_id()
+        with pytest.raises(exceptions.NotFoundException):
+            admin.get_project_quota(project)
+        admin.update_project_quota(project, secrets=7, consumers=0)
+        found = admin.get_project_quota(project)
+        assert (found.secrets, found.orders, found.consumers) == (7, None, 0)
+        admin.delete_project_quota(project, ignore_missing=False)
+        with pytest.raises(exceptions.NotFoundException):
+            admin.delete_project_quota(project, ignore_missing=False)
+        with pytest.raises(exceptions.ForbiddenException):
+            key_manager.update_project_quota(project, secrets=7)
+
+
+def test_a_quota_that_has_been_reached_is_told(direct: Service) -> None:
+    client = direct.client()
+    with published(direct, client) as limited, published(direct, direct.client(role="admin")) as admin:
+        admin.update_project_quota(client.project_id, secrets=1)
+        assert limited.get_quota().secrets == 1
+        limited.create_secret(name="first")
+        with pytest.raises(exceptions.ForbiddenException, match="quota has been reached"):
+            limited.create_secret(name="second")

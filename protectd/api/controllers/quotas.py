@@ -13,7 +13,7 @@ from protectd.api.policies import quotas as policies
 from protectd.api.schemas import quotas as schemas
 from protectd.api.terms import Terms
 from protectd.api.views import quotas as views
-from protectd.model.repositories.quotas import RESOURCES
+from protectd.model.repositories.quotas import PROTECTION
 
 
 class QuotasController(Controller):
@@ -58,7 +58,7 @@ class QuotaController(Controller):
         """From now on the defaults hold: 204. What is in use stays in use."""
         project_id = quota_project(call, self.project_id)
         call.can_in(policies.DELETE, project_id)
-        call.uow.quotas.remove_limits(project_id)
+        call.uow.quotas.remove_limits(project_id, PROTECTION)
         return Answer(None, status=204)
 
 
@@ -99,4 +99,4 @@ def quota_project(call: Call, text: str) -> str:
 
 
 def numbers(body: Mapping[str, Any]) -> dict[str, int]:
-    return {resource: int(body[resource]) for resource in RESOURCES if resource in body}
+    return {resource: int(body[resource]) for resource in PROTECTION if resource in body}

@@ -13,6 +13,7 @@ from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
 from protectd.api.controllers.key_manager.containers import ContainersController
 from protectd.api.controllers.key_manager.orders import OrdersController
+from protectd.api.controllers.key_manager.quotas import EffectiveQuotasController, ProjectQuotasController
 from protectd.api.controllers.key_manager.secrets import SecretsController
 from protectd.api.controllers.operation_logs import OperationLogsController
 from protectd.api.controllers.plans import PlansController
@@ -66,6 +67,8 @@ KEY_MANAGER_CONTROLLERS: dict[str, Callable[[], Controller]] = {
     "secrets": SecretsController,
     "containers": ContainersController,
     "orders": OrdersController,
+    "quotas": EffectiveQuotasController,
+    "project-quotas": ProjectQuotasController,
 }
 
 

@@ -24,6 +24,7 @@ from protectd.api.policies.base import BASE, Policies
 from protectd.api.policies.key_manager import checks
 from protectd.api.policies.key_manager import containers as key_manager_containers
 from protectd.api.policies.key_manager import orders as key_manager_orders
+from protectd.api.policies.key_manager import quotas as key_manager_quotas
 from protectd.api.policies.key_manager import secrets as key_manager_secrets
 from protectd.common.clock import Clock
 
@@ -45,6 +46,7 @@ RULES = (
     *key_manager_secrets.RULES,
     *key_manager_containers.RULES,
     *key_manager_orders.RULES,
+    *key_manager_quotas.RULES,
 )
 
 

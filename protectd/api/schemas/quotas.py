@@ -8,7 +8,7 @@ from protectd.api.schemas.narrowing import ANYTHING
 from protectd.domain.providers import Protectables, Providers
 from protectd.domain.quota import UNLIMITED
 from protectd.domain.validation import PRINTABLE
-from protectd.model.repositories.quotas import RESOURCES
+from protectd.model.repositories.quotas import PROTECTION
 
 KEY = "quota"
 CLASS_KEY = "quota_class"
@@ -23,7 +23,7 @@ LIMIT: Schema = {
 
 LIMITS: Schema = {
     "type": "object",
-    "properties": dict.fromkeys(RESOURCES, LIMIT),
+    "properties": dict.fromkeys(PROTECTION, LIMIT),
     "maxProperties": 1024,
     "additionalProperties": True,
 }
@@ -43,11 +43,11 @@ def update_class_of(providers: Providers, protectables: Protectables) -> Schema:
 
 
 SHOWN_LIMIT: Schema = {"type": "integer", "minimum": UNLIMITED}
-SHOWN: dict[str, Schema] = dict.fromkeys(RESOURCES, SHOWN_LIMIT)
+SHOWN: dict[str, Schema] = dict.fromkeys(PROTECTION, SHOWN_LIMIT)
 USAGE = shape({"limit": SHOWN_LIMIT, "in_use": COUNT, "reserved": COUNT})
 
 ONE = wrapped(KEY, shape(SHOWN | {"id": STRING}))
-DETAIL = wrapped(KEY, shape(dict.fromkeys(RESOURCES, USAGE) | {"id": STRING}))
+DETAIL = wrapped(KEY, shape(dict.fromkeys(PROTECTION, USAGE) | {"id": STRING}))
 UPDATED = wrapped(KEY, shape(SHOWN))
 ONE_CLASS = wrapped(CLASS_KEY, shape(SHOWN | {"id": STRING}))
 UPDATED_CLASS = wrapped(CLASS_KEY, shape(SHOWN))

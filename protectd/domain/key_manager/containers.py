@@ -8,7 +8,9 @@ from typing import Any
 
 from protectd.common.errors import BadRequest, Conflict, InvalidField, NotFound
 from protectd.common.ids import new_id
+from protectd.domain import quota
 from protectd.domain.key_manager.secrets import name_of
+from protectd.domain.quota import Quotas
 from protectd.model.models import Container, ContainerConsumer, ContainerSecret
 from protectd.model.repositories.secrets import SecretNotFound
 from protectd.model.unit_of_work import UnitOfWork
@@ -49,13 +51,19 @@ class ConsumerNotFound(NotFound):
 
 
 def create(
-    uow: UnitOfWork, project_id: str, user_id: str, wanted: Mapping[str, Any], refs: Sequence[Ref]
+    uow: UnitOfWork,
+    quotas: Quotas,
+    project_id: str,
+    user_id: str,
+    wanted: Mapping[str, Any],
+    refs: Sequence[Ref],
 ) -> Container:
     """A new container.
 
     :param refs: what the body's `secret_refs` name, in order.
     :raises InvalidField: the secrets do not fit the type, or one stands twice.
     :raises SecretNotFound: the project has none such.
+    :raises QuotaReached: the project has as many as it may.
     """
     _check_refs(wanted["type"], refs)
     _check_secrets(uow, project_id, [secret_id for _, secret_id in refs])
@@ -68,6 +76,7 @@ def create(
     )
     uow.containers.add(container)
     uow.containers.put_in(container.id, refs)
+    quotas.take(project_id, containers=1)
     return container
 
 
@@ -131,11 +140,15 @@ def _find(container: Container, ref: Ref) -> ContainerSecret | None:
     return next((each for each in container.secrets if (each.name, each.secret_id) == ref), None)
 
 
-def add_consumer(uow: UnitOfWork, container: Container, name: str, url: str) -> None:
-    """Safe to repeat. The container's row is locked by the caller."""
+def add_consumer(uow: UnitOfWork, quotas: Quotas, container: Container, name: str, url: str) -> None:
+    """Safe to repeat. The container's row is locked by the caller.
+
+    :raises QuotaReached: the containers of the project have as many as they may.
+    """
     if all((each.name, each.url) != (name, url) for each in container.consumers):
         container.consumers.append(ContainerConsumer.of(container.id, name, url))
         uow.flush()
+        quotas.take(container.project_id, container_consumers=1)
 
 
 def remove_consumer(uow: UnitOfWork, container: Container, name: str, url: str) -> None:
@@ -145,11 +158,14 @@ def remove_consumer(uow: UnitOfWork, container: Container, name: str, url: str) 
         raise ConsumerNotFound(id=container.id)
     container.consumers.remove(found)
     uow.flush()
+    quota.give(uow, container.project_id, container_consumers=1)
 
 
 def delete(uow: UnitOfWork, container: Container) -> None:
     """Its secrets stay; consumers do not keep it. The container's row is locked by the caller."""
+    consumers = len(container.consumers)
     container.secrets = []
     container.consumers = []
     uow.acls.remove(container.id)
     uow.containers.delete(container)
+    quota.give(uow, container.project_id, containers=1, container_consumers=consumers)

@@ -9,11 +9,13 @@ from typing import Any
 from protectd.common.errors import InvalidField, ProtectdError
 from protectd.common.fields import below
 from protectd.common.ids import new_id
+from protectd.domain import quota
 from protectd.domain.key_manager import times
 from protectd.domain.key_manager.containers import GENERIC, RSA
 from protectd.domain.key_manager.generation import KEY, Made, Wish, check
 from protectd.domain.key_manager.payloads import BYTES, kind_of
 from protectd.domain.key_manager.secrets import name_of
+from protectd.domain.quota import Quotas
 from protectd.domain.secrets import Secrets
 from protectd.model.models import Container, ContainerSecret, Order, Secret
 from protectd.model.states import OrderStatus, move
@@ -38,6 +40,7 @@ class Orders:
     def create(
         self,
         uow: UnitOfWork,
+        quotas: Quotas,
         project_id: str,
         user_id: str,
         type: str,
@@ -47,6 +50,7 @@ class Orders:
         """A PENDING order for what can be made. Its passphrase is sealed.
 
         :raises InvalidField: it cannot, or it would expire at once.
+        :raises QuotaReached: the project has as many as it may.
         """
         passphrase = next((meta[name] for name in PASSPHRASES if meta.get(name) is not None), None)
         check(wish_of(type, meta, passphrase))
@@ -54,7 +58,9 @@ class Orders:
         order = Order(id=new_id(), project_id=project_id, creator_id=user_id, type=type, meta=kept)
         if passphrase is not None:
             order.passphrase_id = self._seal(uow, order.id, passphrase)
-        return uow.orders.add(order)
+        uow.orders.add(order)
+        quotas.take(project_id, orders=1)
+        return order
 
     def _seal(self, uow: UnitOfWork, order_id: str, passphrase: str) -> str:
         kept = self._secrets.add(
@@ -71,13 +77,15 @@ class Orders:
         return wish_of(order.type, order.meta, passphrase)
 
     def fulfil(self, uow: UnitOfWork, order: Order, made: Sequence[Made]) -> None:
-        """Keep what was made and say so, all in one transaction. The order's row is locked by the caller."""
+        """Keep what was made and say so, all in one transaction. It counts, and is not refused: the contract
+        asks for room when an order comes. The order's row is locked by the caller."""
         kept = [self._keep(uow, order, each) for each in made]
         result: dict[str, Any] = {"secret_id": kept[0].id} if order.type == KEY and kept else {}
         if order.type != KEY and kept:
             result = {"container_id": _contain(uow, order, made, kept).id}
         move(uow.session, Order, order.id, OrderStatus.PENDING, OrderStatus.ACTIVE, **result)
         self._forget_passphrase(uow, order)
+        quota.count(uow, order.project_id, secrets=len(kept), containers=int("container_id" in result))
 
     def fail(self, uow: UnitOfWork, order: Order, error: ProtectdError) -> None:
         """Say why nothing was made. The order's row is locked by the caller."""
@@ -93,6 +101,7 @@ class Orders:
         """What was made stays. A worker that is at it ends without a word."""
         self._forget_passphrase(uow, order)
         uow.orders.delete(order)
+        quota.give(uow, order.project_id, orders=1)
 
     def _keep(self, uow: UnitOfWork, order: Order, made: Made) -> Secret:
         """Named as the order."""

@@ -8,11 +8,16 @@ from typing import Any
 
 from protectd.common.errors import BadRequest, Conflict, NotFound
 from protectd.common.ids import new_id
+from protectd.domain import quota
 from protectd.domain.key_manager import times
 from protectd.domain.key_manager.payloads import Payload, of_body
+from protectd.domain.quota import Quotas
 from protectd.domain.secrets import Secrets
 from protectd.model.models import Secret
 from protectd.model.unit_of_work import UnitOfWork
+
+ConsumerName = tuple[str, str, str]
+"""Service, type of the resource, and its id."""
 
 OPAQUE = "opaque"
 TYPES = ("symmetric", "passphrase", "private", "public", "certificate", OPAQUE)
@@ -28,6 +33,11 @@ class PayloadThere(Conflict):
     message = "secret {id} has a payload already; it cannot be changed"
 
 
+class ConsumerNotFound(NotFound):
+    code = "secret.consumer_not_found"
+    message = "secret {id} has no such consumer"
+
+
 class SecretHasConsumers(BadRequest):
     """A client looks for this very sentence."""
 
@@ -37,6 +47,7 @@ class SecretHasConsumers(BadRequest):
 
 def create(
     uow: UnitOfWork,
+    quotas: Quotas,
     secrets: Secrets,
     project_id: str,
     user_id: str,
@@ -46,6 +57,7 @@ def create(
     """A new secret, with its payload if that is among `wanted`, which fits the schema.
 
     :raises InvalidField: the payload and what is said of it do not go together, or it would expire at once.
+    :raises QuotaReached: the project has as many as it may.
     """
     payload = of_body(
         wanted.get("payload"), wanted.get("payload_content_type"), wanted.get("payload_content_encoding")
@@ -63,7 +75,9 @@ def create(
     )
     secrets.seal(uow, secret, payload.plain if payload else None)
     secret.content_type = payload.content_type if payload else None
-    return uow.secrets.add(secret)
+    uow.secrets.add(secret)
+    quotas.take(project_id, now=now, secrets=1)
+    return secret
 
 
 def name_of(text: str | None) -> str | None:
@@ -95,7 +109,27 @@ def delete(uow: UnitOfWork, secret: Secret, *, refuse_consumers: bool) -> None:
 
     :raises SecretHasConsumers: it has, and that is to count.
     """
-    if refuse_consumers and uow.secrets.has_consumers(secret.id):
+    consumers = uow.secrets.count_consumers(secret.id)
+    if refuse_consumers and consumers:
         raise SecretHasConsumers
     uow.secrets.forget_all_of(secret.id)
     uow.secrets.delete(secret)
+    quota.give(uow, secret.project_id, secrets=1, secret_consumers=consumers)
+
+
+def add_consumer(
+    uow: UnitOfWork, quotas: Quotas, secrets: Secrets, secret: Secret, named: ConsumerName, now: datetime
+) -> None:
+    """Say that something needs a secret. Safe to repeat.
+
+    :raises QuotaReached: the secrets of the project have as many as they may.
+    """
+    if secrets.add_consumer(uow, secret.id, *named):
+        quotas.take(secret.project_id, now=now, secret_consumers=1)
+
+
+def remove_consumer(uow: UnitOfWork, secrets: Secrets, secret: Secret, named: ConsumerName) -> None:
+    """The secret's row is locked by the caller. :raises ConsumerNotFound: it is not there."""
+    if not secrets.remove_consumer(uow, secret.id, *named):
+        raise ConsumerNotFound(id=secret.id)
+    quota.give(uow, secret.project_id, secret_consumers=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
@@ -32,7 +32,34 @@ CHECKPOINTS = "checkpoints"
 PLANS = "plans"
 STORED_BYTES = "stored_bytes"
 OPERATIONS = "operations"
-RESOURCES = (CHECKPOINTS, PLANS, STORED_BYTES, OPERATIONS)
+SECRETS = "secrets"
+ORDERS = "orders"
+CONTAINERS = "containers"
+CONSUMERS = "consumers"
+SECRET_CONSUMERS = "secret_consumers"
+CONTAINER_CONSUMERS = "container_consumers"
+CAS = "cas"
+RESOURCES = (
+    CHECKPOINTS,
+    PLANS,
+    STORED_BYTES,
+    SECRETS,
+    ORDERS,
+    CONTAINERS,
+    SECRET_CONSUMERS,
+    CONTAINER_CONSUMERS,
+    OPERATIONS,
+)
+"""What is counted, in the order in which its rows are locked."""
+
+PROTECTION = (CHECKPOINTS, PLANS, STORED_BYTES, OPERATIONS)
+"""What the contract of data protection has limits of."""
+
+KEY_MANAGER = (SECRETS, ORDERS, CONTAINERS, CONSUMERS, CAS)
+"""What the key manager's has limits of. Authorities for certificates are no more: theirs limits nothing."""
+
+LIMITED_BY: Mapping[str, str] = {SECRET_CONSUMERS: CONSUMERS, CONTAINER_CONSUMERS: CONSUMERS}
+"""Each kind of consumer is counted of its own, against one limit."""
 
 DEFAULT_CLASS = "default"
 """Its limits are those of every project that has no other."""
@@ -59,6 +86,14 @@ class QuotaRepository:
         """Those that are the project's own, by resource."""
         return self._limits(Quota.project_id, project_id)
 
+    def limits_of(self, project_ids: Collection[str]) -> dict[str, dict[str, int]]:
+        """As `limits`, of several projects."""
+        found: dict[str, dict[str, int]] = {}
+        query = select(Quota.project_id, Quota.resource, Quota.hard_limit)
+        for row in self.session.execute(query.where(Quota.project_id.in_(project_ids))):
+            found.setdefault(row.project_id, {})[row.resource] = row.hard_limit
+        return found
+
     def class_limits(self, class_name: str) -> dict[str, int]:
         return self._limits(QuotaClass.class_name, class_name)
 
@@ -70,9 +105,18 @@ class QuotaRepository:
         for resource, limit in sorted(limits.items()):
             self._set(QuotaClass.class_name, class_name, resource, limit)
 
-    def remove_limits(self, project_id: str) -> None:
-        """What is in use stays in use."""
-        self._execute(delete(Quota).where(Quota.project_id == project_id))
+    def remove_limits(self, project_id: str, resources: Collection[str]) -> int:
+        """What is in use stays in use. :returns: how many there were."""
+        return self._execute(
+            delete(Quota).where(Quota.project_id == project_id, Quota.resource.in_(resources))
+        )
+
+    def limited(self, resources: Collection[str], limit: int, offset: int) -> tuple[list[str], int]:
+        """Projects that have limits of their own of some of these, a page by id, and how many there are."""
+        its = Quota.resource.in_(resources)
+        total = self.session.scalar(select(func.count(Quota.project_id.distinct())).where(its)) or 0
+        query = select(Quota.project_id).where(its).distinct().order_by(Quota.project_id)
+        return list(self.session.scalars(query.limit(limit).offset(offset))), total
 
     # --- what is in use ---
 
@@ -142,7 +186,8 @@ class QuotaRepository:
         """One statement that each request sends is made once."""
         values = {"of_project": project_id, "of_resource": resource, "amount": amount}
         if bounds is not None:
-            values |= {"of_class": bounds.class_name, "limit": bounds.limit}
+            named = limit_of(resource)
+            values |= {"limited_by": named, "of_class": bounds.class_name, "limit": bounds.limit}
         if beside is not None:
             values |= {"beside": beside[0], "beside_limit": beside[1].limit}
         self.session.flush()
@@ -174,6 +219,11 @@ class QuotaRepository:
         return cast("CursorResult[Any]", result).rowcount
 
 
+def limit_of(resource: str) -> str:
+    """What the limit of a resource is called."""
+    return LIMITED_BY.get(resource, resource)
+
+
 def _row(project_id: str, resource: str) -> tuple[ColumnElement[bool], ...]:
     return QuotaUsage.project_id == project_id, QuotaUsage.resource == resource
 
@@ -185,7 +235,7 @@ def _taking(bounded: bool, beside: bool) -> Update:
     row = table.c
     its = row.project_id == bindparam("of_project"), row.resource == bindparam("of_resource")
     amount: Any = bindparam("amount", type_=BigInteger)
-    limit, room = _limit("of_resource", "limit"), []
+    limit, room = _limit("limited_by", "limit"), []
     if bounded:
         room.append(or_(limit < 0, row.in_use + amount <= limit))
     if beside:

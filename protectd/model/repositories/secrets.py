@@ -120,7 +120,7 @@ class SecretRepository(Repository[Secret]):
         super().delete(entity)
 
     def _living(self, now: datetime) -> Select[Secret]:
-        return self._visible(None, False).where(_unexpired(now))
+        return self._visible(None, False).where(unexpired(now))
 
     # --- consumers ---
 
@@ -192,12 +192,12 @@ class SecretRepository(Repository[Secret]):
         self.session.execute(delete(Acl).where(Acl.id == secret_id))
 
 
-def _unexpired(now: datetime) -> ColumnElement[bool]:
+def unexpired(now: datetime) -> ColumnElement[bool]:
     return or_(Secret.expiration.is_(None), Secret.expiration > now)
 
 
 def _clauses(wanted: SecretQuery) -> list[ColumnElement[bool]]:
-    clauses = [Secret.deleted.is_(False), _unexpired(wanted.now)]
+    clauses = [Secret.deleted.is_(False), unexpired(wanted.now)]
     if wanted.reader_id is None:
         clauses.append(Secret.project_id == wanted.project_id)
     else:

@@ -62,7 +62,7 @@ class ContainersController(KeyManagerController):
             _ref(each, f"secret_refs.{number}.secret_ref")
             for number, each in enumerate(body.get("secret_refs") or [])
         ]
-        made = containers.create(call.uow, call.project_id, call.context.user_id, body, refs)
+        made = containers.create(call.uow, call.quotas, call.project_id, call.context.user_id, body, refs)
         url = ref(call, made.id)
         return Answer({"container_ref": url}, status=201, location=url)
 
@@ -157,7 +157,7 @@ class ContainerConsumersController(KeyManagerController):
         """Say that something needs it. Safe to repeat. The container is shown."""
         found = container(call, self.container_id, policies.CONSUMERS_POST, lock=True)
         body = json_body(call, schemas.CONSUMER)
-        containers.add_consumer(call.uow, found, body["name"], body["URL"])
+        containers.add_consumer(call.uow, call.quotas, found, body["name"], body["URL"])
         return Answer(views.detail(found, base_of(call)))
 
     def on_delete(self, call: Call) -> Answer:

@@ -44,7 +44,13 @@ class OrdersController(KeyManagerController):
         may_make(call, policies.CREATE)
         body, runtime = json_body(call, schemas.CREATE), call.runtime
         order = runtime.orders().create(
-            call.uow, call.project_id, call.context.user_id, body["type"], body["meta"], runtime.clock.now()
+            call.uow,
+            call.quotas,
+            call.project_id,
+            call.context.user_id,
+            body["type"],
+            body["meta"],
+            runtime.clock.now(),
         )
         call.tasks.process_type_order(order)
         url = f"{base_of(call)}/orders/{order.id}"

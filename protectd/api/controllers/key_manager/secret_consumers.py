@@ -12,12 +12,7 @@ from protectd.api.policies.key_manager import secrets as policies
 from protectd.api.schemas.key_manager import secrets as schemas
 from protectd.api.views.key_manager import secrets as views
 from protectd.api.views.key_manager.common import page
-from protectd.common.errors import NotFound
-
-
-class ConsumerNotFound(NotFound):
-    code = "secret.consumer_not_found"
-    message = "secret {id} has no such consumer"
+from protectd.domain.key_manager import secrets
 
 
 class SecretConsumersController(KeyManagerController):
@@ -40,19 +35,17 @@ class SecretConsumersController(KeyManagerController):
         """Say that something needs it. Safe to repeat. The secret is shown."""
         secret = whole(call, self.secret_id, lock=True)
         may_with(call, policies.CONSUMERS_POST, secret, secret.id)
-        call.runtime.secrets().add_consumer(call.uow, secret.id, *self._named(call))
+        runtime, named = call.runtime, self._named(call)
+        secrets.add_consumer(call.uow, call.quotas, runtime.secrets(), secret, named, runtime.clock.now())
         return Answer(shown(call, secret))
 
     def on_delete(self, call: Call) -> Answer:
         """Say that it does not any more. The secret is shown."""
         secret = whole(call, self.secret_id, lock=True)
         may_with(call, policies.CONSUMERS_DELETE, secret, secret.id)
-        named = self._named(call)
-        if call.uow.secrets.consumer(secret.id, *named) is None:
-            raise ConsumerNotFound(id=secret.id)
-        call.runtime.secrets().remove_consumer(call.uow, secret.id, *named)
+        secrets.remove_consumer(call.uow, call.runtime.secrets(), secret, self._named(call))
         return Answer(shown(call, secret))
 
-    def _named(self, call: Call) -> tuple[str, str, str]:
+    def _named(self, call: Call) -> secrets.ConsumerName:
         body: dict[str, Any] = json_body(call, schemas.CONSUMER)
         return body["service"], body["resource_type"], body["resource_id"]

@@ -55,7 +55,13 @@ class SecretsController(KeyManagerController):
         _refuse_transport_keys(body)
         runtime = call.runtime
         secret = secrets.create(
-            call.uow, runtime.secrets(), call.project_id, call.context.user_id, body, runtime.clock.now()
+            call.uow,
+            call.quotas,
+            runtime.secrets(),
+            call.project_id,
+            call.context.user_id,
+            body,
+            runtime.clock.now(),
         )
         url = ref(call, secret.id)
         return Answer({"secret_ref": url}, status=201, location=url)

@@ -9,6 +9,7 @@ from oslo_policy import policy
 
 READER = "rule:key_manager_reader"
 MEMBER = "rule:key_manager_member"
+SERVICE_ADMIN = "rule:key_manager_service_admin"
 WRITE = "rule:key_manager_write"
 READ = "rule:key_manager_read"
 ADMIN_OR_READ = f"rule:context_is_admin or {READ}"
@@ -19,6 +20,11 @@ BASE: Sequence[Any] = (
         "key_manager_reader", "role:reader or role:member or role:admin", "Whoever may look at lists."
     ),
     policy.RuleDefault("key_manager_member", "role:member or role:admin", "Whoever may make secrets."),
+    policy.RuleDefault(
+        "key_manager_service_admin",
+        "rule:context_is_admin or role:key-manager:service-admin",
+        "Whoever looks after the key manager for all projects.",
+    ),
     policy.RuleDefault(
         "key_manager_write",
         "project_id:%(project_id)s and "
