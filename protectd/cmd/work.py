@@ -214,6 +214,7 @@ class Work(Foundation):
 
     @cached_property
     def operations(self) -> Mapping[str, Callable[[], BaseTask[Any]]]:
+        self.env.is_brief = self.handler.is_brief
         self.env.operations = self.handler.operations(self.env)
         return self.env.operations
 
@@ -224,7 +225,7 @@ class Work(Foundation):
     @cached_property
     def direct_env(self) -> TaskEnv:
         """For tasks that this process runs for a request: each its own."""
-        env = replace(self.env, in_turn=False)
+        env = replace(self.env, in_turn=False, is_brief=self.handler.is_brief)
         env.operations = self.handler.operations(env)
         return env
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Update, bindparam, update
@@ -14,6 +15,7 @@ from protectd.common.errors import ProtectdError
 from protectd.model.base import Stateful
 
 _ID, _SOURCE = "moved_id", "moved_from"
+_KEYS, _LIKE = "moved_keys", "moved_like_"
 
 
 class PlanStatus:
@@ -206,6 +208,31 @@ def swap(
     return _run(session, model, id, _change_of(cast(Any, model)).where(*where), {_ID: id, **values})
 
 
+def move_all(
+    session: Session,
+    model: type[Stateful],
+    of: str,
+    keys: Collection[str],
+    source: str,
+    target: str,
+    *,
+    like: Mapping[str, Any] = MappingProxyType({}),
+    **values: Any,
+) -> int:
+    """As `move`, by one UPDATE, all rows whose column `of` has one of `keys` and whose other columns are
+    `like` this. What the session has loaded does not show it.
+
+    :returns: how many moved; the others were not as expected.
+    :raises MoveNotAllowed: as above.
+    """
+    check_move(model.kind, source, target)
+    statement = _moves_of(cast(Any, model), of, tuple(like))
+    named = {_KEYS: list(keys), _SOURCE: source, model.state_column: target}
+    named |= {f"{_LIKE}{name}": value for name, value in like.items()}
+    session.flush()
+    return session.connection().execute(statement, named | values).rowcount
+
+
 COMPUTED = (ColumnElement, InstrumentedAttribute)
 """What the database is to find out itself."""
 
@@ -247,3 +274,12 @@ def _change_of(model: Any) -> Update:
 def _move_of(model: Any) -> Update:
     """Built once: to build a statement takes longer than to send it."""
     return _change_of(model).where(model.__table__.c[model.state_column] == bindparam(_SOURCE))
+
+
+@cache
+def _moves_of(model: Any, of: str, like: tuple[str, ...]) -> Update:
+    columns = model.__table__.c
+    named = columns[of].in_(bindparam(_KEYS, expanding=True))
+    alike = [columns[name] == bindparam(f"{_LIKE}{name}") for name in like]
+    is_there = columns[model.state_column] == bindparam(_SOURCE)
+    return update(model.__table__).where(named, is_there, *alike)

@@ -673,7 +673,12 @@ class AuthPlugin(ABC):
 
 
 class HandlerPlugin(ABC):
-    """Does the operations of a worker. Made without arguments."""
+    """Does the operations of a worker. Made without arguments.
+
+    :cvar is_brief: none of them takes longer than its rows, so that one thread does several at a time.
+    """
+
+    is_brief: ClassVar[bool] = False
 
     @abstractmethod
     def operations(self, env: Any) -> Mapping[str, Callable[[], Any]]:

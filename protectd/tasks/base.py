@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from protectd.common.context import RequestContext
@@ -13,7 +15,15 @@ from protectd.model.models import Task
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.tasks.ending import Ending, end_state
 from protectd.tasks.errors import BeginFailed, LeaseLost
-from protectd.tasks.hold import begun, claim, claim_next, give_back_unclaimed, give_operation, take_next
+from protectd.tasks.hold import (
+    begun,
+    claim,
+    claim_next,
+    count_claims,
+    give_back_unclaimed,
+    give_operations,
+    take_next,
+)
 from protectd.tasks.hooks import E
 from protectd.tasks.run import Run
 
@@ -27,7 +37,15 @@ class BaseTask(Ending[E]):
     """
 
     def process_and_suppress_exceptions(self, context: RequestContext, task_id: str) -> None:
-        """The door: whatever happens behind it ends in the row or in the log, never in the caller."""
+        """The door: whatever happens behind it ends in the row or in the log, never in the caller. Where
+        tasks go together, one thread sees to all that is said meanwhile, and what it has done is not looked
+        at again."""
+        if self.env.goes_together and self.env.in_turn:
+            self.env.errands.bring(lambda: self._process_and_suppress(context, task_id))
+        else:
+            self._process_and_suppress(context, task_id)
+
+    def _process_and_suppress(self, context: RequestContext, task_id: str) -> None:
         try:
             self._process(context, task_id)
         except Unavailable as error:
@@ -65,7 +83,7 @@ class BaseTask(Ending[E]):
             )
             if ended:
                 self._give_up(uow, run, error)
-                give_operation(uow, run)
+                give_operations(uow, [run])
         if ended:
             self._count_end(run, end_state(error))
             self._log(run, logging.ERROR, f"{self.failure_word}: {error}")
@@ -75,31 +93,43 @@ class BaseTask(Ending[E]):
         if self.env.stopping.is_set() or self.env.disabled.is_set():
             give_back_unclaimed(self.env)
             return
-        run = claim(self.env, self._begin, self.operation, context, task_id)
-        while run is not None:
-            self._doer(run.operation).do(run)
-            run = run.next or self._next()
+        runs = claim(self.env, self._begin, self.operation, context, task_id)
+        while runs:
+            runs = self._do_all(runs) or self._next()
 
-    def _begin(self, uow: UnitOfWork, run: Run) -> None:
-        """Of a run whose claim is in this unit of work, whatever its operation. Who has to wait for the
-        entity does so alone: nobody else's end may wait with it."""
-        doer = self._doer(run.operation)
-        try:
+    def _do_all(self, runs: list[Run]) -> list[Run]:
+        """:returns: those that were claimed with their ends."""
+        if self.env.goes_together:
+            return self._do_together(runs)
+        (run,) = runs
+        self._doer(run.operation).do(run)
+        return run.next
+
+    def _begin(self, uow: UnitOfWork, runs: list[Run]) -> None:
+        """Of runs whose claim is in this unit of work, whatever their operations."""
+        for doer, own in self._by_doer(runs):
+            try:
+                doer.begin_all(uow, own)
+            except Exception as error:
+                # The door of tasks: the claim is made without it, and what fails then becomes a visible end.
+                raise BeginFailed(task_id=own[0].task_id, reason=type(error).__name__) from error
+
+    def begin_all(self, uow: UnitOfWork, runs: Sequence[Run]) -> None:
+        """Have runs of this operation begin; those that are not said to have, do so later and alone. Who has
+        to wait for the entity does so alone, too: nobody else's end may wait with it."""
+        for run in runs:
             run.progress.check()
             with uow.hasty():
-                run.entity = doer._entity(uow, run)
-            doer.handle_begin(uow, run.entity, run)
+                run.entity = self._entity(uow, run)
+            self.handle_begin(uow, run.entity, run)
             uow.flush()
-        except Exception as error:
-            # The door of tasks: the claim is made without it, and what fails then becomes a visible end.
-            raise BeginFailed(task_id=run.task_id, reason=type(error).__name__) from error
-        run.begun = True
+            run.begun = True
 
-    def _next(self) -> Run | None:
+    def _next(self) -> list[Run]:
         """The next one at once: it may have waited for the room that has become free, and its own message may
         be used up by now."""
         if not self.env.in_turn or self.env.stopping.is_set():
-            return None
+            return []
         self._tell_others()
         return claim_next(self.env, self._begin)
 
@@ -118,15 +148,80 @@ class BaseTask(Ending[E]):
         doer: BaseTask[Any] = self.env.operations[operation]()
         return doer
 
+    def _by_doer(self, runs: Sequence[Run]) -> Iterable[tuple[BaseTask[Any], list[Run]]]:
+        operations: dict[str, list[Run]] = {}
+        for run in runs:
+            operations.setdefault(run.operation, []).append(run)
+        return [(self._doer(operation), own) for operation, own in operations.items()]
+
     def do(self, run: Run) -> None:
         """One attempt at a task that this process has claimed, to its end."""
-        about = {"request_id": run.context.request_id, "task_id": run.task_id, "operation": run.operation}
-        with trail(**about), self.env.hands.holding(run.task_id):
+        with self._kept(run):
+            self._run(run)
+        self._announce([run])
+
+    @contextmanager
+    def _kept(self, run: Run) -> Iterator[None]:
+        with trail(**_about(run)), self.env.hands.holding(run.task_id):
             self._log(run, logging.INFO, f"attempt {run.attempt} begins")
             with run.keeper:
-                self._run(run)
-        if run.follow_ons and self.env.announcer is not None:
-            self.env.announcer.dispatch(run.follow_ons, wait_for_direct=False)
+                yield
+
+    def _announce(self, runs: Sequence[Run]) -> None:
+        follow_ons = [ref for run in runs for ref in run.follow_ons]
+        if follow_ons and self.env.announcer is not None:
+            self.env.announcer.dispatch(follow_ons, wait_for_direct=False)
+
+    def _do_together(self, runs: list[Run]) -> list[Run]:
+        """One attempt at each of some tasks that take no time. What keeps one of them from its good end keeps
+        the others from theirs only until each has been tried alone.
+
+        :returns: those that were claimed with their ends.
+        """
+        begun, alone = [run for run in runs if run.begun], [run for run in runs if not run.begun]
+        with ExitStack() as kept:
+            for run in runs:
+                kept.enter_context(self._doer(run.operation)._kept(run))
+            # Others may hold what the latter wait for: nothing that was claimed is to wait with them.
+            following = self._end_together(begun, goes_on=not alone and self._may_go_on())
+            if following is None:
+                self._do_alone(begun)
+            self._do_alone(alone)
+        self._announce(runs)
+        return following or []
+
+    def _do_alone(self, runs: Sequence[Run]) -> None:
+        for run in runs:
+            run.goes_on, run.entity = False, None
+            with trail(**_about(run)):
+                self._doer(run.operation)._run(run)
+
+    def _end_together(self, runs: list[Run], *, goes_on: bool) -> list[Run] | None:
+        """:returns: those that were claimed with the ends. None: nothing has happened."""
+        try:
+            return self._succeed_together(runs, goes_on=goes_on) if runs else []
+        except BeginFailed:
+            return self._end_together(runs, goes_on=False)
+        except Exception as error:  # noqa: BLE001 - the door of tasks: each alone tells what it is
+            LOG.debug("%d tasks end each for itself: %s", len(runs), type(error).__name__)
+            return None
+
+    def _succeed_together(self, runs: list[Run], *, goes_on: bool) -> list[Run]:
+        """As `_succeed`, of several, in one transaction and in the same order."""
+        for run in runs:
+            self._doer(run.operation).handle_processing(run)
+        with self.env.database.write() as uow:
+            for doer, own in self._by_doer(runs):
+                doer.end_all(uow, own)
+            following = self._go_on(uow) if goes_on else []
+            give_operations(uow, runs)
+            follow_ons = [self._doer(run.operation)._followed(uow, run) for run in _by_project(runs)]
+        for run, submitted in zip(_by_project(runs), follow_ons, strict=True):
+            run.follow_ons = submitted
+            with trail(**_about(run)):
+                self._doer(run.operation)._note_success(run)
+        count_claims(self.env, following)
+        return following
 
     def _run(self, run: Run) -> None:
         try:
@@ -156,16 +251,28 @@ class BaseTask(Ending[E]):
     def _succeed_and_go_on(self, run: Run) -> None:
         """The end of one task and the begin of the next are one transaction, where the next has to ask nobody
         for room. What keeps the next one from its begin does not keep this one from its end."""
-        if self.env.in_turn and not self.env.options.limits and not self.env.stopping.is_set():
+        if run.goes_on and self._may_go_on():
             try:
                 return self._succeed(run, self._go_on)
             except BeginFailed as failed:
                 self._log(run, logging.DEBUG, str(failed))
         return self._succeed(run)
 
-    def _go_on(self, uow: UnitOfWork) -> Run | None:
+    def _may_go_on(self) -> bool:
+        return self.env.in_turn and not self.env.options.limits and not self.env.stopping.is_set()
+
+    def _go_on(self, uow: UnitOfWork) -> list[Run]:
         try:
-            task = take_next(self.env, uow)
+            tasks = take_next(self.env, uow)
         except Unavailable as error:
             raise BeginFailed(task_id="next", reason=str(error)) from error
-        return None if task is None else begun(self.env, self._begin, uow, task)
+        return begun(self.env, self._begin, uow, tasks)
+
+
+def _about(run: Run) -> dict[str, str]:
+    return {"request_id": run.context.request_id, "task_id": run.task_id, "operation": run.operation}
+
+
+def _by_project(runs: Sequence[Run]) -> list[Run]:
+    """Whoever submits locks what is its project's: always in this order."""
+    return sorted(runs, key=lambda run: run.context.project_id)

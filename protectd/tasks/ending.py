@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from protectd.common.errors import Cancelled, NotFound, ProtectdError, Unavailable
 from protectd.domain.submission import Submission, SubmitOptions
 from protectd.model.states import TaskState
 from protectd.model.unit_of_work import UnitOfWork
+from protectd.queue.contract import TaskRef
 from protectd.tasks.backoff import retry_delay_s
 from protectd.tasks.env import TaskOptions
 from protectd.tasks.errors import EntityGone, LeaseLost, Stopping, visible
-from protectd.tasks.hold import count_claim, end, give_back, give_operation
+from protectd.tasks.hold import count_claims, end, give_back, give_operations
 from protectd.tasks.hooks import E, TaskHooks
 from protectd.tasks.run import Run
 
 LOG = logging.getLogger(__name__)
+
+GoOn = Callable[[UnitOfWork], list[Run]]
 
 INSIST_S = 1.0
 """Between two attempts to write down what has happened."""
@@ -52,20 +55,35 @@ class Ending(TaskHooks[E]):
                 self.env.clock.sleep(INSIST_S)
         raise LeaseLost(task_id=run.task_id)
 
-    def _succeed(self, run: Run, go_on: Callable[[UnitOfWork], Run | None] = lambda uow: None) -> None:
-        """:param go_on: claims a task that comes next, in the same transaction."""
-        run.next = None
-        with self.env.database.write() as uow:
+    def end_all(self, uow: UnitOfWork, runs: Sequence[Run]) -> None:
+        """The good end of several runs of this operation, their operations and follow-ons excepted.
+
+        :raises LeaseLost: of one of them; the transaction must not go on.
+        """
+        for run in runs:
             end(self.env, uow, run, TaskState.DONE, self.success_word, simulated=self.simulated)
             self.handle_success(uow, self._entity(uow, run), run)
+
+    def _succeed(self, run: Run, go_on: GoOn = lambda uow: []) -> None:
+        """:param go_on: claims tasks that come next, in the same transaction."""
+        run.next = []
+        with self.env.database.write() as uow:
+            self.end_all(uow, [run])
             following = go_on(uow)  # before quotas and gates, so that nobody waits for this in a circle
-            give_operation(uow, run)
-            submission = Submission(uow, run.context, self.env.clock, submit_options(self.env.options))
-            self.submit_follow_ons(submission, run)
-        run.follow_ons, run.next = submission.submitted, following
+            give_operations(uow, [run])
+            submitted = self._followed(uow, run)
+        run.follow_ons, run.next = submitted, following
+        self._note_success(run)
+        count_claims(self.env, following)
+
+    def _followed(self, uow: UnitOfWork, run: Run) -> list[TaskRef]:
+        submission = Submission(uow, run.context, self.env.clock, submit_options(self.env.options))
+        self.submit_follow_ons(submission, run)
+        return submission.submitted
+
+    def _note_success(self, run: Run) -> None:
+        """After the commit."""
         self._count_end(run, TaskState.DONE)
-        if following is not None:
-            count_claim(self.env, following)
         self._log(run, logging.INFO, self.success_word)
 
     def _fail(self, run: Run, error: Exception) -> None:
@@ -73,7 +91,7 @@ class Ending(TaskHooks[E]):
         with self.env.database.write() as uow:
             end(self.env, uow, run, end_state(error), self.failure_word, shown)
             self._give_up(uow, run, shown)
-            give_operation(uow, run)
+            give_operations(uow, [run])
         self._count_end(run, end_state(error))
         self._log(run, logging.ERROR, f"{self.failure_word}: {shown}", None if shown is error else error)
 
@@ -87,7 +105,7 @@ class Ending(TaskHooks[E]):
     def _end_quietly(self, run: Run, error: Exception) -> None:
         with self.env.database.write() as uow:
             end(self.env, uow, run, TaskState.CANCELLED, None, visible(error, run.context.request_id))
-            give_operation(uow, run)
+            give_operations(uow, [run])
         self._count_end(run, TaskState.CANCELLED)
         self._log(run, logging.INFO, str(error))
 
@@ -121,6 +139,7 @@ class Ending(TaskHooks[E]):
         return (self.env.clock.now() - run.first_begun_at).total_seconds()
 
     def _count_end(self, run: Run, state: str) -> None:
+        self.env.hands.note_end(run.task_id)
         self.env.metrics.task_ended(run.operation, state, self._waited_s(run))
 
     def _log(self, run: Run, level: int, event: str, cause: Exception | None = None) -> None:

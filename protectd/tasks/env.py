@@ -19,6 +19,7 @@ from protectd.model.repositories.waiting import Claimer, Limits
 from protectd.model.unit_of_work import Database
 from protectd.plugin.base import VaultSession
 from protectd.queue.contract import TaskRef
+from protectd.tasks.errands import Errands
 from protectd.tasks.hands import Hands
 from protectd.tasks.lease_watch import LeaseWatch
 from protectd.tasks.scratch import Scratch
@@ -110,6 +111,7 @@ class TaskEnv:
     :ivar announcer: set once it exists; without it follow-on tasks wait for the relay.
     :ivar operations: set once they exist: a maker for each operation.
     :ivar in_turn: a message says only that there is something to do; what is done is whose turn it is.
+    :ivar is_brief: no operation takes longer than its rows.
     :ivar service_id: this process's row in `services`, once it has one.
     :ivar scratch: where restore drills write; without it there are none.
     :ivar orders: keeps what is ordered; without it no order is fulfilled.
@@ -128,13 +130,20 @@ class TaskEnv:
     announcer: Announcer | None = None
     operations: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     hands: Hands = field(default_factory=Hands)
+    errands: Errands = field(default_factory=Errands)
     watch: LeaseWatch = field(default_factory=LeaseWatch)
     in_turn: bool = False
+    is_brief: bool = False
     service_id: int | None = None
     disabled: threading.Event = field(default_factory=threading.Event)
     metrics: Metrics = field(default_factory=Metrics)
     scratch: Scratch | None = None
     orders: Orders | None = None
+
+    @property
+    def goes_together(self) -> bool:
+        """Whether one thread takes several tasks at a time. With a limit, each has to pass its gate."""
+        return self.is_brief and not self.options.limits
 
     @property
     def claimer(self) -> Claimer:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+REMEMBERED = 10_000
+"""A message about a task that was forgotten costs one look at its row."""
 
 
 class Hands:
@@ -14,6 +18,20 @@ class Hands:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._held: set[str] = set()
+        self._ended: OrderedDict[str, None] = OrderedDict()
+
+    def knows(self, task_id: str) -> bool:
+        """Whether a message about this task tells nothing: it runs here, and what its lease was lost with is
+        taken anew when that has ended; or its end was written here, and there is no way back from that."""
+        with self._lock:
+            return task_id in self._held or task_id in self._ended
+
+    def note_end(self, task_id: str) -> None:
+        """After the commit that has ended it for good."""
+        with self._lock:
+            self._ended[task_id] = None
+            if len(self._ended) > REMEMBERED:
+                self._ended.popitem(last=False)
 
     def held(self) -> frozenset[str]:
         with self._lock:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from protectd.common.context import RequestContext
@@ -22,83 +23,101 @@ LOG = logging.getLogger(__name__)
 RIVALS = 10
 """So often others may take the last room before this one ceases to ask; their end gives it away anew."""
 
-Take = Callable[[UnitOfWork], Task | None]
-Begin = Callable[[UnitOfWork, Run], None]
-"""Has a run begin in the unit of work that has claimed it. :raises BeginFailed: nothing of both may stay."""
+TOGETHER = 32
+"""As many tasks that go together are taken at a time: enough that each costs little, and so few that the
+last of them does not wait longer than some milliseconds for the first."""
+
+Take = Callable[[UnitOfWork], list[Task]]
+Begin = Callable[[UnitOfWork, list[Run]], None]
+"""Has runs begin in the unit of work that has claimed them. :raises BeginFailed: nothing of both may stay."""
 
 
-def claim(env: TaskEnv, begin: Begin, operation: str, context: RequestContext, task_id: str) -> Run | None:
-    """Take the task that a message is about or, where tasks go by turns, the one whose turn it is.
+def claim(env: TaskEnv, begin: Begin, operation: str, context: RequestContext, task_id: str) -> list[Run]:
+    """Take the task that a message is about or, where tasks go by turns, those whose turn it is.
 
     None: there is nothing to do here: it is another's, over, not due, not for this host, has to wait for
     room, or is not what the message says.
     """
+    if env.in_turn and env.hands.knows(task_id):
+        return []
     announced = env.database.ask(lambda uow: uow.tasks.waiting(task_id))
     if announced is None or not _is_meant(announced, operation, context):
-        return None
+        return []
     # A look for turns passes over rows that others hold, such as who notes just now that this one was sent.
-    return (claim_next(env, begin) if env.in_turn else None) or _claim_this(env, begin, task_id)
+    return (claim_next(env, begin) if env.in_turn else []) or _claim_this(env, begin, task_id)
 
 
-def claim_next(env: TaskEnv, begin: Begin) -> Run | None:
-    """Take the task whose turn it is. None: none waits that may be run here and now."""
+def claim_next(env: TaskEnv, begin: Begin) -> list[Run]:
+    """Take the task whose turn it is, or several of those that go together. None: none waits that may be run
+    here and now."""
     for _ in range(RIVALS):
         try:
             return _claim(env, begin, lambda uow: take_next(env, uow))
         except NoRoom as error:
             LOG.debug("%s", error)
-    return None
+    return []
 
 
-def take_next(env: TaskEnv, uow: UnitOfWork) -> Task | None:
+def take_next(env: TaskEnv, uow: UnitOfWork) -> list[Task]:
     """:raises NoRoom: others were faster."""
-    return uow.tasks.claim_next(env.claimer, new_id(), env.clock.now(), but=env.hands.held())
+    now, held = env.clock.now(), env.hands.held()
+    if env.goes_together:
+        return uow.tasks.claim_several(TOGETHER, env.claimer, new_id(), now, but=held)
+    return _listed(uow.tasks.claim_next(env.claimer, new_id(), now, but=held))
 
 
-def _claim_this(env: TaskEnv, begin: Begin, task_id: str) -> Run | None:
+def _take_this(env: TaskEnv, uow: UnitOfWork, task_id: str) -> list[Task]:
+    now = env.clock.now()
+    if env.goes_together:
+        return uow.tasks.claim_alike(task_id, env.claimer, new_id(), now)
+    return _listed(uow.tasks.claim_this(task_id, env.claimer, new_id(), now))
+
+
+def _listed(task: Task | None) -> list[Task]:
+    return [] if task is None else [task]
+
+
+def _claim_this(env: TaskEnv, begin: Begin, task_id: str) -> list[Run]:
     if task_id in env.hands.held():
-        return None
+        return []
     try:
-        return _claim(
-            env, begin, lambda uow: uow.tasks.claim_this(task_id, env.claimer, new_id(), env.clock.now())
-        )
+        return _claim(env, begin, lambda uow: _take_this(env, uow, task_id))
     except NoRoom as error:
         LOG.log(logging.DEBUG if env.in_turn else logging.INFO, "task %s waits: %s", task_id, error)
-        return None
+        return []
 
 
-def _claim(env: TaskEnv, begin: Begin, take: Take) -> Run | None:
+def _claim(env: TaskEnv, begin: Begin, take: Take) -> list[Run]:
     """Claim and begin in one transaction; what cannot begin is claimed alone, and its attempt says why."""
     try:
-        run = _claimed(env, begin, take)
+        runs = _claimed(env, begin, take)
     except BeginFailed as failed:
         LOG.debug("%s", failed)
-        run = _claimed(env, _not_yet, take)
-    if run is not None:
-        count_claim(env, run)
-    return run
+        runs = _claimed(env, _not_yet, take)
+    count_claims(env, runs)
+    return runs
 
 
-def _claimed(env: TaskEnv, begin: Begin, take: Take) -> Run | None:
+def _claimed(env: TaskEnv, begin: Begin, take: Take) -> list[Run]:
     with env.database.write() as uow:
-        task = take(uow)
-        return None if task is None else begun(env, begin, uow, task)
+        return begun(env, begin, uow, take(uow))
 
 
-def begun(env: TaskEnv, begin: Begin, uow: UnitOfWork, task: Task) -> Run:
-    """The run of a task that this unit of work has claimed."""
-    run = Run.of(task, env)
-    begin(uow, run)
-    return run
+def begun(env: TaskEnv, begin: Begin, uow: UnitOfWork, tasks: Sequence[Task]) -> list[Run]:
+    """The runs of tasks that this unit of work has claimed."""
+    runs = [Run.of(task, env) for task in tasks]
+    begin(uow, runs)
+    return runs
 
 
-def _not_yet(uow: UnitOfWork, run: Run) -> None:
+def _not_yet(uow: UnitOfWork, runs: list[Run]) -> None:
     """Begin later."""
 
 
-def count_claim(env: TaskEnv, run: Run) -> None:
+def count_claims(env: TaskEnv, runs: Sequence[Run]) -> None:
     """After the commit."""
-    env.metrics.task_claimed(run.operation, run.waited_s)
+    for run in runs:
+        env.metrics.task_claimed(run.operation, run.waited_s)
 
 
 def give_back_unclaimed(env: TaskEnv) -> None:
@@ -170,7 +189,18 @@ def end(
         raise LeaseLost(task_id=run.task_id)
 
 
-def give_operation(uow: UnitOfWork, run: Run) -> None:
-    """The project may run another. Last of what the transaction that ends the task says of quotas."""
-    if run.counted:
-        quota.give(uow, run.context.project_id, operations=1)
+def end_all(env: TaskEnv, uow: UnitOfWork, runs: Sequence[Run], outcome: str, *, simulated: bool) -> None:
+    """End tasks that were claimed together as done, and none of which has reported progress.
+
+    :raises LeaseLost: of one of them; the transaction must not go on.
+    """
+    ids = [run.task_id for run in runs]
+    if not uow.tasks.finish_all(ids, runs[0].token, env.clock.now(), outcome=outcome, simulated=simulated):
+        raise LeaseLost(task_id=f"among {len(ids)}")
+
+
+def give_operations(uow: UnitOfWork, runs: Sequence[Run]) -> None:
+    """Each project may run as many others. Last of what the transaction that ends them says of quotas."""
+    counted = Counter(run.context.project_id for run in runs if run.counted)
+    for project_id in sorted(counted):
+        quota.give(uow, project_id, operations=counted[project_id])

@@ -5,28 +5,34 @@ For drills of load and upgrades: all rows move as they would, while no bank and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from protectd.model.models import Checkpoint, Order
-from protectd.model.states import ResourceStatus
+from protectd.model.models import Checkpoint, CheckpointResource, Order
+from protectd.model.states import CheckpointStatus, ResourceStatus, move_all
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.plugin.base import HandlerPlugin
 from protectd.tasks.base import BaseTask
 from protectd.tasks.copy import CopyCheckpoint
 from protectd.tasks.delete import DeleteCheckpoint
 from protectd.tasks.entities import move_resources
+from protectd.tasks.errors import EntityNotReady
+from protectd.tasks.hold import end_all
 from protectd.tasks.operations import makers
 from protectd.tasks.order import BeginTypeOrder
 from protectd.tasks.preview import PreviewRestore
-from protectd.tasks.protect import ProtectCheckpoint
+from protectd.tasks.protect import ProtectCheckpoint, ProtectFacts
 from protectd.tasks.prune import PruneVault
 from protectd.tasks.reset import ResetCheckpoint
 from protectd.tasks.restore import RestoreCheckpoint
 from protectd.tasks.retain import RetainCheckpoints
 from protectd.tasks.run import Run
 from protectd.tasks.saved import Saved
+from protectd.tasks.saving import sums
 from protectd.tasks.verify import VerifyCheckpoint
+
+PLAIN = object()
+"""In place of an entity that was not read, because it is as a request leaves it."""
 
 
 class Simulation(BaseTask[Any]):
@@ -47,6 +53,35 @@ class Simulation(BaseTask[Any]):
 
 
 class SimulatedProtect(Simulation, ProtectCheckpoint):
+    """However many go together, each of their moves is one statement."""
+
+    def begin_all(self, uow: UnitOfWork, runs: Sequence[Run]) -> None:
+        """Of those that are as a request leaves them. Others begin each for itself."""
+        for run in runs:
+            run.progress.check()
+        plain = uow.checkpoints.lock_plain([run.entity_id for run in runs])
+        chosen = [run for run in runs if run.entity_id in plain]
+        source, target = CheckpointStatus.PENDING, CheckpointStatus.PROTECTING
+        self._move(uow, chosen, source, target, started_at=self.env.clock.now())
+        for run in chosen:
+            run.facts, run.entity = ProtectFacts([], {}, {}, repeated=False), PLAIN
+            run.begun = True
+
+    def end_all(self, uow: UnitOfWork, runs: Sequence[Run]) -> None:
+        if not all(run.entity is PLAIN for run in runs):
+            return super().end_all(uow, runs)
+        end_all(self.env, uow, runs, self.success_word, simulated=True)
+        source, target = CheckpointStatus.PROTECTING, CheckpointStatus.AVAILABLE
+        values = {"ended_at": self.env.clock.now(), "resource_graph": None, "partial": False}
+        return self._move(uow, runs, source, target, manifest_id=None, **values, **sums(()))
+
+    def _move(self, uow: UnitOfWork, runs: Sequence[Run], source: str, target: str, **values: Any) -> None:
+        """:raises EntityNotReady: one of them is not what it was; the transaction must not go on."""
+        ids = [run.entity_id for run in runs]
+        move_all(uow.session, CheckpointResource, "checkpoint_id", ids, source, target)
+        if move_all(uow.session, Checkpoint, "id", ids, source, target, **values) != len(ids):
+            raise EntityNotReady(kind=self.kind, id=f"among {len(ids)}", status="moved", expected=source)
+
     def previous_of(self, uow: UnitOfWork, checkpoint: Checkpoint) -> dict[str, str]:
         return {}
 
@@ -112,5 +147,7 @@ SIMULATED: tuple[type[BaseTask[Any]], ...] = (
 
 
 class NoopHandler(HandlerPlugin):
+    is_brief = True
+
     def operations(self, env: Any) -> Mapping[str, Callable[[], BaseTask[Any]]]:
         return makers(env, SIMULATED)

@@ -29,7 +29,8 @@ class Run:
     :ivar begun: `handle_begin` is committed with the claim.
     :ivar entity: as that has left it.
     :ivar follow_ons: tasks that the terminal transaction submitted; announced after its commit.
-    :ivar next: the task that the terminal transaction has claimed.
+    :ivar next: the tasks that the terminal transaction has claimed.
+    :ivar goes_on: whether it may claim any.
     """
 
     task_id: str
@@ -50,12 +51,13 @@ class Run:
     begun: bool = False
     entity: Any = None
     follow_ons: list[TaskRef] = field(default_factory=list)
-    next: Run | None = None
+    next: list[Run] = field(default_factory=list)
+    goes_on: bool = True
 
     @property
     def attempt_id(self) -> str:
-        """Names this attempt without telling the token."""
-        return str(uuid.uuid5(_ATTEMPTS, self.token))
+        """Names this attempt without telling the token, which tasks that were claimed together share."""
+        return str(uuid.uuid5(_ATTEMPTS, f"{self.task_id} {self.token}"))
 
     @classmethod
     def of(cls, task: Task, env: TaskEnv) -> Self:

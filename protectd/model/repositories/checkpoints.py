@@ -61,6 +61,11 @@ class CheckpointRepository(Repository[Checkpoint]):
         query = super().listed(project_id, filters)
         return query.where(Checkpoint.status != CheckpointStatus.DELETED)
 
+    def lock_plain(self, ids: Collection[str]) -> set[str]:
+        """Those that are as a request leaves them: pending, made for no schedule, none of their bytes
+        counted. Their rows stay so until the unit of work ends; those that others hold are left out."""
+        return set(self.session.connection().execute(_PLAIN, {"ids": list(ids)}).scalars())
+
     def pinned(self, checkpoint_id: str) -> bool:
         """Whether a restore, verification or copy of it waits or runs."""
         return bool(self.session.scalar(select(is_pinned(checkpoint_id))))
@@ -170,6 +175,15 @@ _NEWEST_SNAPSHOT = (
     .where(CheckpointResource.snapshot_id.is_not(None))
     .order_by(Checkpoint.created_at.desc(), Checkpoint.id.desc())
     .limit(1)
+)
+
+_ROW = Checkpoint.__table__.c
+_PLAIN = (
+    select(_ROW.id)
+    .where(_ROW.id.in_(bindparam("ids", expanding=True)), _ROW.status == CheckpointStatus.PENDING)
+    .where(_ROW.deleted.is_(False), _ROW.counted.is_(True), _ROW.counted_bytes == 0)
+    .where(_ROW.scheduled_operation_id.is_(None))
+    .with_for_update(skip_locked=True)
 )
 
 

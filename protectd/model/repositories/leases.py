@@ -6,7 +6,8 @@ same at once.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast
@@ -18,7 +19,7 @@ from protectd.common.ids import new_id
 from protectd.model.base import UTCDateTime
 from protectd.model.models import Task
 from protectd.model.repositories.base import Repository
-from protectd.model.states import TaskState, move, swap
+from protectd.model.states import TaskState, move, move_all, swap
 
 Hold = Literal["held", "lost", "cancel", "late"]
 
@@ -70,6 +71,27 @@ class TaskLeases(Repository[Task]):
         )
         return task if won else None
 
+    def _take_all(self, tasks: Sequence[Task], owner: str, token: str, lease_s: float, now: datetime) -> bool:
+        """:param tasks: pending, pictures that then show it; their rows are locked."""
+        lease = {"lease_owner": owner, "lease_token": token}
+        until, taken = now + timedelta(seconds=lease_s), 0
+        for (attempts, started_at), alike in _by_history(tasks).items():
+            values: dict[str, Any] = {"attempts": attempts + 1, "started_at": started_at or now, **lease}
+            taken += move_all(
+                self.session,
+                Task,
+                "id",
+                [task.id for task in alike],
+                TaskState.PENDING,
+                TaskState.RUNNING,
+                lease_expires_at=until,
+                updated_at=now,
+                **values,
+            )
+            for task in alike:
+                vars(task).update(values)
+        return taken == len(tasks)
+
     def renew(
         self, task_id: str, token: str, now: datetime, lease_s: float, progress: dict[str, Any] | None = None
     ) -> Hold:
@@ -114,6 +136,28 @@ class TaskLeases(Repository[Task]):
         if simulated:
             values["simulated"] = True
         return self._leave(task_id, token, state, now, outcome=outcome, ended_at=now, **values)
+
+    def finish_all(
+        self, task_ids: Collection[str], token: str, now: datetime, *, outcome: str, simulated: bool
+    ) -> bool:
+        """End tasks that were claimed together as done. False: the lease of one is lost, so roll back."""
+        ended = move_all(
+            self.session,
+            Task,
+            "id",
+            task_ids,
+            TaskState.RUNNING,
+            TaskState.DONE,
+            like={"lease_token": token},
+            outcome=outcome,
+            simulated=simulated,
+            ended_at=now,
+            updated_at=now,
+            error_code=None,
+            error_message=None,
+            **_FREE,
+        )
+        return ended == len(task_ids)
 
     def requeue(
         self,
@@ -247,6 +291,13 @@ _TO_CLAIM = (
     .with_for_update()
     .execution_options(populate_existing=True)
 )
+
+
+def _by_history(tasks: Sequence[Task]) -> Mapping[tuple[int, datetime | None], list[Task]]:
+    alike = defaultdict(list)
+    for task in tasks:
+        alike[task.attempts, task.started_at].append(task)
+    return alike
 
 
 def _first(column: InstrumentedAttribute[datetime | None], now: datetime) -> ColumnElement[Any]:

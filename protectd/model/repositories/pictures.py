@@ -44,7 +44,7 @@ class Children:
             values[self.attribute] = []
         rows = connection.execute(self._query, {PARENTS: list(parents)})
         for row in rows:
-            child = _picture(self.model, self._names, row)
+            child = picture(self.model, self._names, row)
             parents[getattr(child, self.parent.key)][self.attribute].append(child)
 
     def insert(self, connection: Connection, parents: Iterable[Any]) -> None:
@@ -100,7 +100,7 @@ class Pictures(Generic[T]):
 
     def _read(self, session: Session, query: Select[Any], values: Mapping[str, Any]) -> list[T]:
         names, connection = self._names, session.connection()
-        found = [_picture(self._model, names, row) for row in connection.execute(query, values)]
+        found = [picture(self._model, names, row) for row in connection.execute(query, values)]
         if found:
             parents = {picture.id: vars(picture) for picture in found}
             for children in self._children:
@@ -146,7 +146,7 @@ def _row(entity: Any) -> dict[str, Any]:
     return row
 
 
-def _picture(model: type[Any], names: Iterable[str], row: Sequence[Any]) -> Any:
+def picture(model: type[Any], names: Iterable[str], row: Sequence[Any]) -> Any:
     """SQLAlchemy looks for values of an instance here first, and fails loudly where there is none: what never
     had a session is no entity to it."""
     picture = object.__new__(model)

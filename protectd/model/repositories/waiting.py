@@ -7,18 +7,20 @@ thousand tasks at once delays another by one.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Integer, Row, Select, bindparam, func, or_, select, update
 from sqlalchemy.orm import load_only
 
 from protectd.common.errors import Unavailable
+from protectd.model.errors import DatabaseContended
 from protectd.model.models import Service, Task
 from protectd.model.repositories.gates import GateRepository, project_gate, provider_gate
 from protectd.model.repositories.leases import CLAIMABLE, TaskLeases, is_due
+from protectd.model.repositories.pictures import picture
 from protectd.model.states import TaskState
 
 
@@ -87,6 +89,28 @@ class TaskTurns(TaskLeases):
         :raises NoRoom: others were faster; roll back and ask again.
         """
         return self._claim(self._next(by, but), by, token, now)
+
+    def claim_several(
+        self, most: int, by: Claimer, token: str, now: datetime, *, but: Collection[str] = ()
+    ) -> list[Task]:
+        """Take up to `most` tasks as `claim_next` would, one after the other; they share the token. Pictures,
+        in the order of their turns. Only for who keeps no limits.
+
+        :param but: as above.
+        """
+        named = {"now": now, "host": by.host, "service_id": by.service_id, "most": most, "but": list(but)}
+        return self._take_found(self.session.connection().execute(_SEVERAL, named), by, token, now)
+
+    def claim_alike(self, task_id: str, by: Claimer, token: str, now: datetime) -> list[Task]:
+        """As `claim_this`, for who keeps no limits: a picture."""
+        named = {"now": now, "host": by.host, "service_id": by.service_id, "id": task_id}
+        return self._take_found(self.session.connection().execute(_THIS, named), by, token, now)
+
+    def _take_found(self, rows: Iterable[Row[Any]], by: Claimer, token: str, now: datetime) -> list[Task]:
+        found = [picture(Task, _BEGIN_NAMES, row) for row in rows]
+        if found and not self._take_all(found, by.owner, token, by.lease_s, now):
+            raise DatabaseContended(reason="a task that was locked has been taken")
+        return found
 
     def claim_this(self, task_id: str, by: Claimer, token: str, now: datetime) -> Task | None:
         """Take this task, out of turn, within the limits. None: as above. :raises NoRoom: it has to wait."""
@@ -167,7 +191,8 @@ _TURNS = select(
 """The last one of a project that waits, and the first that waits at all."""
 
 _DISABLED = select(Service.id).where(Service.id == bindparam("service_id"), Service.disabled.is_(True))
-_TO_BEGIN = load_only(
+_BEGIN_COLUMNS = (
+    Task.id,
     Task.operation,
     Task.method,
     Task.project_id,
@@ -189,12 +214,24 @@ _TO_BEGIN = load_only(
 )
 """Every column of a row is work for the driver. What the claim writes is known too."""
 
+_BEGIN_NAMES = [column.key for column in _BEGIN_COLUMNS]
+_MAY_GO = (*CLAIMABLE, ~_DISABLED.exists())
+
 _OPEN = (
-    select(Task)
-    .where(*CLAIMABLE, ~_DISABLED.exists())
-    .options(_TO_BEGIN)
-    .execution_options(populate_existing=True)
+    select(Task).where(*_MAY_GO).options(load_only(*_BEGIN_COLUMNS)).execution_options(populate_existing=True)
 )
 _AS_ASKED = _OPEN.with_for_update()
 _IN_TURN = _OPEN.order_by(Task.turn, Task.created_at).limit(1).with_for_update(skip_locked=True)
+_SEVERAL = (
+    select(*(_TASKS[name] for name in _BEGIN_NAMES))
+    .where(*_MAY_GO, _TASKS.id.not_in(bindparam("but", expanding=True)))
+    .order_by(_TASKS.turn, _TASKS.created_at)
+    .limit(bindparam("most", type_=Integer))
+    .with_for_update(skip_locked=True)
+)
+_THIS = (
+    select(*(_TASKS[name] for name in _BEGIN_NAMES))
+    .where(*_MAY_GO, _TASKS.id == bindparam("id"))
+    .with_for_update()
+)
 """Built once: to build a statement takes longer than to send it."""
