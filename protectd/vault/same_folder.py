@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from protectd.vault.previous import content_of, same_prefix, subtree_of
 from protectd.vault.scan import Tally, prefix_of
+from protectd.vault.stage_names import is_stage
 
 
 class InnerFolder(NamedTuple):
@@ -60,7 +61,7 @@ def look(
             tally.logical_bytes += status.st_size
         elif kind == stat.S_IFDIR:
             subtree = subtree_of(old)
-            if subtree is None:
+            if subtree is None or is_stage(name):
                 return None
             inner.append(InnerFolder(name, status.st_dev, status.st_ino, subtree))
             tally.directories += 1

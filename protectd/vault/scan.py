@@ -24,6 +24,7 @@ from protectd.vault.previous import (
     until_content,
 )
 from protectd.vault.save_worker import SeenFile
+from protectd.vault.stage_names import is_stage
 from protectd.vault.tree import Xattrs, file_node, node_prefix, other_node
 
 
@@ -204,7 +205,7 @@ class Scanner:
             if kind == stat.S_IFREG:
                 return self._file(spot, status, previous)
             if kind == stat.S_IFDIR:
-                return self._folder(spot, status, previous)
+                return None if is_stage(spot.name) else self._folder(spot, status, previous)
             self._other(spot, status, kind)
         except OSError as error:
             self._issues.add(spot.path, issue_kind(error), error.strerror or "")

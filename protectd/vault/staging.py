@@ -9,22 +9,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import closing, suppress
 
 from protectd.vault.issues import Issues
 from protectd.vault.opening import READ_DIRECTORY
+from protectd.vault.stage_names import NEW, WHOLE, is_stage, new_stage
 from protectd.vault.target import Target
-
-PREFIX = b".protectd-"
-NEW = b".new"
-"""Ends the name of a stage that is being written."""
-
-WHOLE = b".whole"
-"""Ends the name of one that is being put in place."""
 
 FULL = "a directory that is not empty is in its place"
 
@@ -49,7 +41,7 @@ class Stage:
         self._time_ns = os.fstat(home.folder(b"")).st_mtime_ns
         for name in _left(home, NEW):
             _remove(home, name)
-        self._name = PREFIX + secrets.token_hex(8).encode() + NEW
+        self._name = new_stage()
         os.mkdir(self._name, 0o700, dir_fd=home.folder(b""))
         self._root = os.open(self._name, READ_DIRECTORY, dir_fd=home.folder(b""))
         _lock(self._root)
@@ -174,9 +166,9 @@ def _lock(descriptor: int) -> bool:
 
 
 def _left(home: Target, ending: bytes) -> list[bytes]:
-    """Stages in a directory that so end. What only begins and ends like one is somebody's own."""
-    is_stage = re.compile(re.escape(PREFIX) + rb"[0-9a-f]{16}" + re.escape(ending)).fullmatch
-    return [name for name in map(os.fsencode, os.listdir(home.folder(b""))) if is_stage(name)]
+    """Stages in a directory that so end."""
+    names = map(os.fsencode, os.listdir(home.folder(b"")))
+    return [name for name in names if is_stage(name, ending)]
 
 
 def _remove(home: Target, name: bytes) -> None:

@@ -122,6 +122,28 @@ def test_nothing_is_touched_while_it_is_written(rig: Rig, old: Path) -> None:
     assert beside_stages(old) != before
 
 
+def test_a_checkpoint_of_the_target_that_is_made_meanwhile_has_nothing_of_it(
+    rig: Rig, old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved, before = rig.save(), tree(old)
+    real, reports = staging.Stage.put_in_place, []
+
+    def saves_first(self: Any, *args: Any, **named: Any) -> Any:
+        assert stages(old)
+        reports.append(rig.session.save_tree(str(old), tags=()))
+        return real(self, *args, **named)
+
+    monkeypatch.setattr(staging.Stage, "put_in_place", saves_first)
+    assert restore(rig, saved).issues == ()
+    (report,) = reports
+    assert report.issues == ()
+    target, options = str(rig.top / "again"), RestoreOptions(trusted=True)
+    rig.session.restore_tree(report.snapshot_id, report.tree_id, str(old), target, options)
+    assert [
+        each for each in differences(before, tree(Path(target))) if not each.startswith("b'.': mtime")
+    ] == []
+
+
 def beside_stages(directory: Path) -> dict[str, Any]:
     """Which file stands where, with which content, in all that is no stage."""
     found: dict[str, Any] = {}

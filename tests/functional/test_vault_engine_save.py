@@ -427,6 +427,45 @@ def test_excluded_paths_stay_out_with_all_below_them(rig: Rig) -> None:
     assert sorted(p.name for p in (rig.top / "restored").rglob("*")) == ["file", "keep"]
 
 
+STAGES = (".protectd-0123456789abcdef.new", ".protectd-fedcba9876543210.whole")
+LIKE_STAGES = (
+    ".protectd-0123456789abcdef",
+    ".protectd-0123456789ABCDEF.new",
+    ".protectd-0123456789abcde.new",
+    ".protectd-0123456789abcdef.newer",
+    "x.protectd-0123456789abcdef.new",
+    ".protectd-0123456789abcdef.new\n",
+)
+
+
+def with_stages(rig: Rig) -> None:
+    """What restores have left at two depths, and what only looks so."""
+    for name in STAGES:
+        rig.file(f"{name}/below/file")
+        rig.file(f"deep/deeper/{name}/file")
+    for name in LIKE_STAGES:
+        rig.file(f"deep/{name}/file")
+    rig.file(f"deep/deeper/file/{STAGES[0]}")
+
+
+def test_stages_of_restores_stay_out_and_what_only_looks_like_one_is_saved(rig: Rig) -> None:
+    with_stages(rig)
+    saved = rig.save()
+    assert (saved.files, saved.issue_count) == (len(LIKE_STAGES) + 1, 0)
+    rig.restore(saved)
+    found = [str(path.relative_to(rig.top / "restored")) for path in (rig.top / "restored").rglob("*")]
+    files = {f"deep/{name}/file" for name in LIKE_STAGES} | {f"deep/deeper/file/{STAGES[0]}"}
+    folders = {f"deep/{name}" for name in LIKE_STAGES} | {"deep", "deep/deeper", "deep/deeper/file"}
+    assert set(found) == files | folders
+
+
+def test_a_stage_that_an_earlier_snapshot_has_is_gone_from_the_next(rig: Rig, program: Restic) -> None:
+    with_stages(rig)
+    program("backup", "--host", "protectd-test", str(rig.source))
+    saved = rig.save(parent=rig.session.snapshots()[-1].id)
+    assert (saved.files, saved.read_bytes) == (len(LIKE_STAGES) + 1, 0)
+
+
 def test_a_directory_deeper_than_the_longest_path_is_saved(rig: Rig) -> None:
     folder = os.open(rig.source, os.O_RDONLY)
     for _ in range(25):
