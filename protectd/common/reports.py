@@ -118,10 +118,13 @@ class CheckReport:
 
 @dataclass(frozen=True, slots=True)
 class CompareReport:
-    """A directory on disk beside what a vault recorded of it: names, kinds, sizes, modes, times, targets of
-    links and every byte. Owners, attributes and device nodes are not looked at.
+    """A directory on disk beside what a vault recorded of it: names, kinds, sizes, modes, times, owners,
+    attributes, targets of links and every byte. Device nodes and attributes of links are not looked at.
 
     :ivar differences: the first 1,000 in words, each with the path of its entry.
+    :ivar owners: so many entries had theirs compared. :ivar attributes: so many were.
+    :ivar not_compared: owners and attributes that could not be, because this place does not take them: how
+        many, and why.
     """
 
     files: int = 0
@@ -130,6 +133,9 @@ class CompareReport:
     read_bytes: int = 0
     differences: tuple[str, ...] = ()
     difference_count: int = 0
+    owners: int = 0
+    attributes: int = 0
+    not_compared: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -240,6 +246,8 @@ class RestoreOptions:
 
     :ivar overwrite: existing entries may be replaced; without it a non-empty target is refused.
     :ivar trusted: set-id bits, device nodes and foreign owners are restored (administrators only).
+    :ivar owners: foreign owners and all attributes are, but no set-id bits and no device nodes: for a target
+        that nobody else can enter.
     :ivar verify: hash each blob again; without it the authentication tag alone stands for it.
     :ivar staged: with `overwrite`, where something is there: nothing of it is touched before all that comes
         in its place is written and proven; what is not whole replaces nothing. Takes room for both meanwhile.
@@ -252,6 +260,7 @@ class RestoreOptions:
 
     overwrite: bool = False
     trusted: bool = False
+    owners: bool = False
     verify: bool = True
     staged: bool = False
     paths: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from protectd.plugin.base import Assertion, Operation, ProtectionPlugin, Resourc
 from protectd.plugin.outcomes import Job, Outcome
 from protectd.tasks.entities import flat_graph, issue_rows
 from protectd.tasks.env import OpenVault
+from protectd.vault.attributes import may_give_away
 from protectd.vault.errors import SnapshotNotFound, VaultDamaged
 from protectd.vault.issues import MISSING
 from protectd.vault.snapshot import Snapshot
@@ -64,7 +65,10 @@ class Part:
                 "directories": compared.directories,
                 "others": compared.others,
                 "read_bytes": compared.read_bytes,
+                "owners": compared.owners,
+                "attributes": compared.attributes,
             },
+            "not_compared": list(compared.not_compared[:MAX_TOLD]),
             "difference_count": compared.difference_count,
             "differences": list(compared.differences[:MAX_TOLD]),
             "assertions": [
@@ -160,7 +164,7 @@ class Restore(Operation):
             context.tree_id,
             part.source,
             str(part.target),
-            RestoreOptions(),
+            RestoreOptions(owners=may_give_away()),
             context.progress,
         )
         missing = [

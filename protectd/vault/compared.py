@@ -9,6 +9,7 @@ import ctypes
 import hashlib
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,14 +17,16 @@ from dataclasses import dataclass, field
 from protectd.common.progress import Counts, Progress
 from protectd.common.reports import CompareReport
 from protectd.plugin.base import BankRefused
+from protectd.vault.attributes import HARMLESS, SET_ID, read_attributes
 from protectd.vault.entries import Entry, nodes_of
 from protectd.vault.errors import VaultDamaged
 from protectd.vault.opening import READ_DIRECTORY, READ_FILE, open_long, shown
 from protectd.vault.pack import DATA
 from protectd.vault.repository import BlobReader
-from protectd.vault.tree import Node
+from protectd.vault.tree import Node, Xattrs
 
 MAX_DIFFERENCES = 1000
+_NOT_KEPT = "this file system does not keep it as it was"
 _KINDS = {
     "file": stat.S_IFREG,
     "dir": stat.S_IFDIR,
@@ -31,8 +34,6 @@ _KINDS = {
     "fifo": stat.S_IFIFO,
 }
 """What is written back for a restore that is not trusted. Of others nothing is expected."""
-
-_SET_ID = stat.S_ISUID | stat.S_ISGID
 
 
 @dataclass
@@ -43,6 +44,9 @@ class _Tally:
     read_bytes: int = 0
     differences: list[str] = field(default_factory=list)
     count: int = 0
+    owners: int = 0
+    attributes: int = 0
+    not_compared: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def add(self, path: bytes, what: str) -> None:
         self.count += 1
@@ -57,13 +61,20 @@ class _Tally:
             self.read_bytes,
             tuple(self.differences),
             self.count,
+            self.owners,
+            self.attributes,
+            tuple(
+                f"{what} of {count} {'entry' if count == 1 else 'entries'}: {why}"
+                for (what, why), count in sorted(self.not_compared.items())
+            ),
         )
 
 
 def compare(reader: BlobReader, recorded: Entry, directory: str, progress: Progress) -> CompareReport:
     """A directory beside the entry that it was restored from, without trust: no set-id bits, no devices.
 
-    What the owner of this process may not read is made readable: the directory is his.
+    What the owner of this process may not read is made readable: the directory is his. An owner or attribute
+    that is another one is given to the entry: only what can be given here could have come back.
     """
     return _Comparison(reader, os.fsencode(directory), progress).run(recorded)
 
@@ -82,8 +93,11 @@ class _Comparison:
         _write_back(self._top)
         if recorded.node is not None:
             self._look(b".", recorded.node, os.lstat(self._top))
+            self._owner(b".", self._top, recorded.node, os.lstat(self._top))
         self._tally.directories += 1
         _open_up(self._top, os.lstat(self._top))
+        if recorded.node is not None:
+            self._attributes(b".", self._top, recorded.node)
         waiting = [(b"", recorded.subtree)]
         while waiting:
             relative, subtree = waiting.pop()
@@ -122,9 +136,11 @@ class _Comparison:
             return None
         if not self._look(path, node, status):
             return None
+        self._owner(path, _place(folder, node), node, status)
         if node.type == "dir":
             self._tally.directories += 1
             _open_up(node.name, status, folder)
+            self._attributes(path, _place(folder, node), node)
             return (path, node.subtree) if node.subtree is not None else None
         if node.type == "file":
             self._tally.files += 1
@@ -133,6 +149,8 @@ class _Comparison:
             self._tally.others += 1
         if node.type == "symlink" and os.readlink(node.name, dir_fd=folder) != node.link_target:
             self._tally.add(path, "it leads elsewhere")
+        if node.type != "symlink":
+            self._attributes(path, _place(folder, node), node)
         return None
 
     def _look(self, path: bytes, node: Node, status: os.stat_result) -> bool:
@@ -140,7 +158,7 @@ class _Comparison:
         if stat.S_IFMT(status.st_mode) != _KINDS[node.type]:
             self._tally.add(path, f"it is no {node.type} any more")
             return False
-        expected, found = stat.S_IMODE(node.mode) & ~_SET_ID, stat.S_IMODE(status.st_mode)
+        expected, found = stat.S_IMODE(node.mode) & ~SET_ID, stat.S_IMODE(status.st_mode)
         if node.type != "symlink" and expected != found:
             self._tally.add(path, f"its mode is {found:o}, not {expected:o}")
         if status.st_mtime_ns != node.mtime_ns:
@@ -148,6 +166,42 @@ class _Comparison:
         if node.type == "file" and status.st_size != node.size:
             self._tally.add(path, f"it has {status.st_size} bytes, not {node.size}")
         return True
+
+    # --- owners and attributes ---
+
+    def _owner(self, path: bytes, place: bytes, node: Node, status: os.stat_result) -> None:
+        found, expected = (status.st_uid, status.st_gid), (node.uid, node.gid)
+        if found != expected:
+            trouble = _give_owner(place, expected)
+            if trouble:
+                self._tally.not_compared["owners", trouble] += 1
+                return
+            self._tally.add(path, "its owner is {}:{}, not {}:{}".format(*found, *expected))
+        self._tally.owners += 1
+
+    def _attributes(self, path: bytes, place: bytes, node: Node) -> None:
+        """What the kernel adds by itself, such as labels of its security modules, is nobody's fault."""
+        expected = _by_name(node.xattrs)
+        try:
+            found = _attributes_of(place)
+        except OSError as error:
+            self._tally.add(path, f"its attributes do not read: {error.strerror}")
+            return
+        for name in sorted(found.keys() - expected.keys()):
+            if name.startswith(HARMLESS):
+                self._tally.add(path, f"its attribute {shown(os.fsencode(name))} was not recorded")
+        for name, value in expected.items():
+            self._attribute(path, place, name, value, found.get(name))
+
+    def _attribute(self, path: bytes, place: bytes, name: str, value: bytes, found: bytes | None) -> None:
+        what = f"attribute {shown(os.fsencode(name))}"
+        if found != value:
+            trouble = _give_attribute(place, name, value)
+            if trouble:
+                self._tally.not_compared[what, trouble] += 1
+                return
+            self._tally.add(path, f"its {what} is {'missing' if found is None else 'another'}")
+        self._tally.attributes += 1
 
     # --- content ---
 
@@ -182,6 +236,38 @@ class _Comparison:
                 return
             place += size
             self._progress.report(Counts("compare", self._tally.read_bytes, done_files=self._tally.files))
+
+
+def _place(folder: int, node: Node) -> bytes:
+    """A path of an entry for calls that take no directory."""
+    return b"/proc/self/fd/%d/%s" % (folder, node.name)
+
+
+def _attributes_of(place: bytes) -> dict[str, bytes]:
+    return _by_name(read_attributes(place))
+
+
+def _by_name(attributes: Xattrs) -> dict[str, bytes]:
+    return {os.fsdecode(name): bytes(value) for name, value in attributes}
+
+
+def _give_owner(place: bytes, owner: tuple[int, int]) -> str:
+    """Why an entry cannot belong to him here; empty: it can."""
+    try:
+        os.chown(place, *owner, follow_symlinks=False)
+    except OSError as error:
+        return error.strerror or str(error)
+    status = os.lstat(place)
+    return "" if (status.st_uid, status.st_gid) == owner else _NOT_KEPT
+
+
+def _give_attribute(place: bytes, name: str, value: bytes) -> str:
+    """Why an entry cannot have it here; empty: it can."""
+    try:
+        os.setxattr(place, name, value, follow_symlinks=False)
+    except OSError as error:
+        return error.strerror or str(error)
+    return "" if _attributes_of(place).get(name) == value else _NOT_KEPT
 
 
 def _read(descriptor: int, size: int, place: int) -> bytes:

@@ -83,7 +83,7 @@ class _Restore:
         self._entries = 0
         self._walked = False
         self._crew = self._hire(saved.pool, stack)
-        policy = Policy(role.options.trusted, *target.owner)
+        policy = Policy(role.options.trusted, *target.owner, role.options.owners)
         self._writer = TreeWriter(
             saved.reader,
             target,

@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Sequence
 
 from protectd.plugin.base import ResourceUnavailable
+from protectd.vault.attributes import read_attributes
 from protectd.vault.errors import SnapshotNotFound, VaultDamaged
 from protectd.vault.findings import MAKE_AGAIN, Damage
 from protectd.vault.gofmt import name_json
 from protectd.vault.opening import PASS_DIRECTORY, READ_DIRECTORY, Identity, open_plain, shown
 from protectd.vault.previous import PreviousFolder, subtree_of
 from protectd.vault.repository import Repository
-from protectd.vault.scan import Folder, group_name, read_attributes, user_name
+from protectd.vault.scan import Folder, group_name, user_name
 from protectd.vault.snapshot import Snapshot
 from protectd.vault.tree import node_prefix
 

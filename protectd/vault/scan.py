@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from protectd.vault.attributes import read_attributes
 from protectd.vault.issues import Issues
 from protectd.vault.opening import READ_DIRECTORY, Identity, Replaced, open_seen
 from protectd.vault.previous import (
@@ -298,17 +299,6 @@ class _Spot:
 def holding(excludes: Collection[bytes]) -> frozenset[bytes]:
     """The directories that hold an entry which is left out."""
     return frozenset(os.path.dirname(path) for path in excludes)
-
-
-def read_attributes(path: bytes) -> Xattrs:
-    """Extended attributes of a file, not of what a link points to; none where the file system has none."""
-    try:
-        names = os.listxattr(path, follow_symlinks=False)
-    except OSError as error:
-        if error.errno == errno.ENOTSUP:
-            return []
-        raise
-    return [(os.fsencode(name), os.getxattr(path, name, follow_symlinks=False)) for name in names]
 
 
 def prefix_of(name: bytes, status: os.stat_result, *, link_target: bytes = b"", xattrs: Xattrs = ()) -> bytes:

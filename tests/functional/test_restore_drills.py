@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import random
+import shutil
 import signal
 import stat
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -38,6 +42,7 @@ from tests.fakes.vaults import PROVIDER_ID, Protected
 pytest_plugins = ["tests.fakes.databases"]
 
 LARGE = 300_000
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may make this")
 
 
 @pytest.fixture
@@ -415,6 +420,18 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda top: kept(top, lambda: ((top / "one.txt").unlink(), (top / "one.txt").mkdir())),
         "one.txt: it is no file any more",
     ),
+    "attribute": (
+        lambda top: os.setxattr(top / "one.txt", "user.note", b"other"),
+        "one.txt: its attribute user.note is another",
+    ),
+    "no attribute": (
+        lambda top: os.removexattr(top / "one.txt", "user.note"),
+        "one.txt: its attribute user.note is missing",
+    ),
+    "new attribute": (
+        lambda top: os.setxattr(top / "deep", "user.new", b""),
+        "deep: its attribute user.new was not recorded",
+    ),
     "link": (lambda top: relink(top / "deep" / "er"), "deep/er/link: it leads elsewhere"),
 }
 
@@ -443,6 +460,7 @@ def test_each_difference_is_told_and_nothing_else(
     site: Protected, source: Path, tmp_path: Path, what: str
 ) -> None:
     (source / "one.txt").chmod(0o644)
+    os.setxattr(source / "one.txt", "user.note", b"note")
     checkpoint, target = saved(site, source), tmp_path / "target"
     resource = site.found(checkpoint).resources[0]
     with site.open_vault() as vault:
@@ -454,6 +472,98 @@ def test_each_difference_is_told_and_nothing_else(
     names = {line.partition(": ")[0] for line in report.differences}
     assert names == {expected.partition(": ")[0]}, report.differences
     assert any(line.startswith(expected) for line in report.differences), report.differences
+
+
+@needs_root
+@pytest.mark.parametrize("path", [".", "one.txt", "deep/er", "deep/er/link"])
+def test_another_owner_is_told(site: Protected, source: Path, tmp_path: Path, path: str) -> None:
+    checkpoint, target = saved(site, source), tmp_path / "target"
+    shutil.copytree(source, target, symlinks=True)
+    assert compared(site, checkpoint, target).ok
+    os.lchown(target / path, 3, 4)
+    assert compared(site, checkpoint, target).differences == (f"{path}: its owner is 3:4, not 0:0",)
+
+
+# --- owners and attributes ---
+
+CAPABILITY = struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0)
+"""To serve low ports, as a program's attribute says it."""
+
+
+@pytest.fixture
+def of_others(source: Path) -> Path:
+    """Entries that only who may do everything can make."""
+    for path in (source, source / "one.txt", source / "deep" / "er" / "link"):
+        os.lchown(path, 3, 4)
+    os.setxattr(source / "one.txt", "security.capability", CAPABILITY)
+    os.setxattr(source / "deep", "trusted.note", b"note")
+    os.setxattr(source / "deep" / "two.bin", "user.note", b"note")
+    os.mkfifo(source / "deep" / "queue")
+    (source / "program").write_bytes(b"")
+    (source / "program").chmod(0o4755)
+    return source
+
+
+def told_of(found: Any) -> tuple[int, int, list[str]]:
+    (told,) = found.report["resources"].values()
+    return told["compared"]["owners"], told["compared"]["attributes"], told["not_compared"]
+
+
+@needs_root
+def test_owners_and_attributes_are_compared_where_they_can_be_given(site: Protected, of_others: Path) -> None:
+    found = drilled(site, saved(site, of_others))
+    assert (found.status, found.errors, found.issues) == ("success", [], [])
+    assert told_of(found) == (8, 3, [])
+
+
+@needs_root
+def test_it_is_said_where_they_cannot_be(site: Protected, of_others: Path) -> None:
+    checkpoint = saved(site, of_others)
+    with without_rights():
+        found = drilled(site, checkpoint)
+    assert (found.status, found.errors) == ("success", [])
+    assert told_of(found) == (
+        5,
+        1,
+        [
+            "attribute security.capability of 1 entry: Operation not permitted",
+            "attribute trusted.note of 1 entry: Operation not permitted",
+            "owners of 3 entries: Operation not permitted",
+        ],
+    )
+
+
+@needs_root
+def test_set_id_bits_and_devices_stay_away_from_the_scratch_place(site: Protected, of_others: Path) -> None:
+    os.mknod(of_others / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    seen = {}
+
+    def say(context: Any, path: Path) -> list[Assertion]:
+        seen.update({each.name: stat.S_IMODE(each.lstat().st_mode) for each in path.iterdir()})
+        return []
+
+    with_plugin(site, Asserting(say))
+    assert drilled(site, saved(site, of_others)).status == "success"
+    assert seen.pop("program") == 0o755 and "null" not in seen
+
+
+class Header(ctypes.Structure):
+    _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
+
+
+@contextmanager
+def without_rights() -> Iterator[None]:
+    """This thread, and those that it begins, act without any capability but reading and writing."""
+    libc, header, data = ctypes.CDLL(None, use_errno=True), Header(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    assert libc.capget(ctypes.byref(header), data) == 0
+    before = list(data)
+    data[0], data[3] = data[0] & 0b0110, 0
+    assert libc.capset(ctypes.byref(header), data) == 0
+    try:
+        yield
+    finally:
+        data[0], data[3] = before[0], before[3]
+        assert libc.capset(ctypes.byref(header), data) == 0
 
 
 # --- what is said of the checkpoint ---
