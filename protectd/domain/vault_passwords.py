@@ -78,6 +78,12 @@ class VaultPasswords:
                 self.bind(uow, secret, vault)
             return secret.id, self._open(uow, secret.id)
 
+    def is_next(self, secret_id: str) -> bool:
+        """Whether no run has made it the present one yet."""
+        with self._database.read() as uow:
+            secret = uow.secrets.find(secret_id, self._project_id)
+            return secret is not None and secret.secret_type == NEXT_TYPE
+
     def switch(self, vault: Vault, secret_id: str) -> None:
         """Make the next password the present one, unless another run has done so; all in one transaction.
 
@@ -85,8 +91,8 @@ class VaultPasswords:
         """
         with self._database.write() as uow:
             row = uow.vaults.get(vault.id, lock=True)
-            secret = uow.secrets.get(secret_id, self._project_id, lock=True)
-            if secret.secret_type == NEXT_TYPE:
+            secret = uow.secrets.find(secret_id, self._project_id, lock=True)
+            if secret is not None and secret.secret_type == NEXT_TYPE:
                 uow.secrets.get(row.secret_id, self._project_id, lock=True).secret_type = FORMER_TYPE
                 secret.secret_type = SECRET_TYPE
                 row.secret_id = secret_id

@@ -12,8 +12,10 @@ from protectd.common.errors import Unavailable
 from protectd.domain.vault_passwords import VaultPasswords
 from protectd.model.models import Vault
 from protectd.vault.errors import VaultError, VaultLocked
-from protectd.vault.key_files import add_key, keys_of, remove_keys
+from protectd.vault.key_files import keys_of, remove_keys_of
+from protectd.vault.keyring import store_key
 from protectd.vault.keys import RANDOM_PASSWORD_COST
+from protectd.vault.locks import shared_lock
 from protectd.vault.options import EngineOptions
 from protectd.vault.repository import Repository
 
@@ -49,35 +51,36 @@ class Rotation:
         """
         if not self._passwords.former(self._vault):
             secret_id, password = self._passwords.prepare_next(self._vault)
-            self._let_open(password)
+            self._let_open(secret_id, password)
             self._passwords.switch(self._vault, secret_id)
         return self._remove_former()
 
-    def _let_open(self, password: str) -> None:
-        """See to it that a key file of this password is there, and that the vault opens with it."""
+    def _let_open(self, secret_id: str, password: str) -> None:
+        """See to it that a key file of this password is there, and that the vault opens with it.
+
+        Not of one that others have made the present one, or a former one, by now: nobody would remove a key
+        file that came after them. While the lock is held nobody removes any.
+        """
         options, bank = self._options, self._repository.bank
-        if not keys_of(bank, password):
-            add_key(
-                self._repository,
-                password,
-                options.identity(),
-                self._clock,
-                cost=RANDOM_PASSWORD_COST,
-                wait_s=options.lock_wait_s,
-            )
-        Repository.open(bank, password)
+        identity = options.identity()
+        with shared_lock(self._repository, identity, self._clock, options.lock_wait_s):
+            if not self._passwords.is_next(secret_id):
+                return
+            if not keys_of(bank, password):
+                key, cost = self._repository.key, RANDOM_PASSWORD_COST
+                store_key(bank, key, password, identity, self._clock, cost)
+            Repository.open(bank, password)
 
     def _remove_former(self) -> list[str]:
         gone = []
         for secret_id, password in self._passwords.former(self._vault):
-            gone += self._remove(keys_of(self._repository.bank, password))
+            gone += self._remove(password)
             self._passwords.drop(self._vault, secret_id)
         return gone
 
-    def _remove(self, names: list[str]) -> list[str]:
-        options = self._options
+    def _remove(self, password: str) -> list[str]:
+        identity, wait_s = self._options.identity(), self._options.lock_wait_s
         try:
-            remove_keys(self._repository, names, options.identity(), self._clock, wait_s=options.lock_wait_s)
+            return remove_keys_of(self._repository, password, identity, self._clock, wait_s=wait_s)
         except VaultLocked as error:
             raise RotationUnfinished(reason=str(error)) from error
-        return names

@@ -121,19 +121,23 @@ def keys_of(bank: BankPlugin, password: str) -> list[str]:
     return [name for name in key_names(bank) if _opens(bank, name, password)]
 
 
-def remove_keys(
+def remove_keys_of(
     repository: Repository,
-    names: Sequence[str],
+    password: str,
     identity: WriterIdentity,
     clock: Clock,
     *,
     wait_s: float = 0.0,
-) -> None:
-    """Remove key files by their whole ids. Safe to repeat. The caller knows another one that opens."""
-    if names:
-        with exclusive_lock(repository, identity, clock, wait_s):
-            for name in names:
-                repository.bank.delete(f"{KEYS}/{name}")
+) -> list[str]:
+    """Remove all key files that open with a password; their ids. Safe to repeat. The caller knows another
+    password that opens."""
+    if not keys_of(repository.bank, password):
+        return []
+    with exclusive_lock(repository, identity, clock, wait_s):
+        names = keys_of(repository.bank, password)  # one more may have come while the lock was waited for
+        for name in names:
+            repository.bank.delete(f"{KEYS}/{name}")
+        return names
 
 
 def _opens(bank: BankPlugin, name: str, password: str) -> bool:

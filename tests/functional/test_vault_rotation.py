@@ -11,6 +11,7 @@ import pytest
 
 from protectd.common.clock import SystemClock
 from protectd.common.ids import new_id
+from protectd.domain import vault_rotation
 from protectd.domain.secrets import Secrets
 from protectd.domain.vault_passwords import CONSUMER, VaultPasswords
 from protectd.domain.vault_rotation import Rotation, RotationUnfinished
@@ -26,7 +27,7 @@ from protectd.vault.locks import exclusive_lock, shared_lock
 from protectd.vault.repository import Repository
 from tests.fakes.faults import FaultyBank, Killed
 from tests.fakes.rows import PROJECT
-from tests.fakes.vault_kit import ME
+from tests.fakes.vault_kit import CHEAP, ME
 
 pytest_plugins = ["tests.fakes.databases"]
 
@@ -113,7 +114,9 @@ class Rig:
 
 
 @pytest.fixture
-def rig(any_database: Database) -> Iterator[Rig]:
+def rig(any_database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+    """Its passwords are proven hundreds of times, so that costs little."""
+    monkeypatch.setattr(vault_rotation, "RANDOM_PASSWORD_COST", CHEAP)
     made = Rig(any_database.engine.url.render_as_string(hide_password=False))
     yield made
     made.database.dispose()
@@ -219,6 +222,19 @@ def test_several_at_once_end_with_one_new_password(rig: Rig) -> None:
     assert rig.password() != before
     for _ in range(3):
         rig.rotate()
+    rig.assert_ended()
+
+
+def test_one_that_others_overtake_fails_nobody_and_leaves_no_key_file_behind(rig: Rig) -> None:
+    """It has the password that comes next, and two whole changes come before it does anything with it."""
+
+    def overtaken(moment: str) -> None:
+        rig.database.step = lambda moment: None
+        rig.rotate()
+        rig.rotate()
+
+    rig.database.step = lambda moment: overtaken(moment) if moment == "after a commit" else None
+    rig.rotate()
     rig.assert_ended()
 
 

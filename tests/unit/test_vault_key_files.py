@@ -17,12 +17,13 @@ from protectd.vault.errors import (
     VaultLocked,
     WrongPassword,
 )
-from protectd.vault.key_files import add_key, choose_key, keys_of, list_keys, remove_key, remove_keys
+from protectd.vault.key_files import add_key, choose_key, keys_of, list_keys, remove_key, remove_keys_of
 from protectd.vault.keyring import KEYS, key_names
 from protectd.vault.keys import create_key_file
 from protectd.vault.locks import exclusive_lock, shared_lock
 from protectd.vault.repository import Repository
 from tests.fakes.clock import ManualClock
+from tests.fakes.faults import FaultyBank
 from tests.fakes.vault_kit import CHEAP, ME, PASSWORD, new_vault
 
 ELSEWHERE = replace(ME, hostname="another-host")
@@ -147,6 +148,21 @@ def test_all_key_files_of_one_password_go_together(
     add(vault, clock, "twice")
     names = keys_of(bank, "twice")
     assert len(names) == 2
-    remove_keys(vault, names, ME, clock)
-    remove_keys(vault, names, ME, clock)
+    assert remove_keys_of(vault, "twice", ME, clock) == names
+    assert remove_keys_of(vault, "twice", ME, clock) == []
     assert keys_of(bank, "twice") == [] and opens(bank, PASSWORD)
+
+
+def test_one_that_comes_before_the_vault_is_locked_goes_with_the_others(clock: ManualClock) -> None:
+    bank = FaultyBank()
+    vault = new_vault(bank)
+    add(vault, clock, "twice")
+    rest = [lambda: add(vault, clock, "twice")]
+
+    def meanwhile(call: str, key: str) -> None:
+        if call == "put" and rest:
+            rest.pop()()
+
+    bank.fault = meanwhile
+    assert len(remove_keys_of(vault, "twice", ME, clock)) == 2
+    assert keys_of(bank, "twice") == []
