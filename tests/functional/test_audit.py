@@ -162,10 +162,13 @@ def test_a_forked_process_has_a_chain_of_its_own(rig: Rig) -> None:
     audit.note("secret.read", CONTEXT, "", secret_id="parent")
     child = os.fork()
     if child == 0:
-        rig.database.dispose()
-        audit.note("secret.read", CONTEXT, "", secret_id="child")
-        audit.close()
-        os._exit(0)
+        try:
+            rig.database.dispose()
+            audit.note("secret.read", CONTEXT, "", secret_id="child")
+            audit.close()
+            os._exit(0)
+        finally:
+            os._exit(1)  # whatever happens, no second process goes on with the tests
     assert os.waitpid(child, 0)[1] == 0
     audit.close()
     assert rig.states() == ["whole", "whole"]

@@ -483,12 +483,15 @@ def test_an_engine_that_is_killed_in_the_middle_leaves_nothing(shared_scene: Sce
     parts.database.dispose()
     child = os.fork()
     if child == 0:
-        with parts.database.write() as uow:
-            due = uow.triggers.take_due(trigger, at.clock.now())
-            assert due is not None
-            Deciding(parts.scheduled_runs, parts.schedule_limits).decide(uow, [due], at.clock.now())
-            os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(child, 0)
+        try:
+            with parts.database.write() as uow:
+                due = uow.triggers.take_due(trigger, at.clock.now())
+                assert due is not None
+                Deciding(parts.scheduled_runs, parts.schedule_limits).decide(uow, [due], at.clock.now())
+                os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            os._exit(1)  # whatever happens, no second process goes on with the tests
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
     assert checkpoints(at, plan) == []
     assert at.occurrences(operation) == []
     engine = at.engine()

@@ -250,7 +250,10 @@ def test_a_worker_that_waits_for_its_broker_may_rest_and_start_and_listens_once(
         server.rest()
         server.start()
         server.start()
-    time.sleep(0.5)  # one that was told to rest may be at its last step
+    deadline = time.monotonic() + PATIENCE_S
+    while len(_listeners() - others) > 1:  # one that was told to rest may be at its last step
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     assert len(_listeners() - others) == 1
     assert server.stop(PATIENCE_S)
 
