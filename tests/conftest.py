@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.fakes import object_servers, sampling, servers
+
+MOST_PROCESSES = 4
+"""Each has servers of objects of its own."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Processes: one more than there are cores, because much of what tests do is waiting."""
+    return min(MOST_PROCESSES, (os.cpu_count() or 1) + 1)
 
 
 def pytest_report_header() -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import amqp
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
 POSTGRESQL = os.environ.get(
@@ -47,22 +47,28 @@ def need_port(port: int, server: str) -> None:
 @contextmanager
 def own_database(admin_url: str, options: str = "") -> Iterator[str]:
     """URL of a new, empty database, dropped at the end."""
-    name = f"protectd_{uuid.uuid4().hex[:12]}"
-    engine = create_engine(admin_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    force = " WITH (FORCE)" if engine.dialect.name == "postgresql" else ""
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}{options}"))
+    name, url = f"protectd_{uuid.uuid4().hex[:12]}", make_url(admin_url)
+    force = " WITH (FORCE)" if url.get_backend_name() == "postgresql" else ""
+    _execute(admin_url, f"CREATE DATABASE {name}{options}")
     try:
-        yield engine.url.set(database=name).render_as_string(hide_password=False)
+        yield url.set(database=name).render_as_string(hide_password=False)
     finally:
-        with engine.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name}{force}"))
+        _execute(admin_url, f"DROP DATABASE {name}{force}")
+
+
+def _execute(admin_url: str, statement: str) -> None:
+    engine = create_engine(admin_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.execute(text(statement))
 
 
 @contextmanager
 def own_postgresql() -> Iterator[str]:
+    """It does not wait for the disk: no test takes the server's power away."""
     need_port(5432, "PostgreSQL")
     with own_database(POSTGRESQL) as url:
+        database = make_url(url).database
+        _execute(POSTGRESQL, f"ALTER DATABASE {database} SET synchronous_commit = off")
         yield url
 
 
