@@ -17,6 +17,7 @@ STRUCTURE = "structure"
 DATA = "data"
 RESTORE = "restore"
 DEPTHS = (STRUCTURE, DATA, RESTORE)
+"""Each proves what those before it do, and more."""
 
 
 def new_verification(checkpoint: Checkpoint, wanted: Mapping[str, Any]) -> Verification:
@@ -30,6 +31,11 @@ def new_verification(checkpoint: Checkpoint, wanted: Mapping[str, Any]) -> Verif
         depth=wanted.get("depth") or DATA,
         status=RunStatus.PENDING,
     )
+
+
+def strongest(proven: Mapping[str, datetime]) -> tuple[str, datetime] | None:
+    """The strongest of some depths, and when it was proven. None: there are none."""
+    return max(proven.items(), key=lambda each: DEPTHS.index(each[0]), default=None)
 
 
 def prove(uow: UnitOfWork, verification: Verification, at: datetime, recovery_s: float | None) -> None:

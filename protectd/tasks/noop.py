@@ -99,6 +99,10 @@ class SimulatedVerify(Simulation, VerifyCheckpoint):
     def saved_of(self, checkpoint: Checkpoint) -> dict[str, Saved]:
         return {}
 
+    def told(self, run: Run) -> dict[str, Any]:
+        """No report: it is what tells a proof."""
+        return {}
+
 
 class SimulatedDelete(Simulation, DeleteCheckpoint):
     pass

@@ -245,7 +245,8 @@ def test_it_tells_of_holds_and_proofs_and_of_who_asked_for_it(
 ) -> None:
     checkpoint = member.checkpoint(plan)
     fresh = ("scheduled_operation_id", "source_id", "hold", "verified_at", "verified_depth")
-    assert [checkpoint[key] for key in (*fresh, "proven_recovery_s")] == [None] * 6
+    fresh += ("proven_depth", "proven_at")
+    assert [checkpoint[key] for key in (*fresh, "proven_recovery_s")] == [None] * 8
     moment = datetime(2026, 1, 31, 2, 0, 3, 5, UTC)
     with service.parts.database.write() as uow:
         row = uow.checkpoints.get(checkpoint["id"])

@@ -19,6 +19,7 @@ from sqlalchemy import event
 
 from protectd.api.routes import routes
 from protectd.domain.events import sign
+from protectd.model.base import utc_now
 from protectd.model.models import Occurrence
 from tests.fakes.service import FILES_ID, MEMORY_ID, Service, run_body
 
@@ -91,7 +92,7 @@ class World:
         made = self.client.checkpoint(plan)
         with self.service.parts.database.write() as uow:
             row = uow.checkpoints.get(made["id"])
-            row.status = "available"
+            row.status, row.verified_at = "available", utc_now()
             for resource in row.resources:
                 resource.status, resource.snapshot_id = "available", uuid.uuid4().hex * 2
             for task in uow.tasks.live("checkpoint", made["id"]):

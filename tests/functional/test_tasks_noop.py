@@ -9,7 +9,7 @@ import pytest
 
 from protectd.queue.contract import METHODS
 from protectd.tasks.noop import NoopHandler
-from tests.fakes.service import FILES_ID, Service, running
+from tests.fakes.service import FILES_ID, Service, run_body, running
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,13 @@ def test_what_follows_a_checkpoint_can_be_simulated_too(simulated):
     restore = member.restore(checkpoint)["restore"]
     assert (restore["status"], restore["simulated"]) == ("success", True)
     path = f"providers/{FILES_ID}/checkpoints/{checkpoint['id']}"
+    asked = {"verification": run_body(checkpoint, depth="restore")}
+    verification = member.post("verifications", asked, 202)["verification"]
+    assert (verification["status"], verification["simulated"]) == ("success", True)
+    with simulated.parts.database.read() as uow:
+        assert uow.verifications.proofs([checkpoint["id"]]) == {}
+    shown = member.get(path)["checkpoint"]
+    assert (shown["verified_depth"], shown["proven_depth"]) == (None, None)
     member.call("DELETE", path)
     assert member.ended(path, "checkpoint")["status"] == "deleted"
     assert list(_bank(simulated).rglob("*")) == []

@@ -120,6 +120,17 @@ def test_a_restore_drill_proves_how_long_recovery_takes(
     shown = owner.get(path)["checkpoint"]
     assert (shown["verified_depth"], shown["proven_recovery_s"]) == ("restore", made["recovery_s"])
     assert shown["verified_at"] is not None
+    assert shown["proven_depth"] == "restore"
+    proven = shown["proven_at"]
+    newer = verify(owner, checkpoint, depth="structure")
+    for depth in ("data", "structure"):
+        verify(owner, checkpoint, depth=depth)
+    (listing,) = owner.get(f"providers/{FILES_ID}/checkpoints")["checkpoints"]
+    for shown in (owner.get(path)["checkpoint"], listing):
+        assert (shown["proven_depth"], shown["proven_at"]) == ("restore", proven)
+        assert shown["verified_depth"] == "structure"
+        assert shown["verified_at"] > newer["ended_at"] > proven
+        assert shown["proven_recovery_s"] == made["recovery_s"]
     listed = owner.get("verifications?depth=restore")["verifications"]
     assert [each["recovery_s"] for each in listed] == [made["recovery_s"]]
     scratch = Path(direct.parts.conf.state_dir) / "scratch"

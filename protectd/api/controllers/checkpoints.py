@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from protectd.api.answers import Answer
@@ -21,6 +22,7 @@ from protectd.common.ids import canonical_id
 from protectd.domain import checkpoints
 from protectd.domain.resources import Resolver
 from protectd.model.models import Checkpoint
+from protectd.model.repositories.base import Page
 from protectd.model.repositories.checkpoints import CheckpointNotFound, CheckpointRepository
 from protectd.model.states import CheckpointStatus
 from protectd.model.unit_of_work import UnitOfWork
@@ -55,12 +57,19 @@ class CheckpointsController(Controller):
         call.can(policies.GET_ALL)
         provider = call.provider(self.provider_id)
         filters = {"provider_id": provider.id} | checkpoint_filters(call)
+        proven: dict[str, views.Proven] = {}
+
+        def load(page: Page) -> list[Checkpoint]:
+            rows = call.uow.checkpoints.looks(page, call.scope, filters)
+            proven.update(_proven(call.uow, rows))
+            return rows
+
         return listed(
             call,
             "checkpoints",
             ["providers", provider.id, "checkpoints"],
-            lambda page: call.uow.checkpoints.looks(page, call.scope, filters),
-            views.brief,
+            load,
+            lambda row: views.brief(row, proven.get(row.id, views.NOTHING)),
             CheckpointRepository.sort_keys,
         )
 
@@ -148,4 +157,10 @@ def location(call: Call, checkpoint: Checkpoint) -> str:
 def shown(uow: UnitOfWork, checkpoint_id: str) -> dict[str, Any]:
     checkpoint = uow.checkpoints.get(checkpoint_id)
     task = uow.tasks.of_entities("checkpoint", [checkpoint_id]).get(checkpoint_id)
-    return {schemas.KEY: views.detail(checkpoint, task)}
+    proven = _proven(uow, [checkpoint]).get(checkpoint_id, views.NOTHING)
+    return {schemas.KEY: views.detail(checkpoint, task, proven)}
+
+
+def _proven(uow: UnitOfWork, rows: Iterable[Checkpoint]) -> Mapping[str, views.Proven]:
+    """By id; nobody asks for those that were never verified."""
+    return uow.verifications.proofs([row.id for row in rows if row.verified_at is not None])

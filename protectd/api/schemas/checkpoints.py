@@ -67,6 +67,8 @@ _BRIEF: Schema = {
     "hold": holds.HOLD,
     "verified_at": MAYBE_MOMENT,
     "verified_depth": MAYBE_STRING,
+    "proven_depth": MAYBE_STRING,
+    "proven_at": MAYBE_MOMENT,
     "proven_recovery_s": MAYBE_SECONDS,
 }
 

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from protectd.api.views import holds
 from protectd.api.views.common import error, moment, progress, simulated
+from protectd.domain.verifications import strongest
 from protectd.model.models import Checkpoint, CheckpointResource, Task
 
+Proven = Mapping[str, datetime]
+"""When each depth was last proven."""
 
-def brief(checkpoint: Checkpoint) -> dict[str, Any]:
+NOTHING: Proven = {}
+
+
+def brief(checkpoint: Checkpoint, proven: Proven = NOTHING) -> dict[str, Any]:
     """One entry of a list. `resource_graph` is left out while there is none: a client decodes it."""
+    depth, at = strongest(proven) or (None, None)
     shown: dict[str, Any] = {
         "id": checkpoint.id,
         "project_id": checkpoint.project_id,
@@ -35,6 +43,8 @@ def brief(checkpoint: Checkpoint) -> dict[str, Any]:
         "hold": holds.detail(checkpoint),
         "verified_at": moment(checkpoint.verified_at),
         "verified_depth": checkpoint.verified_depth,
+        "proven_depth": depth,
+        "proven_at": moment(at),
         "proven_recovery_s": checkpoint.proven_recovery_s,
     }
     if checkpoint.resource_graph is not None:
@@ -42,9 +52,9 @@ def brief(checkpoint: Checkpoint) -> dict[str, Any]:
     return shown
 
 
-def detail(checkpoint: Checkpoint, task: Task | None) -> dict[str, Any]:
+def detail(checkpoint: Checkpoint, task: Task | None, proven: Proven = NOTHING) -> dict[str, Any]:
     """:param task: the newest one of this checkpoint."""
-    return brief(checkpoint) | {
+    return brief(checkpoint, proven) | {
         "progress": progress(task),
         "resources": [_resource(resource) for resource in checkpoint.resources],
         "warnings": [

@@ -37,7 +37,7 @@ class Checkpoint(Timestamps, Stateful, Base):
     :ivar counted: it is in its project's quota, with `counted_bytes`: changed by compare-and-swap, so that it
         is taken and given back once.
     :ivar held_at: since then it cannot be deleted, until an administrator lifts the hold; None: no hold.
-    :ivar verified_at: when its data last proved good, at `verified_depth`.
+    :ivar verified_at: when its data last proved good, at `verified_depth`; a stronger proof may be older.
     :ivar proven_recovery_s: how long its last restore drill took.
     """
 

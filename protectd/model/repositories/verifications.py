@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import defer
 
 from protectd.common.errors import NotFound
@@ -36,6 +37,23 @@ class VerificationRepository(Repository[Verification]):
         defer(Verification.errors, raiseload=True),
         defer(Verification.report, raiseload=True),
     )
+
+    def proofs(self, checkpoint_ids: Collection[str]) -> dict[str, dict[str, datetime]]:
+        """When each depth was last proven, by checkpoint and depth. What was simulated has no report, and is
+        no proof."""
+        if not checkpoint_ids:
+            return {}
+        id, depth, ended_at = Verification.checkpoint_id, Verification.depth, Verification.ended_at
+        query = (
+            select(id, depth, func.max(ended_at).label("at"))
+            .where(id.in_(checkpoint_ids), Verification.status == RunStatus.SUCCESS)
+            .where(Verification.deleted.is_(False), Verification.report.is_not(None), ended_at.is_not(None))
+            .group_by(id, depth)
+        )
+        found: dict[str, dict[str, datetime]] = {}
+        for row in self.session.execute(query):
+            found.setdefault(row.checkpoint_id, {})[row.depth] = row.at
+        return found
 
     def drilled_since(self, verification: Verification, moment: datetime) -> bool:
         """Whether another restore drill of the same checkpoint has ended well later than that."""
