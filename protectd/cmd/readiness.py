@@ -48,7 +48,7 @@ def rehearse(made: Parts) -> None:
 def _start_checkpoint(uow: UnitOfWork, made: Parts) -> None:
     plan = uow.plans.add(_plan())
     uow.session.expire_all()
-    plan = uow.plans.look(plan.id, NOBODY, lock=True)
+    plan = uow.plans.to_run(plan.id, NOBODY)
     checkpoint = uow.checkpoints.insert(Checkpoint.of(plan))
     context = RequestContext(request_id=NOBODY, project_id=NOBODY, user_id=NOBODY, roles=())
     Submission(uow, context, made.clock).process_checkpoint(checkpoint)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from sqlalchemy import event
 from sqlalchemy.orm.exc import UnmappedInstanceError
 
 from protectd.api.views import checkpoints as views
-from protectd.model.models import Plan
+from protectd.model.models import Checkpoint, Plan
 from protectd.model.repositories.base import InvalidMarker, Page
 from protectd.model.repositories.plans import PlanNotFound
 from protectd.model.unit_of_work import Database, UnitOfWork
@@ -146,6 +148,60 @@ def test_pictures_take_as_many_statements_for_many_as_for_two(any_database: Data
         sent = statements(uow)
         assert len(uow.plans.looks(Page(100, marker), PROJECT)) == 10
         assert len(sent) == 3
+
+
+def test_a_plan_that_is_run_is_read_by_one_statement_with_what_a_checkpoint_takes(
+    any_database: Database,
+) -> None:
+    ids = plans(any_database, 3)
+    with any_database.write() as uow:
+        uow.plans.replace_resources(changed := uow.plans.get(ids[2]), changed.resources[1:])
+    for id in ids:
+        with any_database.write() as uow:
+            entity = uow.plans.get(id)
+            sent = statements(uow)
+            run = uow.plans.to_run(id, PROJECT)
+            assert len(sent) == 1
+            assert Checkpoint.of(run).plan_json == Checkpoint.of(entity).plan_json
+            assert (run.id, run.name, run.project_id) == (entity.id, entity.name, entity.project_id)
+            kept = [(each.key, each.resource_extra_info) for each in run.resources]
+            assert kept == [(each.key, each.resource_extra_info) for each in entity.resources]
+
+
+def test_a_plan_that_is_gone_or_anothers_is_not_run(any_database: Database) -> None:
+    (id, gone) = plans(any_database, 2)
+    with any_database.write() as uow:
+        uow.plans.delete(uow.plans.get(gone))
+    with any_database.write() as uow:
+        for hidden, project in ((id, OTHER_PROJECT), (gone, PROJECT), (gone, None), ("nothing", None)):
+            with pytest.raises(PlanNotFound):
+                uow.plans.to_run(hidden, project)
+
+
+def test_nobody_changes_a_plan_that_is_run(any_database: Database) -> None:
+    (id,) = plans(any_database)
+    with any_database.write() as uow:
+        uow.plans.to_run(id)
+        other = threading.Thread(target=_rename, args=[any_database, id])
+        other.start()
+        other.join(0.3)
+        assert other.is_alive()
+    other.join()
+    with any_database.read() as uow:
+        assert uow.plans.get(id).name == "renamed"
+
+
+def _rename(database: Database, id: str) -> None:
+    with database.write() as uow:
+        uow.plans.get(id, lock=True).name = "renamed"
+
+
+def test_what_is_null_is_not_sent(any_database: Database) -> None:
+    with any_database.write() as uow:
+        sent = statements(uow)
+        uow.plans.insert_all([rows.plan(), rows.plan(description="said")])
+        uow.plans.insert(rows.plan())
+    assert ["description" in statement for statement in sent] == [True, False]
 
 
 def statements(uow: UnitOfWork) -> list[str]:

@@ -80,7 +80,7 @@ class CheckpointsController(Controller):
         provider = call.provider(self.provider_id)
         extra_info = body.get("extra-info") or body.get("extra_info")
         with about(f"{schemas.KEY}.plan_id"):
-            plan = call.uow.plans.look(canonical_id(body["plan_id"]), call.scope, lock=True)
+            plan = call.uow.plans.to_run(canonical_id(body["plan_id"]), call.scope)
             resolver = Resolver(call.registry(plan.project_id), provider, call.access(provider))
             checkpoint = checkpoints.create(resolver, plan, provider.id, extra_info)
         task = call.tasks.process_checkpoint(checkpoint)

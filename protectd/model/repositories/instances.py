@@ -51,8 +51,8 @@ class InstanceRepository(Repository[Instance]):
         """Pictures of those of `ids` that are there, by id; one statement at most."""
         if not ids:
             return {}
-        query = self._visible(project_id, False).where(Instance.id.in_(ids))
-        return {instance.id: instance for instance in self.pictures.many(self.session, query)}
+        query, values = _of_ids(project_id is not None), {"of_ids": list(ids), "of_project": project_id}
+        return {instance.id: instance for instance in self.pictures.many(self.session, query, values)}
 
     def delete(self, entity: Instance) -> None:
         entity.deleted_marker = entity.id
@@ -68,3 +68,12 @@ def _of_identities() -> Select[Instance]:
         Instance.identity_hash.in_(bindparam("of_hashes", expanding=True)),
         Instance.deleted_marker == "",
     )
+
+
+@cache
+def _of_ids(is_scoped: bool) -> Select[Instance]:
+    """Made once: every checkpoint that is made asks so."""
+    query = select(Instance).where(
+        Instance.deleted.is_(False), Instance.id.in_(bindparam("of_ids", expanding=True))
+    )
+    return query.where(Instance.project_id == bindparam("of_project")) if is_scoped else query

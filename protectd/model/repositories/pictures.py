@@ -54,7 +54,7 @@ class Children:
             for child in getattr(parent, self.attribute)
         ]
         if rows:
-            connection.execute(_insert(self.model), rows)
+            connection.execute(_insert(self.model), _told(self.model, rows))
 
     @cached_property
     def _names(self) -> list[str]:
@@ -94,7 +94,8 @@ class Pictures(Generic[T]):
         """Write new entities and their children, all their columns but those that the database numbers: one
         statement for each table. There is at least one."""
         connection = session.connection()
-        connection.execute(_insert(self._model), [_row(entity) for entity in entities])
+        rows = [_row(entity) for entity in entities]
+        connection.execute(_insert(self._model), _told(self._model, rows))
         for children in self._children:
             children.insert(connection, entities)
 
@@ -144,6 +145,22 @@ def _row(entity: Any) -> dict[str, Any]:
         if name in values or not column.primary_key:
             row[column.key] = values.get(name)
     return row
+
+
+def _told(model: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without what is NULL in all of them and would be by itself: each value is work for the driver."""
+    empty = [name for name in _bare(model) if all(row.get(name) is None for row in rows)]
+    for row in rows:
+        for name in empty:
+            row.pop(name, None)
+    return rows
+
+
+@cache
+def _bare(model: Any) -> tuple[str, ...]:
+    """Columns that are NULL where nothing is said."""
+    columns = (column for column in _columns(model).values() if not column.primary_key)
+    return tuple(each.key for each in columns if each.default is None and each.server_default is None)
 
 
 def picture(model: type[Any], names: Iterable[str], row: Sequence[Any]) -> Any:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Select, and_, bindparam, outerjoin, select
 
 from protectd.common.errors import NotFound
 from protectd.model.base import utc_now
 from protectd.model.models import Plan, PlanResource
 from protectd.model.repositories.base import Repository
 from protectd.model.repositories.filters import contains, exact
-from protectd.model.repositories.pictures import Children, Pictures
+from protectd.model.repositories.pictures import Children, Pictures, picture
 
 
 class PlanNotFound(NotFound):
@@ -40,6 +41,21 @@ class PlanRepository(Repository[Plan]):
             order=(PlanResource.position, PlanResource.id),
         ),
     )
+
+    def to_run(self, id: str, project_id: str | None = None) -> Plan:
+        """A picture with what a checkpoint takes over. The plan stays as it is until the unit of work ends.
+
+        :raises PlanNotFound: as `get`.
+        """
+        named = {"id": id, "project_id": project_id}
+        rows = self.session.connection().execute(_to_run(project_id is not None), named).all()
+        if not rows:
+            raise self.not_found(id=id)
+        own = len(_PLAN_NAMES)
+        plan: Plan = picture(Plan, _PLAN_NAMES, rows[0][:own])
+        resources = [picture(PlanResource, _RESOURCE_NAMES, row[own:]) for row in rows if row[own]]
+        vars(plan)["resources"] = resources
+        return plan
 
     def parameters(self, plan_id: str) -> dict[str, Any]:
         """Also of a plan that is deleted; none of one that is gone."""
@@ -82,3 +98,20 @@ def _remove(resource: PlanResource) -> None:
 
 
 _PARAMETERS = select(Plan.__table__.c.parameters).where(Plan.__table__.c.id == bindparam("id"))
+_PLAN_NAMES = ("id", "name", "provider_id", "project_id")
+_RESOURCE_NAMES = ("resource_id", "resource_type", "resource_name", "resource_extra_info")
+
+
+@cache
+def _to_run(is_scoped: bool) -> Select[Any]:
+    """Built once. With the plan, MariaDB locks its resources, which nobody changes but who has the plan."""
+    of, each = Plan.__table__.c, PlanResource.__table__.c
+    its = and_(each.plan_id == of.id, each.deleted.is_(False))
+    query = (
+        select(*(of[name] for name in _PLAN_NAMES), *(each[name] for name in _RESOURCE_NAMES))
+        .select_from(outerjoin(Plan.__table__, PlanResource.__table__, its))
+        .where(of.id == bindparam("id"), of.deleted.is_(False))
+        .order_by(each.position, each.id)
+        .with_for_update(of=Plan.__table__)
+    )
+    return query.where(of.project_id == bindparam("project_id")) if is_scoped else query
