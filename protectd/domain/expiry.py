@@ -1,9 +1,13 @@
-"""What retention says of the checkpoints that a plan has now."""
+"""What retention says of the checkpoints that a plan has now.
+
+The same rules are asked of those that were made from the things themselves, and of the copies in each
+provider, each for itself: no copy takes the place of what it was made of, nor goes because that goes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -11,7 +15,7 @@ from protectd.domain.retention import OPERATION, PLAN, Candidate, RetentionRules
 from protectd.domain.scheduled_operations import RETENTION_PROTECT
 from protectd.domain.schedules import ScheduleLimits, schedule_of
 from protectd.model.models import Checkpoint, Plan, ScheduledOperation, Trigger
-from protectd.model.repositories.expiry import Expirable, Lot
+from protectd.model.repositories.expiry import Ended
 from protectd.model.states import CheckpointStatus
 from protectd.model.unit_of_work import UnitOfWork
 
@@ -19,12 +23,13 @@ DISABLED = "schedule_disabled"
 PLAN_GONE = "plan_gone"
 PLAN_HELD = "plan_held"
 LAST_FAILED = "last_run_failed"
+COPY_FAILED = "last_copy_failed"
 
 
 @dataclass(frozen=True)
 class Review:
     """
-    :ivar halted: why nothing may go, whatever the rules say; None: they decide.
+    :ivar halted: why nothing may go of what was not copied, whatever the rules say; None: they decide.
     :ivar verdicts: newest first.
     """
 
@@ -42,23 +47,64 @@ def review(
     uow: UnitOfWork, operation: ScheduledOperation, now: datetime, rules: RetentionRules | None = None
 ) -> Review:
     """:param rules: other ones than the operation's own, to see what they would do."""
-    rules = rules or RetentionRules.parse(operation.operation_definition, "operation_definition")
-    lot = lot_of(operation, rules)
-    found = [candidate(row) for row in uow.expiry.candidates(lot)]
     of = uow.plans.find(operation.plan_id or "")
-    halted = halted_by(operation, of) or failed(uow.expiry.newest_status(lot))
-    zone = zone_of(uow.triggers.find(operation.trigger_id, include_deleted=True))
-    return Review(rules, zone, halted, plan(found, rules, now, zone, halted))
+    trigger = uow.triggers.find(operation.trigger_id, include_deleted=True)
+    return review_of(operation, trigger, of, uow.expiry.ended_of(operation.plan_id or ""), now, rules)
 
 
-def lot_of(operation: ScheduledOperation, rules: RetentionRules) -> Lot:
-    """What retention looks at."""
-    return Lot(
-        plan_id=operation.plan_id or "",
-        provider_id=operation.provider_id or "",
-        operation_id=operation.id if rules.scope == OPERATION else None,
-        by_hand=rules.scope == PLAN,
-    )
+def review_of(
+    operation: ScheduledOperation,
+    trigger: Trigger | None,
+    of: Plan | None,
+    ended: Sequence[Ended],
+    now: datetime,
+    rules: RetentionRules | None = None,
+) -> Review:
+    """:param of: its plan; None: that is gone. :param ended: all of that plan, the newest first."""
+    rules = rules or RetentionRules.parse(operation.operation_definition, "operation_definition")
+    zone, stopped = zone_of(trigger), halted_by(operation, of)
+    own, copies = _lots(operation, rules, ended)
+    halted = stopped or _failed(own, LAST_FAILED)
+    verdicts = plan(_candidates(own), rules, now, zone, halted)
+    gone = {each.candidate.id for each in verdicts if each.action == "remove"}
+    for lot in copies:
+        halts = stopped or _failed(lot, COPY_FAILED)
+        verdicts += plan(_candidates(lot, gone), rules, now, zone, halts)
+    verdicts.sort(key=lambda each: (each.candidate.taken_at, each.candidate.id), reverse=True)
+    return Review(rules, zone, halted, verdicts)
+
+
+def _lots(
+    operation: ScheduledOperation, rules: RetentionRules, ended: Iterable[Ended]
+) -> tuple[list[Ended], Iterable[list[Ended]]]:
+    """What it looks at: what was made in its provider, and the copies in each."""
+    own: list[Ended] = []
+    copies: dict[str, list[Ended]] = {}
+    for each in ended:
+        if not _is_seen(each, operation, rules):
+            continue
+        if each.source_id is not None:
+            copies.setdefault(each.provider_id, []).append(each)
+        elif each.provider_id == operation.provider_id:
+            own.append(each)
+    return own, copies.values()
+
+
+def _is_seen(ended: Ended, operation: ScheduledOperation, rules: RetentionRules) -> bool:
+    if rules.scope == OPERATION:
+        return ended.operation_id == operation.id
+    return rules.scope == PLAN or ended.operation_id is not None
+
+
+def _failed(lot: Sequence[Ended], reason: str) -> str | None:
+    """:param lot: the newest first."""
+    return reason if lot and lot[0].status == CheckpointStatus.ERROR else None
+
+
+def _candidates(lot: Iterable[Ended], gone: Collection[str] = ()) -> Iterator[Candidate]:
+    """Those that are available. :param gone: what goes, so that its copies need not stay for its sake."""
+    for each in map(candidate, filter(is_available, lot)):
+        yield replace(each, mirrors=False) if each.source_id in gone else each
 
 
 def wanted_after(uow: UnitOfWork, checkpoint: Checkpoint) -> ScheduledOperation | None:
@@ -86,16 +132,19 @@ def halted_by(operation: ScheduledOperation, of: Plan | None) -> str | None:
     return PLAN_HELD if of.held else None
 
 
-def failed(newest_status: str | None) -> str | None:
-    return LAST_FAILED if newest_status == CheckpointStatus.ERROR else None
+def is_available(ended: Ended) -> bool:
+    return ended.status == CheckpointStatus.AVAILABLE
 
 
-def candidate(row: Expirable) -> Candidate:
+def candidate(ended: Ended) -> Candidate:
     return Candidate(
-        id=row.id,
-        taken_at=row.started_at or row.created_at,
-        partial=row.partial,
-        verified=row.verified_at is not None,
-        held=row.held_at is not None,
-        pinned=row.pinned,
+        id=ended.id,
+        taken_at=ended.taken_at,
+        partial=ended.partial,
+        verified=ended.verified_at is not None,
+        held=ended.held_at is not None,
+        pinned=ended.pinned,
+        mirrors=ended.source_status == CheckpointStatus.AVAILABLE,
+        provider_id=ended.provider_id,
+        source_id=ended.source_id,
     )

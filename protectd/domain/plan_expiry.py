@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from protectd.domain.expiry import Review, candidate, failed, halted_by, lot_of, zone_of
-from protectd.domain.retention import Action, Candidate, RetentionRules, Verdict, plan
+from protectd.domain.expiry import Review, candidate, is_available, review_of
+from protectd.domain.retention import Action, Candidate, Verdict
 from protectd.domain.scheduled_operations import RETENTION_PROTECT
-from protectd.model.models import Plan, ScheduledOperation, Trigger
-from protectd.model.repositories.expiry import Ended
-from protectd.model.states import CheckpointStatus
+from protectd.model.models import Plan, ScheduledOperation
 from protectd.model.unit_of_work import UnitOfWork
 
 NOBODY = "no_operation"
@@ -49,28 +47,12 @@ def review_plan(uow: UnitOfWork, of: Plan, now: datetime) -> PlanReview:
     """As `expiry.review` of each operation, in as many statements for many as for one."""
     ended = uow.expiry.ended_of(of.id)
     operations = [
-        (operation, _review(operation, trigger, of, ended, now))
+        (operation, review_of(operation, trigger, of, ended, now))
         for operation, trigger in uow.scheduled_operations.of_plan(of.id, RETENTION_PROTECT)
     ]
     verdicts = _verdicts(operations)
-    available = [candidate(each.checkpoint) for each in ended if _is_available(each)]
+    available = map(candidate, filter(is_available, ended))
     return PlanReview(operations, [Judged(each, verdicts.get(each.id, ())) for each in available])
-
-
-def _review(
-    operation: ScheduledOperation, trigger: Trigger, of: Plan, ended: Sequence[Ended], now: datetime
-) -> Review:
-    rules = RetentionRules.parse(operation.operation_definition, "operation_definition")
-    lot = lot_of(operation, rules)
-    seen = [each for each in ended if lot.has(each)]
-    halted = halted_by(operation, of) or failed(seen[0].status if seen else None)
-    found = [candidate(each.checkpoint) for each in seen if _is_available(each)]
-    zone = zone_of(trigger)
-    return Review(rules, zone, halted, plan(found, rules, now, zone, halted))
-
-
-def _is_available(ended: Ended) -> bool:
-    return ended.status == CheckpointStatus.AVAILABLE
 
 
 def _verdicts(

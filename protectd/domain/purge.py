@@ -95,6 +95,7 @@ RULES: tuple[Rule, ...] = (
             _by_tasks(Task.checkpoint_id),
             _by_living(Restore.checkpoint_id, Restore.deleted_at.is_(None)),
             _by_living(Verification.checkpoint_id, Verification.deleted_at.is_(None)),
+            _by_living(Checkpoint.source_id, Checkpoint.deleted_at.is_(None)),
         ],
         [CheckpointResource.checkpoint_id],
     ),

@@ -133,6 +133,8 @@ class Candidate:
 
     :ivar taken_at: when its data was read.
     :ivar held: somebody wants it kept; `pinned`: a restore, verification or copy is reading it.
+    :ivar mirrors: it is a copy, and what it was made of stays: it would be made again.
+    :ivar provider_id: where it lies; `source_id`: what it is a copy of. Told, and not looked at.
     """
 
     id: str
@@ -141,6 +143,9 @@ class Candidate:
     verified: bool = False
     held: bool = False
     pinned: bool = False
+    mirrors: bool = False
+    provider_id: str = ""
+    source_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +204,7 @@ def _protected(
         ("verified", verified),
         ("held", (each for each in ordered if each.held)),
         ("pinned", (each for each in ordered if each.pinned)),
+        ("source", (each for each in ordered if each.mirrors)),
         ("future", ordered[: len(ordered) - len(past)]),
     ]
     return _named(kinds)

@@ -98,6 +98,8 @@ class RetainCheckpoints(BaseTask[ScheduledOperation]):
         return Submission(uow, run.context, self.env.clock, options, scheduled_operation_id=operation.id)
 
     def _remove(self, uow: UnitOfWork, verdict: Verdict) -> Checkpoint | None:
+        if verdict.candidate.provider_id not in {each.id for each in self.env.providers}:
+            return None  # a copy, and nobody could reach its vault now
         checkpoint = uow.checkpoints.find(verdict.candidate.id, lock=True)
         if checkpoint is None or not _is_same(checkpoint, verdict):
             return None

@@ -131,10 +131,11 @@ Needing = Callable[[str], Any]
     [
         lambda id: rows.restore(checkpoint_id=id, status="success"),
         lambda id: rows.verification(checkpoint_id=id, status="fail"),
+        lambda id: rows.checkpoint(rows.plan(), source_id=id),
         lambda id: rows.task(checkpoint_id=id, state="running"),
         lambda id: rows.task(checkpoint_id=id, state="pending"),
     ],
-    ids=["restore", "verification", "running task", "waiting task"],
+    ids=["restore", "verification", "copy", "running task", "waiting task"],
 )
 def test_a_deleted_checkpoint_stays_while_something_living_refers_to_it(
     any_database: Database, living: Needing

@@ -10,14 +10,14 @@ import pytest
 
 from protectd.common.context import RequestContext
 from protectd.common.ids import new_id
-from protectd.domain import checkpoints
+from protectd.domain import checkpoints, copies
 from protectd.domain.instances import Registry
 from protectd.domain.resources import Resolver
 from protectd.domain.submission import Submission
 from protectd.model.repositories.checkpoints import CheckpointRepository
 from protectd.tasks.retain import RetainCheckpoints, RetainFacts
 from protectd.tasks.run import Run
-from tests.fakes.service import FILES_ID, Client, Service
+from tests.fakes.service import FILES_ID, MEMORY_ID, Client, Service
 from tests.functional.test_scheduled_operations import body, make_trigger
 
 
@@ -283,6 +283,115 @@ def test_readers_of_the_project_see_a_plans_retention_and_others_do_not(
     owner.refused("POST", path, 405, {"retention": {}})
     owner.call("DELETE", f"plans/{plan['id']}")
     owner.refused("GET", path, 404)
+
+
+# --- copies ---
+
+
+def copied(service: Service, checkpoint_id: str, provider_id: str = MEMORY_ID, **values: Any) -> str:
+    """A copy that was made of one, in another provider, some hours later. :returns: its id."""
+    with service.parts.database.write() as uow:
+        source = uow.checkpoints.get(checkpoint_id)
+        made = copies.new_copy(source, provider_id)
+        began = (source.started_at or source.created_at) + timedelta(hours=7)
+        for name, value in ({"status": "available", "started_at": began} | values).items():
+            setattr(made, name, value)
+        uow.checkpoints.add(made)
+    return made.id
+
+
+def told(found: dict[str, Any]) -> dict[str, tuple[str, list[str]]]:
+    return {each["checkpoint_id"]: (each["action"], each["reasons"]) for each in found["checkpoints"]}
+
+
+def test_copies_are_let_go_by_the_same_rules_each_provider_for_itself(
+    direct: Service, owner: Client, plan: dict[str, Any]
+) -> None:
+    operation = schedule(owner, plan, max_backups="2")
+    old = [fire(direct, operation, days_ago=days) for days in (30, 20, 10)]
+    there, here = ([copied(direct, id, where) for id in old] for where in (MEMORY_ID, FILES_ID))
+    found = review(owner, operation)
+    rows = {each["checkpoint_id"]: each for each in found["checkpoints"]}
+    assert {(each["provider_id"], each["source_id"]) for each in rows.values()} == {
+        (FILES_ID, None),
+        *((where, id) for where in (FILES_ID, MEMORY_ID) for id in old),
+    }
+    assert rows[there[0]]["taken_at"] == rows[old[0]]["taken_at"], "it is as old as its data"
+    assert set(going(found)) == {old[0], there[0], here[0]}
+    assert rows[there[2]]["reasons"] == ["limits", "newest", "source"]
+    assert set(going(of_plan(owner, plan))) == set(going(found))
+
+    new = fire(direct, operation)
+    assert statuses(direct, [*old, new]) == ["deleted"] * 2 + ["available"] * 2, "as without any copy"
+    for lot in (there, here):
+        assert statuses(direct, lot) == ["deleted", "available", "available"], "not because its source went"
+    last = review(owner, operation)["last_run"]["removed"]
+    assert {each["checkpoint_id"] for each in last} == {*old[:2], there[0], here[0]}
+
+
+def test_a_copy_stays_while_what_it_would_be_made_of_again_does(
+    direct: Service, owner: Client, plan: dict[str, Any]
+) -> None:
+    operation = schedule(owner, plan, max_backups=1)
+    held, plain = (fire(direct, operation, days_ago=days) for days in (30, 20))
+    first, second = copied(direct, held), copied(direct, plain)
+    path = f"providers/{FILES_ID}/checkpoints/{held}/hold"
+    assert owner.call("PUT", path, {"hold": {"reason": "court"}}).status_int == 200
+    assert told(review(owner, operation))[first] == ("keep", ["source"])
+    fire(direct, operation)
+    assert statuses(direct, [held, plain]) == ["available", "deleted"]
+    assert statuses(direct, [first, second]) == ["available", "available"]
+    assert direct.client(owner.project_id, role="admin").call("DELETE", path).status_int < 300
+    fire(direct, operation)
+    assert statuses(direct, [held, first, second]) == ["deleted", "deleted", "available"]
+
+
+def test_a_copy_that_failed_keeps_copies_from_going_and_nothing_else(
+    direct: Service, owner: Client, plan: dict[str, Any]
+) -> None:
+    operation = schedule(owner, plan, max_backups=1)
+    old = [fire(direct, operation, days_ago=days) for days in (30, 20)]
+    lot = [copied(direct, id) for id in old]
+    broken = copied(direct, old[1], status="error", started_at=datetime.now(UTC))
+    found = review(owner, operation)
+    assert (found["halted"], going(found)) == (None, old[:1])
+    assert told(found)[lot[0]] == ("keep", ["last_copy_failed"])
+    age(direct, broken, 20, started_at=datetime.now(UTC) - timedelta(days=25))
+    assert set(going(review(owner, operation))) == {old[0], lot[0]}, "it went well since"
+
+
+def test_whose_copies_are_looked_at_is_said_by_their_source(
+    direct: Service, owner: Client, plan: dict[str, Any]
+) -> None:
+    """By no schedule but its own, however it was copied; where it is not known, as what was made by hand."""
+    nightly, monthly = schedule(owner, plan, max_backups=1), schedule(owner, plan)
+    ours = [copied(direct, fire(direct, nightly, days_ago=days)) for days in (30, 20)]
+    theirs = copied(direct, fire(direct, monthly, days_ago=40))
+    by_hand = owner.checkpoint(plan)["id"]
+    age(direct, by_hand, 50, status="available")
+    lost = copied(direct, by_hand)
+    age(direct, lost, 50, source_id=new_id())
+    seen = {scope: set(told(tried(owner, nightly, scope))) for scope in ("operation", "scheduled", "plan")}
+    copies_seen = {scope: ids & {*ours, theirs, lost} for scope, ids in seen.items()}
+    assert copies_seen == {"operation": {*ours}, "scheduled": {*ours, theirs}, "plan": {*ours, theirs, lost}}
+
+
+def tried(owner: Client, operation_id: str, scope: str) -> dict[str, Any]:
+    rules = {"max_backups": 1, "retention_scope": scope}
+    path = f"scheduled_operations/{operation_id}/retention"
+    return dict(owner.post(path, {"retention": rules}, 200)["retention"])
+
+
+def test_a_copy_in_a_provider_that_is_not_configured_any_more_is_left_alone(
+    direct: Service, owner: Client, plan: dict[str, Any]
+) -> None:
+    operation = schedule(owner, plan, max_backups=1)
+    old = [fire(direct, operation, days_ago=days) for days in (30, 20)]
+    elsewhere = new_id()
+    lot = [copied(direct, id, elsewhere) for id in old]
+    assert lot[0] in going(review(owner, operation))
+    fire(direct, operation)
+    assert statuses(direct, old + lot) == ["deleted"] * 2 + ["available"] * 2
 
 
 # --- broken off ---

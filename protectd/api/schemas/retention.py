@@ -43,6 +43,8 @@ def try_of(providers: Providers, protectables: Protectables) -> Schema:
 _ACTION: Schema = {"enum": ["keep", "remove"]}
 _VERDICT: Schema = {
     "checkpoint_id": STRING,
+    "provider_id": STRING,
+    "source_id": either({"type": "null"}, STRING),
     "taken_at": MOMENT,
     "action": _ACTION,
     "reasons": array(STRING),

@@ -46,6 +46,8 @@ def _rules(review: Review) -> dict[str, Any]:
 def _verdict(verdict: Verdict | Judged) -> dict[str, Any]:
     return {
         "checkpoint_id": verdict.candidate.id,
+        "provider_id": verdict.candidate.provider_id,
+        "source_id": verdict.candidate.source_id,
         "taken_at": moment(verdict.candidate.taken_at),
         "action": verdict.action,
         "reasons": list(verdict.reasons),
