@@ -63,6 +63,7 @@ class Parts(Work):
             host=self.host,
             binary=self.binary,
             options=FiringOptions(self.conf.schedules.poll_interval_s, self.conf.schedules.batch),
+            metrics=self.metrics,
         )
         self._closers.append(firing.close)
         return firing

@@ -9,11 +9,12 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from protectd.common.metrics import Backlog, Metrics
+from protectd.common.metrics import Agenda, Backlog, Metrics
 
 REQUEST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 CLAIM_S = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60, 300, 900, 3600, 14400)
 TASK_S = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60, 300, 900, 3600, 14400, 43200, 86400)
+LATE_S = (0.1, 0.3, 1, 2, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400)
 
 VERBS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "other"
@@ -53,6 +54,17 @@ class PrometheusMetrics(Metrics):
             "protectd_task_hand_overs", "Tasks that were taken from a silent worker.", ["operation"]
         )
         self._resent = self._counter("protectd_relay_resends", "Tasks that the engine announced again.")
+        self._occurrences = self._counter(
+            "protectd_occurrences",
+            "Times and events of scheduled operations that were decided, by what came of them.",
+            ["outcome"],
+        )
+        self._late = self._histogram(
+            "protectd_occurrence_lateness_seconds",
+            "From the moment when a scheduled operation was to run until that was begun or refused.",
+            ["outcome"],
+            LATE_S,
+        )
         self._requests = self._histogram(
             "protectd_request_duration_seconds",
             "From a request's first filter until its answer.",
@@ -84,6 +96,11 @@ class PrometheusMetrics(Metrics):
     def tasks_resent(self, count: int) -> None:
         self._resent.inc(count)
 
+    def occurrence_decided(self, outcome: str, late_s: float | None) -> None:
+        self._occurrences.labels(outcome).inc()
+        if late_s is not None:
+            self._late.labels(outcome).observe(max(0.0, late_s))
+
     def request(self, verb: str, route: str, status: int, taken_s: float) -> None:
         method = verb if verb in VERBS else OTHER
         self._requests.labels(method, route or OTHER, f"{status // 100}xx").observe(taken_s)
@@ -97,7 +114,22 @@ class PrometheusMetrics(Metrics):
     def connection_given_back(self) -> None:
         self._connections.dec()
 
-    # --- the backlog: counted by engines alone, so nobody else shows a nought that means nothing ---
+    # --- what engines alone count, so that nobody else shows a nought that means nothing ---
+
+    def agenda(self, agenda: Agenda) -> None:
+        self._due.set(agenda.due)
+        self._oldest_due.set(agenda.oldest_s)
+
+    @cached_property
+    def _due(self) -> Gauge:
+        return self._gauge("protectd_triggers_due", "Triggers that are due and not decided.")
+
+    @cached_property
+    def _oldest_due(self) -> Gauge:
+        return self._gauge(
+            "protectd_oldest_due_trigger_seconds",
+            "For how long the first trigger that is not decided has been due; 0 when none is.",
+        )
 
     def backlog(self, backlog: Backlog) -> None:
         for state in ("waiting", "delayed", "running"):

@@ -21,6 +21,18 @@ class Backlog:
     oldest_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Agenda:
+    """Triggers of the installation at one moment.
+
+    :ivar due: their time has come, or an event, and no engine has decided what comes of it.
+    :ivar oldest_s: for how long the first of them has been due; 0 when none is.
+    """
+
+    due: int
+    oldest_s: float
+
+
 class Metrics:
     """Silent base; see `protectd.cmd.prometheus`. Thread safe, cheap, never raises."""
 
@@ -45,6 +57,15 @@ class Metrics:
         """Tasks were announced that nobody had heard of."""
 
     def backlog(self, backlog: Backlog) -> None:
+        """What an engine has counted; told by one thread."""
+
+    # --- schedules ---
+
+    def occurrence_decided(self, outcome: str, late_s: float | None) -> None:
+        """:param outcome: a word of `protectd.domain.occurrences`. :param late_s: from when it was to fire
+        until it was decided; None: it was passed over for another, or missed."""
+
+    def agenda(self, agenda: Agenda) -> None:
         """What an engine has counted; told by one thread."""
 
     # --- requests ---

@@ -19,6 +19,7 @@ from protectd.domain.scheduled_operations import COPY, PROTECT, PRUNE, RETENTION
 from protectd.domain.submission import Submission, SubmitOptions
 from protectd.domain.verifications import new_verification
 from protectd.model.models import Plan, ScheduledOperation
+from protectd.model.repositories.plans import PlanNotFound
 from protectd.model.states import CheckpointStatus
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.plugin.base import Identity
@@ -87,11 +88,15 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One operation while it is made ready."""
+    """One operation while it is made ready.
+
+    :ivar plans: by id, those that are there and locked.
+    """
 
     uow: UnitOfWork
     operation: ScheduledOperation
     context: RequestContext
+    plans: Mapping[str, Plan]
 
     @property
     def definition(self) -> Mapping[str, Any]:
@@ -99,7 +104,9 @@ class Run:
 
     def plan(self) -> Plan:
         """Locked, so that nobody deletes it meanwhile. :raises PlanHeld: its schedules wait."""
-        plan = self.uow.plans.get(str(self.operation.plan_id), self.operation.project_id, lock=True)
+        plan = self.plans.get(str(self.operation.plan_id))
+        if plan is None or plan.project_id != self.operation.project_id:
+            raise PlanNotFound(id=self.operation.plan_id)
         if plan.held:
             raise PlanHeld(plan_id=plan.id)
         return plan
@@ -140,12 +147,14 @@ class Runs:
         policy does not allow it to them any more; else what the request would be refused with.
 
         All that is to be locked for them is locked here, in the order that everyone keeps: plans by their
-        ids, each before its checkpoints, then what the projects have in use. Nobody waits in a circle,
-        however many are done in one unit of work.
+        ids, then their checkpoints in that order, then what the projects have in use. Nobody waits in a
+        circle, however many are done in one unit of work.
         """
         standing = cache(self._rights.standing)
+        named = {each.plan_id for each in operations if each.plan_id is not None}
+        plans = {plan.id: plan for plan in uow.plans.lock_all(named)}
         found = {
-            each.id: self._ready(uow, each, standing)
+            each.id: self._ready(uow, each, plans, standing)
             for each in sorted(operations, key=lambda each: (each.plan_id or "", each.id))
         }
         ready = [each.operation.project_id for each in found.values() if isinstance(each, Ready)]
@@ -173,12 +182,16 @@ class Runs:
                 raise StillRunning(entity_type=made.entity_type, entity_id=made.entity_id)
 
     def _ready(
-        self, uow: UnitOfWork, operation: ScheduledOperation, standing: Standing
+        self,
+        uow: UnitOfWork,
+        operation: ScheduledOperation,
+        plans: Mapping[str, Plan],
+        standing: Standing,
     ) -> Ready | ProtectdError:
         try:
             self.check_free(uow, operation)
             context = self._context(operation, standing)
-            start = self._prepares[operation.operation_type](Run(uow, operation, context))
+            start = self._prepares[operation.operation_type](Run(uow, operation, context, plans))
         except Unavailable:
             raise
         except ProtectdError as error:

@@ -1,4 +1,4 @@
-"""Telling how many tasks there are, and for how long the first has waited."""
+"""Telling how many tasks and triggers wait, and for how long the first of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from protectd.model.unit_of_work import Database
 
 
 class Census:
-    """One query a round, however often the metrics are asked for."""
+    """Two queries a round, however often the metrics are asked for."""
 
     def __init__(self, database: Database, clock: Clock, metrics: Metrics) -> None:
         self._database = database
@@ -17,5 +17,6 @@ class Census:
 
     def run_once(self) -> None:
         with self._database.read() as uow:
-            backlog = uow.tasks.backlog(self._clock.now())
+            backlog, agenda = uow.tasks.backlog(self._clock.now()), uow.triggers.due(self._clock.now())
         self._metrics.backlog(backlog)
+        self._metrics.agenda(agenda)

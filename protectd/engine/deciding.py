@@ -17,7 +17,7 @@ from protectd.common.ids import new_id
 from protectd.domain.occurrences import FAILED, SKIPPED, WAITING, Time, Verdict, begun, judge
 from protectd.domain.scheduled_runs import NotNow, Ready, Runs
 from protectd.domain.schedules import MAX_MISFIRES, Schedule, ScheduleLimits, schedule_of
-from protectd.domain.triggers import EVENT, TIME, expect
+from protectd.domain.triggers import EVENT, expect
 from protectd.model.models import Occurrence, ScheduledOperation, Trigger
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.queue.contract import TaskRef
@@ -72,6 +72,19 @@ class _Job:
         return any(due.runs for due in self.due)
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a trigger of times says now. Of one of events, nothing is known yet.
+
+    :ivar following: when something is expected of it next; None: never again.
+    """
+
+    trigger: Trigger
+    schedule: Schedule | None = None
+    verdicts: Sequence[Verdict] = ()
+    following: datetime | None = None
+
+
 class Deciding:
     def __init__(self, runs: Runs, limits: ScheduleLimits, batch: int = BATCH) -> None:
         self._runs = runs
@@ -85,7 +98,7 @@ class Deciding:
         :raises Unavailable: roll back and try again.
         """
         made = Decision()
-        jobs = list(self._jobs(uow, triggers, now, made))
+        jobs = list(self._jobs(uow, self._looks(triggers, now), now, made))
         ready = self._runs.prepare(uow, [job.operation for job in jobs if job.runs])
         for job in jobs:
             if job.runs:
@@ -93,38 +106,44 @@ class Deciding:
         uow.session.add_all(due.row for due in made.decided)
         return made
 
-    def _jobs(
-        self, uow: UnitOfWork, triggers: Sequence[Trigger], now: datetime, made: Decision
-    ) -> Iterator[_Job]:
-        """What is to be done. The triggers are moved on."""
-        timed = [trigger.id for trigger in triggers if trigger.type == TIME]
-        enabled = _by_trigger(uow.scheduled_operations.enabled_of(*timed))
-        for trigger in triggers:
+    def _jobs(self, uow: UnitOfWork, looks: Sequence[_Look], now: datetime, made: Decision) -> Iterator[_Job]:
+        """What is to be done. Its triggers are moved on."""
+        enabled = uow.scheduled_operations.enabled_of(*(look.trigger.id for look in looks if look.schedule))
+        keys = {_key(verdict) for look in looks for verdict in look.verdicts}
+        known = uow.occurrences.known([each.id for each in enabled], keys)
+        operations = _by_trigger(enabled)
+        for look in looks:
             if len(made.decided) >= self._batch:
                 return
-            jobs = (
-                self._events(uow, trigger, now)
-                if trigger.type == EVENT
-                else self._times(uow, trigger, enabled[trigger.id], now)
-            )
-            uow.triggers.touch_not(trigger)
+            if look.schedule is None:
+                jobs = self._events(uow, look.trigger, now)
+            else:
+                expect(look.trigger, look.schedule, look.following)
+                jobs = [_timed(each, look, known[each.id], now) for each in operations[look.trigger.id]]
+            uow.triggers.touch_not(look.trigger)
             made.triggers += 1
             made.decided += [due for job in jobs for due in job.due]
             yield from jobs
 
     # --- times ---
 
-    def _times(
-        self, uow: UnitOfWork, trigger: Trigger, operations: Sequence[ScheduledOperation], now: datetime
-    ) -> list[_Job]:
+    def _looks(self, triggers: Sequence[Trigger], now: datetime) -> list[_Look]:
+        """One at least, and others until they are enough."""
+        looks: list[_Look] = []
+        for trigger in triggers:
+            if sum(len(look.verdicts) for look in looks) >= self._batch:
+                break
+            looks.append(_Look(trigger) if trigger.type == EVENT else self._times(trigger, now))
+        return looks
+
+    def _times(self, trigger: Trigger, now: datetime) -> _Look:
         schedule = schedule_of(trigger.properties, self._limits)
         times = self._due(trigger, schedule, now)
-        whole = len(times) < self._batch + MAX_MISFIRES
-        verdicts = judge(times, schedule, now)[: None if whole else self._batch]
-        known = uow.occurrences.known([each.id for each in operations], [_key(each) for each in verdicts])
+        verdicts = judge(times, schedule, now)
+        if len(times) == self._batch + MAX_MISFIRES:
+            return _Look(trigger, schedule, verdicts[: self._batch], times[self._batch].expected)
         last = times[-1].expected if times else trigger.expected_at or now
-        expect(trigger, schedule, schedule.next_after(last) if whole else times[self._batch].expected)
-        return [_Job(each, _wanted(each, verdicts, known[each.id], now), beside=True) for each in operations]
+        return _Look(trigger, schedule, verdicts, schedule.next_after(last))
 
     def _due(self, trigger: Trigger, schedule: Schedule, now: datetime) -> list[Time]:
         """What has become due since the last look, in order; not all of it when it is very much."""
@@ -183,15 +202,14 @@ def _by_trigger(operations: Sequence[ScheduledOperation]) -> Mapping[str, list[S
     return found
 
 
-def _wanted(
-    operation: ScheduledOperation, verdicts: Sequence[Verdict], known: Collection[str], now: datetime
-) -> list[Due]:
+def _timed(operation: ScheduledOperation, look: _Look, known: Collection[str], now: datetime) -> _Job:
     """What was to be before the operation was enabled was not expected of it."""
-    return [
+    wanted = [
         Due(_row(operation, verdict, now), verdict.time.due, verdict.runs)
-        for verdict in verdicts
+        for verdict in look.verdicts
         if verdict.time.expected >= operation.enabled_at and _key(verdict) not in known
     ]
+    return _Job(operation, wanted, beside=True)
 
 
 def _key(verdict: Verdict) -> str:

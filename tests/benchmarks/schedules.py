@@ -38,10 +38,10 @@ class Timed(Firing):
 
     ended: dict[str, datetime]
 
-    def fire(self, trigger_id: str) -> int:
-        count = super().fire(trigger_id)
-        self.ended[trigger_id] = self._clock.now()
-        return count
+    def fire(self, trigger_ids: Sequence[str]) -> Sequence[str]:
+        left, now = super().fire(trigger_ids), self._clock.now()
+        self.ended |= {id: now for id in trigger_ids if id not in left}
+        return left
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from protectd.common.metrics import Metrics
 from protectd.engine.deciding import Deciding
 from protectd.engine.firing import Firing, FiringOptions
 from protectd.queue.contract import TaskRef
@@ -27,7 +28,7 @@ class Scene:
     client: Client
     announced: list[TaskRef] = field(default_factory=list)
 
-    def engine(self, name: str = "engine", **options: Any) -> Firing:
+    def engine(self, name: str = "engine", metrics: Metrics | None = None, **options: Any) -> Firing:
         parts = self.service.parts
         deciding = Deciding(parts.scheduled_runs, parts.schedule_limits)
         return Firing(
@@ -38,6 +39,7 @@ class Scene:
             host=name,
             binary="protectd-engine",
             options=FiringOptions(**options),
+            metrics=metrics,
         )
 
     def _announce(self, refs: Sequence[TaskRef]) -> None:

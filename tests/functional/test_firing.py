@@ -14,8 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from sqlalchemy import event
 
+from protectd.cmd.prometheus import PrometheusMetrics
 from protectd.domain.events import sign
+from protectd.engine.census import Census
 from protectd.engine.deciding import Deciding
 from tests.fakes.schedule_scene import START, Scene, scene
 from tests.fakes.service import Client
@@ -485,9 +489,9 @@ def test_an_engine_that_is_killed_in_the_middle_leaves_nothing(shared_scene: Sce
     if child == 0:
         try:
             with parts.database.write() as uow:
-                due = uow.triggers.take_due(trigger, at.clock.now())
-                assert due is not None
-                Deciding(parts.scheduled_runs, parts.schedule_limits).decide(uow, [due], at.clock.now())
+                due = uow.triggers.take_due([trigger], at.clock.now())
+                assert due
+                Deciding(parts.scheduled_runs, parts.schedule_limits).decide(uow, due, at.clock.now())
                 os.kill(os.getpid(), signal.SIGKILL)
         finally:
             os._exit(1)  # whatever happens, no second process goes on with the tests
@@ -529,7 +533,77 @@ def test_a_trigger_that_cannot_be_seen_to_keeps_no_other_waiting(at: Scene) -> N
     assert at.outcomes(works) == [("03-01T13:00", "ran")]
 
 
+@pytest.mark.parametrize("together", [1, 20])
+def test_one_that_cannot_be_seen_to_is_told_from_those_that_share_its_unit_of_work(
+    at: Scene, together: int
+) -> None:
+    triggers = [at.trigger("0 13 * * *") for _ in range(3)]
+    operations = [at.operation(trigger, at.plan(f"p{n}")) for n, trigger in enumerate(triggers)]
+    with at.service.parts.database.write() as uow:
+        uow.triggers.get(triggers[1]).properties = {"format": "crontab"}
+    at.on(hours=1)
+    at.engine(together=together).run_once()
+    assert [len(at.outcomes(operation)) for operation in operations] == [1, 0, 1]
+
+
+def test_a_project_with_much_that_is_due_keeps_no_other_waiting(at: Scene) -> None:
+    many = [at.operation(at.trigger("0 13 * * *"), at.plan()) for _ in range(30)]
+    other = at.service.client()
+    one = at.operation(at.trigger("1 13 * * *", other), at.plan("theirs", other), client=other)
+    at.on(hours=1, minutes=1)
+    assert at.engine(batch=10).run_once() == 0.0
+    assert len(at.occurrences(one, other)) == 1
+    assert sum(len(at.occurrences(operation)) for operation in many) == 9
+
+
+def test_long_outages_of_several_frequent_triggers_are_seen_to_in_parts(at: Scene) -> None:
+    triggers = [at.trigger("* * * * *", misfire="run_once") for _ in range(4)]
+    operations = [at.operation(trigger, at.plan()) for trigger in triggers]
+    at.on(hours=6, seconds=30)
+    at.engine().run_once()
+    for operation in operations:
+        outcomes = [outcome for _, outcome in at.outcomes(operation)]
+        assert outcomes == ["coalesced"] * 359 + ["ran"]
+
+
+# --- figures ---
+
+
+def test_what_is_decided_is_counted_and_how_late_it_was(at: Scene) -> None:
+    registry = CollectorRegistry()
+    metrics = PrometheusMetrics(registry, "protectd-engine", "1")
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"protectd_{name}", labels)
+
+    engine, census = at.engine(metrics=metrics), Census(at.service.parts.database, at.clock, metrics)
+    for properties in ({"misfire": "run_once"}, {"jitter": 0}):
+        at.operation(at.trigger(**properties), at.plan(uuid.uuid4().hex))
+    at.on(hours=2, seconds=7)
+    census.run_once()
+    assert (value("triggers_due"), value("oldest_due_trigger_seconds")) == (2, 3607)
+    engine.run_once()
+    census.run_once()
+    assert (value("triggers_due"), value("oldest_due_trigger_seconds")) == (0, 0)
+    assert [value("occurrences_total", outcome=each) for each in ("ran", "coalesced", "missed")] == [2, 1, 1]
+    assert value("occurrence_lateness_seconds_sum", outcome="ran") == 14
+    assert value("occurrence_lateness_seconds_count", outcome="missed") is None
+    text = generate_latest(registry).decode()
+    assert at.client.project_id not in text
+
+
 # --- speed that does not depend on a clock ---
+
+
+def test_triggers_of_one_project_share_a_unit_of_work(at: Scene) -> None:
+    operations = [at.operation(at.trigger(), at.plan(f"p{number}")) for number in range(10)]
+    at.on(hours=1)
+    commits: list[object] = []
+    event.listen(at.service.parts.database.engine, "commit", lambda each: commits.append(each))
+    at.engine(together=5).run_once()
+    made = len(commits)
+    assert [at.outcomes(each) for each in operations] == [[("03-01T13:00", "ran")]] * 10
+    assert made == 2
 
 
 def test_a_firing_asks_as_much_after_many_runs_as_after_one(at: Scene) -> None:
