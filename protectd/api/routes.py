@@ -23,6 +23,13 @@ from protectd.api.controllers.key_manager.quotas import (
 )
 from protectd.api.controllers.key_manager.secret_consumers import SecretConsumersController
 from protectd.api.controllers.key_manager.secret_metadata import NoteController, NotesController
+from protectd.api.controllers.key_manager.secret_stores import (
+    DefaultStoreController,
+    PreferenceController,
+    PreferredStoreController,
+    SecretStoreController,
+    SecretStoresController,
+)
 from protectd.api.controllers.key_manager.secrets import (
     PayloadController,
     SecretController,
@@ -108,6 +115,11 @@ KEY_MANAGER: tuple[type[Controller], ...] = (
     EffectiveQuotasController,
     ProjectQuotasController,
     ProjectQuotaController,
+    SecretStoresController,
+    DefaultStoreController,
+    PreferredStoreController,
+    SecretStoreController,
+    PreferenceController,
 )
 """Of the other contract, which is described elsewhere."""
 

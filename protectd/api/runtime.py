@@ -20,6 +20,7 @@ from protectd.domain.discovery import Discovery
 from protectd.domain.key_manager.orders import Orders
 from protectd.domain.providers import Protectables, Providers
 from protectd.domain.schedules import ScheduleLimits
+from protectd.domain.secret_stores import SecretStores
 from protectd.domain.secrets import Secrets
 from protectd.domain.submission import SubmitOptions
 from protectd.domain.triggers import EventSecrets
@@ -74,6 +75,7 @@ class Runtime:
     secrets: Callable[[], Secrets]
     orders: Callable[[], Orders]
     audit: Callable[[], Audit]
+    secret_stores: SecretStores
     options: ApiOptions = field(default_factory=ApiOptions)
     metrics: Metrics = field(default_factory=Metrics)
 

@@ -21,8 +21,10 @@ from protectd.cmd.pipeline import load_pipeline
 from protectd.cmd.rights import PresentRights
 from protectd.cmd.work import Work
 from protectd.common.errors import ConfigurationError
+from protectd.conf import secrets as secrets_options
 from protectd.domain.discovery import Discovery, DiscoveryOptions
 from protectd.domain.scheduled_runs import Runs
+from protectd.domain.secret_stores import SecretStores
 from protectd.domain.tokens import Lookup, Remembering
 from protectd.engine.deciding import Deciding
 from protectd.engine.firing import Firing, FiringOptions
@@ -97,6 +99,7 @@ class Parts(Work):
             secrets=lambda: self.secrets,
             orders=lambda: self.orders,
             audit=lambda: self.audit,
+            secret_stores=self.secret_stores,
             metrics=self.metrics,
             options=ApiOptions(
                 public_endpoint=api.public_endpoint,
@@ -109,6 +112,12 @@ class Parts(Work):
                 submit=submit_options(self.task_options),
             ),
         )
+
+    @cached_property
+    def secret_stores(self) -> SecretStores:
+        chosen = self.store_names if self.conf.secrets.stores else ()
+        plugins = {name: secrets_options.of(self.conf, name).plugin for name in chosen}
+        return SecretStores(self.database, plugins, self.conf.secrets.store)
 
     def _discovery_options(self) -> DiscoveryOptions:
         options = self.conf.protectables

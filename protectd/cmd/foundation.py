@@ -20,12 +20,16 @@ from protectd.cmd.systemd import Pulse
 from protectd.common.clock import Clock, SystemClock
 from protectd.common.errors import ConfigurationError
 from protectd.common.metrics import Metrics
+from protectd.conf import secrets as secrets_options
 from protectd.conf.places import shipped
 from protectd.domain.providers import Protectables, Providers, load_protectables, load_providers
 from protectd.model import migrate
 from protectd.model.clock import DatabaseClock
 from protectd.model.unit_of_work import Database
 from protectd.plugin.loader import AUTH, BANKS, HANDLERS, PROTECTABLES, PROTECTIONS, SECRET_STORES, Loader
+
+IN_A_FILE = "crypto"
+"""The plug-in of stores whose master keys are in a file."""
 
 HUNG_S = 60.0
 """Longer than anything waits for a database or a broker that is away."""
@@ -159,12 +163,24 @@ class Foundation:
         named = self.conf.tasks.scratch_dir
         return Path(named).absolute() if named else self.state_dir / "scratch"
 
+    @cached_property
+    def store_names(self) -> list[str]:
+        """Of secret stores."""
+        return secrets_options.names(self.conf)
+
+    @property
+    def key_files(self) -> list[Path]:
+        """Of the stores whose master keys are in files."""
+        stores = [secrets_options.of(self.conf, name) for name in self.store_names]
+        return [Path(store.options["master_key_file"]) for store in stores if store.plugin == IN_A_FILE]
+
     def _forbidden_paths(self) -> list[str]:
         """The service's own files: never a source nor a target. What is shipped with the code is not among
         them: it holds nothing that is private to an installation."""
         conf = self.conf
         named = [conf.provider_config_dir, conf.api.paste_config, *conf.config_file, *conf.config_dir]
-        own = [self.state_dir, SYSTEM_CONFIG.parent, conf.secrets.master_key_file, *filter(None, named)]
+        named += [secrets_options.of(conf, name).options["master_key_file"] for name in self.store_names]
+        own = [self.state_dir, SYSTEM_CONFIG.parent, *filter(None, named)]
         own.append(self.scratch_dir)
         return sorted({str(Path(path).absolute()) for path in own})
 

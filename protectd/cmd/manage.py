@@ -13,7 +13,18 @@ from protectd.cmd import manage_actions as actions
 from protectd.cmd.build import parts
 from protectd.cmd.door import guarded
 from protectd.cmd.logs import start_logging
-from protectd.cmd.manage_parsers import Action, action, batch, count, group, note, project, seconds, word
+from protectd.cmd.manage_parsers import (
+    Action,
+    action,
+    batch,
+    count,
+    group,
+    note,
+    of_store,
+    project,
+    seconds,
+    word,
+)
 from protectd.domain.purge import BATCH
 
 BINARY = "protectd-manage"
@@ -36,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     manage_services.add(groups)
     manage_keys.add(groups)
     manage_audit.add(groups)
-    action(
+    of_store(
         group(groups, "secrets", "the service's own secrets"),
         "create-master-key",
         actions.master_key,

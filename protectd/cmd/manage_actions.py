@@ -11,6 +11,7 @@ from typing import Any
 from protectd.api.routes import routes
 from protectd.cmd.build import Parts
 from protectd.common.errors import ConfigurationError, NotFound
+from protectd.conf import secrets as secrets_options
 from protectd.conf.sample import sample
 from protectd.domain import tokens
 from protectd.domain.purge import purge
@@ -155,7 +156,10 @@ def config_sample(made: Parts, args: argparse.Namespace) -> int:
 
 
 def master_key(made: Parts, args: argparse.Namespace) -> int:
-    path = Path(made.conf.secrets.master_key_file)
+    name = args.store or made.conf.secrets.store
+    if name not in made.store_names:
+        raise ConfigurationError(where="[secrets] stores", reason=f"{name} is not among them")
+    path = Path(secrets_options.of(made.conf, name).options["master_key_file"])
     if not path.parent.is_dir():
         raise ConfigurationError(where=f"master key {path}", reason="its directory is not there")
     print(f"made {path}" if make_master_key(path) else f"{path} is there already and stays")

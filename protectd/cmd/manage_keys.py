@@ -9,7 +9,7 @@ from typing import Any
 
 from protectd.cmd.build import Parts
 from protectd.cmd.manage_actions import need_database, show
-from protectd.cmd.manage_parsers import action, batch, group
+from protectd.cmd.manage_parsers import batch, group, of_store
 from protectd.domain.key_rotation import BATCH, MasterKeys
 
 FOUND = 1
@@ -18,8 +18,8 @@ FOUND = 1
 
 def add(groups: Any) -> None:
     key = group(groups, "key", "master keys, which seal the keys of projects")
-    action(key, "status", status, "print the master keys and what each of them seals")
-    action(
+    of_store(key, "status", status, "print the master keys and what each of them seals")
+    of_store(
         key,
         "rotate",
         rotate,
@@ -27,7 +27,7 @@ def add(groups: Any) -> None:
         "Those before it stay and open what they have sealed: then rewrap. Running daemons take the new one "
         "up by themselves; hosts with a copy of the file need the new file first.",
     )
-    rewrap_parser = action(
+    rewrap_parser = of_store(
         key,
         "rewrap",
         rewrap,
@@ -37,7 +37,7 @@ def add(groups: Any) -> None:
     rewrap_parser.add_argument(
         "--batch", type=batch, default=BATCH, metavar="N", help=f"rows of one transaction (default: {BATCH})"
     )
-    drop_parser = action(
+    drop_parser = of_store(
         key,
         "drop",
         drop,
@@ -47,26 +47,25 @@ def add(groups: Any) -> None:
     drop_parser.add_argument("id", help="as `key status` prints it")
 
 
-def master_keys(made: Parts) -> MasterKeys:
+def master_keys(made: Parts, args: argparse.Namespace) -> MasterKeys:
     need_database(made)
     made.check_schema()
-    return MasterKeys(made.database, made.secrets.keys, made.conf.secrets.store)
+    return MasterKeys(made.database, made.secrets.keys, args.store or made.conf.secrets.store)
 
 
 def status(made: Parts, args: argparse.Namespace) -> int:
-    uses = master_keys(made).uses()
+    uses = master_keys(made, args).uses()
     show([asdict(use) for use in uses])
     return FOUND if any(use.count and not use.present for use in uses) else 0
 
 
 def rotate(made: Parts, args: argparse.Namespace) -> int:
-    master_keys(made)
-    show({"master_key_id": made.store.add_master_key()})
+    show({"master_key_id": master_keys(made, args).add()})
     return 0
 
 
 def rewrap(made: Parts, args: argparse.Namespace) -> int:
-    done = master_keys(made).rewrap(args.batch, _tell)
+    done = master_keys(made, args).rewrap(args.batch, _tell)
     if sys.stderr.isatty():
         print(file=sys.stderr)
     show(asdict(done))
@@ -79,6 +78,6 @@ def _tell(count: int) -> None:
 
 
 def drop(made: Parts, args: argparse.Namespace) -> int:
-    master_keys(made).drop(args.id)
+    master_keys(made, args).drop(args.id)
     show({"dropped": args.id})
     return 0

@@ -28,6 +28,12 @@ def action(group: Any, name: str, run: Action, about: str, more: str = "") -> ar
     return made
 
 
+def of_store(group: Any, name: str, run: Action, about: str, more: str = "") -> argparse.ArgumentParser:
+    made = action(group, name, run, about, more)
+    made.add_argument("--store", metavar="NAME", help="which secret store; without it, the one that seals")
+    return made
+
+
 # --- vaults ---
 
 ENDS = "Ends with 0, 1 when something was found or failed, 2 for wrong use, 130 when it was interrupted."

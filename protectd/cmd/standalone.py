@@ -123,7 +123,8 @@ def turning(watchdog: Watchdog, ending: Ending) -> Callable[[], bool]:
 def prepare(made: Parts) -> None:
     """Make what is missing: key, tables, bank."""
     made.check_address(made.conf.api.bind_host)
-    make_master_key(Path(made.conf.secrets.master_key_file))
+    for file in made.key_files:
+        make_master_key(file)
     migrate.upgrade(made.database_url)
     for provider in made.providers:
         provider.bank.prepare()

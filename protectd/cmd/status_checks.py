@@ -102,9 +102,9 @@ def _bank(provider: Provider) -> Result:
 
 def master_key(made: Parts) -> Result:
     """That it is there, that it is private, and that it is the one which secrets are sealed with."""
-    file = Path(made.conf.secrets.master_key_file)
-    if not file.exists():
-        return Result(Code.WARNING, f"{file} is not there: fine where only an API runs, no worker starts")
+    for file in made.key_files:
+        if not file.exists():
+            return Result(Code.WARNING, f"{file} is not there: fine where only an API runs, no worker starts")
     secrets = made.secrets
     need_database(made)
     with made.database.read() as uow:

@@ -61,12 +61,14 @@ class Work(Foundation):
     # --- the vault and the operations ---
 
     @cached_property
-    def store(self) -> SecretStorePlugin:
-        """:raises ConfigurationError: the master key is missing or others can read it."""
-        name = self.conf.secrets.store
-        plugin: type[SecretStorePlugin] = self.loader.load(SECRET_STORES, name)
-        options = {each.name: str(self.conf.secrets[each.name] or "") for each in secrets_options.OPTS}
-        return make(lambda: plugin.from_options(options), f"secret store {name}")
+    def stores(self) -> Mapping[str, SecretStorePlugin]:
+        """By name. :raises ConfigurationError: a master key is missing or others can read it."""
+        return {name: self._store(name) for name in self.store_names}
+
+    def _store(self, name: str) -> SecretStorePlugin:
+        told = secrets_options.of(self.conf, name)
+        plugin: type[SecretStorePlugin] = self.loader.load(SECRET_STORES, told.plugin)
+        return make(lambda: plugin.from_options(told.options), f"secret store {name}")
 
     @cached_property
     def vault_options(self) -> EngineOptions:
@@ -114,8 +116,7 @@ class Work(Foundation):
 
     @cached_property
     def secrets(self) -> Secrets:
-        name = self.conf.secrets.store
-        return Secrets({name: self.store}, name, self.clock)
+        return Secrets(self.stores, self.conf.secrets.store, self.clock)
 
     @cached_property
     def audit(self) -> Audit:

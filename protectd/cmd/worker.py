@@ -44,7 +44,7 @@ def run(argv: Sequence[str] | None = None) -> int:
 def check(made: Parts) -> None:
     """What would fail with the first task fails now."""
     made.check_schema()
-    LOG.info("%d providers, secret store %s", len(made.providers), type(made.store).__name__)
+    LOG.info("%d providers, secret stores %s", len(made.providers), ", ".join(made.stores))
 
 
 def work(made: Parts, ending: Ending, notifier: Notifier) -> None:

@@ -83,6 +83,10 @@ class MasterKeys:
             for name in names
         ]
 
+    def add(self) -> str:
+        """Make a master key that seals from now on; its id."""
+        return self._store.add_master_key()
+
     def rewrap(self, batch: int = BATCH, told: Told = lambda _: None) -> Rewrapped:
         """Seal with the newest master key whatever others seal. Safe to repeat, and to break off. What needs
         a master key that is not there counts as damaged."""

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 
 from protectd.common.clock import Clock, SystemClock
-from protectd.common.errors import ConfigurationError
+from protectd.common.errors import Unavailable
 from protectd.common.ids import new_id
 from protectd.model.models import ProjectKeyRow
 from protectd.model.unit_of_work import UnitOfWork
@@ -15,6 +15,13 @@ from protectd.plugin.base import ProjectKey, SecretStorePlugin, WrappedKey
 
 KEPT_S = 300.0
 KEPT = 10_000
+
+
+class StoreNotConfigured(Unavailable):
+    """What it has sealed is not lost; what it should seal is sealed nowhere else."""
+
+    code = "secret.store_not_configured"
+    message = "secret store {store} is not configured here, or not any more"
 
 
 class ProjectKeys:
@@ -30,20 +37,24 @@ class ProjectKeys:
         self._guard = threading.Lock()
 
     def store(self, name: str) -> SecretStorePlugin:
-        """:raises ConfigurationError: it is not configured."""
+        """:raises StoreNotConfigured: there is none such."""
         if name not in self._stores:
-            raise ConfigurationError(where="secrets", reason=f"there is no store {name}")
+            raise StoreNotConfigured(store=name)
         return self._stores[name]
 
     def current(self, uow: UnitOfWork, project_id: str, store: str) -> tuple[str, ProjectKey]:
-        """The key that seals what a project adds, and its id; made now if the project has none yet."""
+        """The key that seals what a project adds, and its id; made now if the project has none yet.
+
+        :raises StoreNotConfigured: there is no such store.
+        """
+        self.store(store)
         row = uow.project_keys.current(project_id, store) or self._make(uow, project_id, store)
         return row.id, self._opened(row, project_id)
 
     def of(self, uow: UnitOfWork, key_id: str, project_id: str, store: str) -> ProjectKey:
         """The key that a secret of a project was sealed with: a project's, or a master key itself.
 
-        :raises SecretDamaged: it does not open.
+        :raises SecretDamaged: it does not open. :raises StoreNotConfigured: there is no such store.
         """
         kept = self._kept((store, project_id, key_id))
         if kept is not None:

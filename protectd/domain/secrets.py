@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from protectd.common.clock import Clock
-from protectd.common.errors import Conflict
+from protectd.common.errors import ConfigurationError, Conflict
 from protectd.common.ids import new_id
 from protectd.domain.project_keys import ProjectKeys
 from protectd.model.models import Secret, SecretConsumer
@@ -21,10 +21,10 @@ class SecretInUse(Conflict):
 
 
 class Secrets:
-    """Seals with one store, opens with whichever sealed.
+    """Seals with the store that a project prefers, opens with whichever sealed.
 
     :param stores: by the name that stands in the rows.
-    :param default: the one that seals.
+    :param default: the one that seals for projects that prefer none.
     :raises ConfigurationError: `default` is not one of them.
     """
 
@@ -33,7 +33,9 @@ class Secrets:
     ) -> None:
         self.keys = ProjectKeys(stores, clock)
         self._default = default
-        self.keys.store(default)
+        self._may_choose = len(stores) > 1
+        if default not in stores:
+            raise ConfigurationError(where="secrets", reason=f"there is no store {default}")
 
     def add(
         self, uow: UnitOfWork, project_id: str, plain: bytes, *, name: str = "", secret_type: str = "opaque"
@@ -45,11 +47,19 @@ class Secrets:
         return uow.secrets.add(secret)
 
     def seal(self, uow: UnitOfWork, secret: Secret, plain: bytes | None) -> None:
-        """Put sealed bytes into a row that has its id and its project. None: there are none yet."""
-        secret.store, secret.key_id, secret.cipher_text = self._default, "", b""
+        """Put sealed bytes into a row that has its id and its project. None: there are none yet.
+
+        :raises StoreNotConfigured: the project prefers a store that is not there any more.
+        """
+        secret.store, secret.key_id, secret.cipher_text = self._store_of(uow, secret.project_id), "", b""
         if plain is not None:
-            secret.key_id, key = self.keys.current(uow, secret.project_id, self._default)
+            secret.key_id, key = self.keys.current(uow, secret.project_id, secret.store)
             secret.cipher_text = key.seal(plain, secret.id)
+
+    def _store_of(self, uow: UnitOfWork, project_id: str) -> str:
+        """Nothing is asked where there is one store only."""
+        preferred = uow.secret_stores.preferred(project_id) if self._may_choose else None
+        return preferred or self._default
 
     def open(self, uow: UnitOfWork, secret_id: str, project_id: str | None) -> bytes:
         """The plain bytes. They are for use, not for keeping.

@@ -31,6 +31,7 @@ from protectd.model.repositories.scheduled_operations import (
     OccurrenceRepository,
     ScheduledOperationRepository,
 )
+from protectd.model.repositories.secret_stores import SecretStoreRepository
 from protectd.model.repositories.secrets import SecretRepository
 from protectd.model.repositories.services import ServiceRepository
 from protectd.model.repositories.tasks import TaskRepository
@@ -61,6 +62,7 @@ class UnitOfWork:
         self.tokens = TokenRepository(session)
         self.instances = InstanceRepository(session)
         self.secrets = SecretRepository(session)
+        self.secret_stores = SecretStoreRepository(session)
         self.containers = ContainerRepository(session)
         self.orders = OrderRepository(session)
         self.audit_anchors = AuditAnchorRepository(session)

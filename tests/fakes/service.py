@@ -194,6 +194,7 @@ def running(
     types: Sequence[str] = ("directory",),
     plugins: Sequence[str] = ("directory",),
     master_key: Path | None = None,
+    more: str = "",
 ) -> Iterator[Service]:
     """
     :param mode: `direct` runs tasks before the answer; `queue` sends them to nobody, so they wait.
@@ -206,11 +207,12 @@ def running(
     :param clock: one that a test moves.
     :param types: of resources; `plugins` protect them.
     :param master_key: file of the key, for services that share a database; made where it is not there.
+    :param more: of the configuration file.
     """
     allowed, paste_file = directory / "allowed", directory / "paste.ini"
     allowed.mkdir()
     paste_file.write_text(paste or PASTE_FILE.read_text())
-    conf = _conf(directory, _providers(directory, allowed, banks, plugins), policy)
+    conf = _conf(directory, _providers(directory, allowed, banks, plugins), policy, more)
     conf.set_override("mode", mode, group="dispatch")
     conf.set_override("handler", handler, group="dispatch")
     conf.set_override("paste_config", str(paste_file), group="api")
@@ -227,16 +229,17 @@ def running(
         conf.set_override("connection", url, group="database")
         made = stack.enter_context(parts(conf, "protectd-api", in_process=True))
         made.clock = clock or made.clock
-        make_master_key(Path(made.conf.secrets.master_key_file))
+        for file in made.key_files:
+            make_master_key(file)
         make_tables(made.database_url)
         yield Service(made, webtest.TestApp(made.application()), allowed)
 
 
-def _conf(directory: Path, providers: Path, policy: Path | None) -> Any:
+def _conf(directory: Path, providers: Path, policy: Path | None, more: str) -> Any:
     state = directory / "state"
     state.mkdir()
     file = directory / "protectd.conf"
-    file.write_text(f"[oslo_policy]\npolicy_file = {policy}\n" if policy else "")
+    file.write_text((f"[oslo_policy]\npolicy_file = {policy}\n" if policy else "") + more)
     conf = new_config([file])
     conf.set_override("state_dir", str(state))
     conf.set_override("provider_config_dir", str(providers))

@@ -14,7 +14,7 @@ from tests.fakes import rows
 
 pytest_plugins = ["tests.fakes.databases"]
 
-HEAD = "0009_audit"
+HEAD = "0010_secret_stores"
 
 
 def tables(url: str) -> set[str]:
@@ -80,6 +80,22 @@ def test_mariadb_tables_compare_bytes(empty_url: str) -> None:
         ).scalars()
         assert list(found) == ["utf8mb4_bin"]
     engine.dispose()
+
+
+def test_a_choice_of_secret_stores_is_not_taken_back(empty_url: str) -> None:
+    migrate.upgrade(empty_url)
+    database = Database(empty_url)
+    with database.write() as uow:
+        uow.secret_stores.add(["module"])
+        uow.secret_stores.prefer("p", "module")
+    with pytest.raises(RuntimeError, match="prefer secret stores"):
+        migrate.downgrade(empty_url, "0009_audit")
+    with database.write() as uow:
+        assert uow.secret_stores.forget_preferred("p")
+    database.dispose()
+    migrate.downgrade(empty_url, "0009_audit")
+    migrate.upgrade(empty_url)
+    assert migrate.check(empty_url) == []
 
 
 def test_secrets_of_tenants_are_not_taken_back(empty_url: str) -> None:

@@ -25,11 +25,12 @@ def key_manager(direct: Service) -> Iterator[Any]:
 @contextmanager
 def published(direct: Service, client: Client) -> Iterator[Any]:
     with serving(direct) as url:
-        auth = token_endpoint.Token(url, client.token)
-        connection = openstack.connection.Connection(
-            session=session.Session(auth=auth), key_manager_endpoint_override=url
-        )
-        yield connection.key_manager
+        yield connection(url, client.token)
+
+
+def connection(url: str, token: str) -> Any:
+    made = session.Session(auth=token_endpoint.Token(url, token))
+    return openstack.connection.Connection(session=made, key_manager_endpoint_override=url).key_manager
 
 
 def test_a_secret_is_kept_found_and_deleted(key_manager: Any) -> None:

@@ -14,6 +14,7 @@ from protectd.api.controllers.base import Controller
 from protectd.api.controllers.key_manager.containers import ContainersController
 from protectd.api.controllers.key_manager.orders import OrdersController
 from protectd.api.controllers.key_manager.quotas import EffectiveQuotasController, ProjectQuotasController
+from protectd.api.controllers.key_manager.secret_stores import SecretStoresController
 from protectd.api.controllers.key_manager.secrets import SecretsController
 from protectd.api.controllers.operation_logs import OperationLogsController
 from protectd.api.controllers.plans import PlansController
@@ -69,6 +70,7 @@ KEY_MANAGER_CONTROLLERS: dict[str, Callable[[], Controller]] = {
     "orders": OrdersController,
     "quotas": EffectiveQuotasController,
     "project-quotas": ProjectQuotasController,
+    "secret-stores": SecretStoresController,
 }
 
 

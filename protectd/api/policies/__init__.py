@@ -25,6 +25,7 @@ from protectd.api.policies.key_manager import checks
 from protectd.api.policies.key_manager import containers as key_manager_containers
 from protectd.api.policies.key_manager import orders as key_manager_orders
 from protectd.api.policies.key_manager import quotas as key_manager_quotas
+from protectd.api.policies.key_manager import secret_stores as key_manager_secret_stores
 from protectd.api.policies.key_manager import secrets as key_manager_secrets
 from protectd.common.clock import Clock
 
@@ -47,6 +48,7 @@ RULES = (
     *key_manager_containers.RULES,
     *key_manager_orders.RULES,
     *key_manager_quotas.RULES,
+    *key_manager_secret_stores.RULES,
 )
 
 

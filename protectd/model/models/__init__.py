@@ -13,6 +13,7 @@ from protectd.model.models.project_keys import ProjectKeyRow
 from protectd.model.models.quotas import Quota, QuotaClass, QuotaUsage
 from protectd.model.models.restores import Restore
 from protectd.model.models.scheduled_operations import Occurrence, ScheduledOperation
+from protectd.model.models.secret_stores import PreferredStore, SecretStoreRow
 from protectd.model.models.secrets import Secret, SecretConsumer, SecretMetadata
 from protectd.model.models.services import Service
 from protectd.model.models.tasks import Task
@@ -37,6 +38,7 @@ __all__ = [
     "Order",
     "Plan",
     "PlanResource",
+    "PreferredStore",
     "ProjectKeyRow",
     "Quota",
     "QuotaClass",
@@ -46,6 +48,7 @@ __all__ = [
     "Secret",
     "SecretConsumer",
     "SecretMetadata",
+    "SecretStoreRow",
     "Service",
     "Task",
     "Token",
