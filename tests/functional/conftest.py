@@ -19,6 +19,7 @@ IN_TURN = frozenset(
         "idempotency",
         "operation_logs",
         "plans",
+        "plans_many",
         "protectables",
         "quotas",
         "reset_state",
