@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, Select, and_, delete, select
+from sqlalchemy import ColumnElement, CursorResult, Select, and_, delete, exists, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from protectd.domain.occurrences import WAITING
@@ -83,6 +83,15 @@ def _by_checkpoints(ids: Ids) -> Select[Any]:
     return select(column).join(Checkpoint, living).where(column.in_(ids))
 
 
+def _is_decided() -> ColumnElement[bool]:
+    """Of an operation that is deleted nothing is decided any more: what waited for one when that was not told
+    at once waits in vain."""
+    gone = exists().where(
+        ScheduledOperation.id == Occurrence.scheduled_operation_id, ScheduledOperation.deleted.is_(True)
+    )
+    return or_(Occurrence.outcome != WAITING, gone)
+
+
 RULES: tuple[Rule, ...] = (
     Rule(IdempotencyKey, lambda before: IdempotencyKey.created_at < before),
     Rule(Task, lambda before: and_(Task.state.in_(ENDED), Task.ended_at < before)),
@@ -99,7 +108,7 @@ RULES: tuple[Rule, ...] = (
         ],
         [CheckpointResource.checkpoint_id],
     ),
-    Rule(Occurrence, lambda before: and_(Occurrence.outcome != WAITING, Occurrence.decided_at < before)),
+    Rule(Occurrence, lambda before: and_(_is_decided(), Occurrence.decided_at < before)),
     Rule(
         ScheduledOperation,
         _deleted(ScheduledOperation),

@@ -26,8 +26,6 @@ VERIFY = "verify"
 COPY = "copy"
 PRUNE = "prune"
 
-MOST_WAITING = 10_000
-
 _PARAMETERS = {"type": "object", "maxProperties": 1024}
 
 
@@ -112,13 +110,15 @@ def update(
     if "trigger_id" in wanted:
         with about(join(field, "trigger_id")):
             trigger = uow.triggers.get(canonical_id(wanted["trigger_id"]), operation.project_id, lock=True)
-        _leave(uow, operation, now)
+        _settle(uow, operation, now, "the operation was given another trigger meanwhile")
         operation.trigger_id = trigger.id
     if "operation_definition" in wanted:
         where, former = join(field, "operation_definition"), operation.operation_definition
         define(uow, providers, operation, wanted["operation_definition"], where)
         if operation.operation_definition != former and context.project_id == operation.project_id:
             operation.user_id, operation.roles = context.user_id, list(context.roles)
+    if not wanted.get("enabled", True):
+        _settle(uow, operation, now, "it was disabled meanwhile")
     if wanted.get("enabled", operation.enabled) and (not operation.enabled or "trigger_id" in wanted):
         operation.enabled_at = now
     for name in wanted.keys() & {"name", "description", "enabled"}:
@@ -130,11 +130,15 @@ def needs_rights(wanted: Mapping[str, Any]) -> bool:
     return bool(wanted.keys() & {"operation_definition", "trigger_id"} or wanted.get("enabled"))
 
 
-def _leave(uow: UnitOfWork, operation: ScheduledOperation, now: datetime) -> None:
-    """What waits for it with its former trigger is looked for there no more."""
-    for waiting in uow.occurrences.with_outcome([operation.id], WAITING, MOST_WAITING):
-        waiting.outcome, waiting.decided_at = SKIPPED, now
-        waiting.reason = "the operation was given another trigger meanwhile"
+def delete(uow: UnitOfWork, operation: ScheduledOperation, now: datetime) -> None:
+    """It does not run any more, and waits for nothing. Its trigger is locked by the caller."""
+    _settle(uow, operation, now, "it was deleted meanwhile")
+    uow.scheduled_operations.delete(operation)
+
+
+def _settle(uow: UnitOfWork, operation: ScheduledOperation, now: datetime, reason: str) -> None:
+    """What waits for it has its outcome: nobody looks for it any more."""
+    uow.occurrences.decide_all(operation.id, WAITING, SKIPPED, reason, now)
 
 
 def define(

@@ -21,6 +21,7 @@ from protectd.cmd.prometheus import PrometheusMetrics
 from protectd.domain.events import sign
 from protectd.engine.census import Census
 from protectd.engine.deciding import Deciding
+from protectd.model.repositories.base import Page
 from tests.fakes.schedule_scene import START, Scene, scene
 from tests.fakes.service import Client
 
@@ -445,6 +446,23 @@ def test_an_event_for_what_rests_or_was_moved_meanwhile_has_its_outcome(at: Scen
     with at.service.parts.database.read() as uow:
         assert [row.outcome for row in uow.occurrences.with_outcome([gone], "skipped", 9)] == ["skipped"]
         assert uow.triggers.get(trigger).next_at is None
+
+
+def test_an_event_that_nobody_will_see_to_is_decided_at_once(at: Scene) -> None:
+    trigger, secret = event_trigger(at)
+    rests, moved, gone = (at.operation(trigger, at.plan(name)) for name in ("a", "b", "c"))
+    fire(at, trigger, secret)
+    at.client.call("PUT", f"scheduled_operations/{rests}", {"scheduled_operation": {"enabled": False}})
+    given = {"scheduled_operation": {"trigger_id": at.trigger()}}
+    at.client.call("PUT", f"scheduled_operations/{moved}", given)
+    at.client.call("DELETE", f"scheduled_operations/{gone}")
+    with at.service.parts.database.read() as uow:
+        for operation, reason in ((rests, "disabled"), (moved, "another trigger"), (gone, "deleted")):
+            (row,) = uow.occurrences.page(Page(), None, {"scheduled_operation_id": operation})
+            assert (row.outcome, reason in str(row.reason)) == ("skipped", True)
+    at.client.call("PUT", f"scheduled_operations/{rests}", {"scheduled_operation": {"enabled": True}})
+    at.engine().run_once()
+    assert at.announced == []
 
 
 def test_a_plan_that_is_gone_at_the_event_is_told(at: Scene) -> None:

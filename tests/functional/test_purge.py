@@ -232,6 +232,14 @@ def test_what_was_scheduled_goes_when_its_time_is_over(any_database: Database) -
     assert left(any_database, Occurrence) == expected
 
 
+def test_what_waited_for_an_operation_that_was_deleted_keeps_nothing_for_ever(any_database: Database) -> None:
+    trigger = Trigger(id=new_id(), name="t", project_id="p", type="event", properties={}, **deleted(OLD))
+    gone = scheduled(trigger, **deleted(OLD))
+    add(any_database, trigger, gone)
+    add(any_database, occurrence(gone, OLD, "waiting"))
+    assert purge(any_database, BEFORE) == {"occurrences": 1, "scheduled_operations": 1, "triggers": 1}
+
+
 def scheduled(trigger: Trigger, **values: Any) -> ScheduledOperation:
     return ScheduledOperation(
         id=new_id(),

@@ -125,7 +125,7 @@ class ScheduledOperationController(Controller):
         """It does not run any more: 204. What it has begun goes on to its end."""
         operation = self._locked(call)
         call.can(policies.DELETE, operation)
-        call.uow.scheduled_operations.delete(operation)
+        scheduled_operations.delete(call.uow, operation, call.runtime.clock.now())
         return Answer(None, status=204)
 
     def _locked(self, call: Call) -> ScheduledOperation:

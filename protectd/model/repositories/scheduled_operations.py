@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from protectd.common.errors import NotFound
 from protectd.model.models import Occurrence, ScheduledOperation, Trigger
@@ -114,6 +115,16 @@ class OccurrenceRepository(Repository[Occurrence]):
             .where(Occurrence.scheduled_operation_id.in_(operation_ids), Occurrence.outcome == outcome)
             .order_by(Occurrence.expected_at, Occurrence.id)
             .limit(limit)
+        )
+
+    def decide_all(self, operation_id: str, had: str, gets: str, reason: str, now: datetime) -> None:
+        """Give all occurrences of an operation that have one outcome another one, in one statement."""
+        self.session.flush()
+        self.session.execute(
+            update(Occurrence)
+            .where(Occurrence.scheduled_operation_id == operation_id, Occurrence.outcome == had)
+            .values(outcome=gets, reason=reason, decided_at=now),
+            execution_options={"synchronize_session": False},
         )
 
     def made_lately(self, operation_id: str) -> list[Occurrence]:
