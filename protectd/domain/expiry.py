@@ -15,7 +15,7 @@ from protectd.domain.retention import OPERATION, PLAN, Candidate, RetentionRules
 from protectd.domain.scheduled_operations import RETENTION_PROTECT
 from protectd.domain.schedules import ScheduleLimits, schedule_of
 from protectd.model.models import Checkpoint, Plan, ScheduledOperation, Trigger
-from protectd.model.repositories.expiry import Ended
+from protectd.model.repositories.expiry import ENDED, Ended
 from protectd.model.states import CheckpointStatus
 from protectd.model.unit_of_work import UnitOfWork
 
@@ -98,12 +98,13 @@ def _is_seen(ended: Ended, operation: ScheduledOperation, rules: RetentionRules)
 
 def _failed(lot: Sequence[Ended], reason: str) -> str | None:
     """:param lot: the newest first."""
-    return reason if lot and lot[0].status == CheckpointStatus.ERROR else None
+    newest = next((each.status for each in lot if each.status in ENDED), None)
+    return reason if newest == CheckpointStatus.ERROR else None
 
 
 def _candidates(lot: Iterable[Ended], gone: Collection[str] = ()) -> Iterator[Candidate]:
-    """Those that are available. :param gone: what goes, so that its copies need not stay for its sake."""
-    for each in map(candidate, filter(is_available, lot)):
+    """:param gone: what goes, so that its copies need not stay for its sake."""
+    for each in map(candidate, lot):
         yield replace(each, mirrors=False) if each.source_id in gone else each
 
 
@@ -132,19 +133,17 @@ def halted_by(operation: ScheduledOperation, of: Plan | None) -> str | None:
     return PLAN_HELD if of.held else None
 
 
-def is_available(ended: Ended) -> bool:
-    return ended.status == CheckpointStatus.AVAILABLE
-
-
 def candidate(ended: Ended) -> Candidate:
+    failed = ended.status != CheckpointStatus.AVAILABLE
     return Candidate(
         id=ended.id,
         taken_at=ended.taken_at,
         partial=ended.partial,
         verified=ended.verified_at is not None,
+        failed=failed,
         held=ended.held_at is not None,
         pinned=ended.pinned,
-        mirrors=ended.source_status == CheckpointStatus.AVAILABLE,
+        mirrors=ended.source_status == CheckpointStatus.AVAILABLE and not failed,
         provider_id=ended.provider_id,
         source_id=ended.source_id,
     )

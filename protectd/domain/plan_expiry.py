@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from protectd.domain.expiry import Review, candidate, is_available, review_of
+from protectd.domain.expiry import Review, candidate, review_of
 from protectd.domain.retention import Action, Candidate, Verdict
 from protectd.domain.scheduled_operations import RETENTION_PROTECT
 from protectd.model.models import Plan, ScheduledOperation
@@ -51,8 +51,8 @@ def review_plan(uow: UnitOfWork, of: Plan, now: datetime) -> PlanReview:
         for operation, trigger in uow.scheduled_operations.of_plan(of.id, RETENTION_PROTECT)
     ]
     verdicts = _verdicts(operations)
-    available = map(candidate, filter(is_available, ended))
-    return PlanReview(operations, [Judged(each, verdicts.get(each.id, ())) for each in available])
+    found = map(candidate, ended)
+    return PlanReview(operations, [Judged(each, verdicts.get(each.id, ())) for each in found])
 
 
 def _verdicts(

@@ -26,11 +26,14 @@ SCOPES: tuple[Scope, ...] = (OPERATION, SCHEDULED, PLAN)
 
 MAX_BACKUPS = "max_backups"
 RETENTION_DURATION = "retention_duration"
+FAILED_DURATION = "failed_duration"
 KEEP_WITHIN = "keep_within"
 KEEP_VERIFIED = "keep_verified"
 COUNT_PARTIAL = "count_partial"
 SCOPE = "retention_scope"
 LAST = "keep_last"
+FAILED = "failed"
+"""Why one goes that failed, if there is no rule for how long it stays."""
 
 _DIGITS = 9
 
@@ -58,7 +61,16 @@ BUCKETS: Mapping[str, Callable[[datetime], object]] = {
 }
 """What of a moment makes two checkpoints be of the same hour, day, ..."""
 
-KEYS = (*BUCKETS, MAX_BACKUPS, RETENTION_DURATION, KEEP_WITHIN, KEEP_VERIFIED, COUNT_PARTIAL, SCOPE)
+KEYS = (
+    *BUCKETS,
+    MAX_BACKUPS,
+    RETENTION_DURATION,
+    FAILED_DURATION,
+    KEEP_WITHIN,
+    KEEP_VERIFIED,
+    COUNT_PARTIAL,
+    SCOPE,
+)
 """Of a definition: the contract's two, and those that are our own."""
 
 
@@ -74,10 +86,13 @@ class RetentionRules:
         days that have any.
     :ivar keep_verified: so many of those that last proved good stay whatever the rules say.
     :ivar count_partial: checkpoints that lack something count like whole ones.
+    :ivar failed_duration: none that failed and is more days older than the newest good one; 0: none that is
+        older than all that the other rules want.
     """
 
     max_backups: int = 0
     retention_duration: int = 0
+    failed_duration: int = 0
     buckets: Mapping[str, int] | None = None
     keep_within: Span | None = None
     keep_verified: int = 1
@@ -97,6 +112,7 @@ class RetentionRules:
         return cls(
             max_backups=_number(definition.get(MAX_BACKUPS), join(field, MAX_BACKUPS)),
             retention_duration=_number(definition.get(RETENTION_DURATION), join(field, RETENTION_DURATION)),
+            failed_duration=_number(definition.get(FAILED_DURATION), join(field, FAILED_DURATION)),
             buckets={name: count for name, count in counts.items() if count},
             keep_within=_span(definition.get(KEEP_WITHIN), join(field, KEEP_WITHIN)),
             keep_verified=_number(definition.get(KEEP_VERIFIED, 1), join(field, KEEP_VERIFIED)),
@@ -107,7 +123,11 @@ class RetentionRules:
     def shown(self) -> dict[str, Any]:
         """As a definition would say them; those that are not there are left out."""
         within = {} if self.keep_within is None else {KEEP_WITHIN: str(self.keep_within)}
-        limits = {MAX_BACKUPS: self.max_backups, RETENTION_DURATION: self.retention_duration}
+        limits = {
+            MAX_BACKUPS: self.max_backups,
+            RETENTION_DURATION: self.retention_duration,
+            FAILED_DURATION: self.failed_duration,
+        }
         own = {KEEP_VERIFIED: self.keep_verified, COUNT_PARTIAL: self.count_partial, SCOPE: self.scope}
         return (
             {name: limit for name, limit in limits.items() if limit} | dict(self.buckets or {}) | within | own
@@ -115,7 +135,7 @@ class RetentionRules:
 
     @property
     def any(self) -> bool:
-        """Whether anything can ever expire."""
+        """Whether anything that is available can ever expire."""
         return bool(self._limits or self._keeps)
 
     @property
@@ -129,9 +149,10 @@ class RetentionRules:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A checkpoint that is available.
+    """A checkpoint that is available, or in error.
 
-    :ivar taken_at: when its data was read.
+    :ivar taken_at: when its data was read, or was to be.
+    :ivar failed: it was not saved, was called an error, or could not be deleted: it counts for nothing.
     :ivar held: somebody wants it kept; `pinned`: a restore, verification or copy is reading it.
     :ivar mirrors: it is a copy, and what it was made of stays: it would be made again.
     :ivar provider_id: where it lies; `source_id`: what it is a copy of. Told, and not looked at.
@@ -141,6 +162,7 @@ class Candidate:
     taken_at: datetime
     partial: bool = False
     verified: bool = False
+    failed: bool = False
     held: bool = False
     pinned: bool = False
     mirrors: bool = False
@@ -166,14 +188,14 @@ def plan(
 ) -> list[Verdict]:
     """What stays and what goes, newest first.
 
-    :param candidates: every available checkpoint that retention looks at, in any order.
+    :param candidates: every checkpoint that retention looks at, available or in error, in any order.
     :param now: what was taken later, by a clock that was wrong, stays and counts for nothing.
     :param zone: whose days, weeks, months and years count.
     :param halted: why nothing may go at all.
     """
     ordered = sorted(candidates, key=lambda each: (each.taken_at, each.id), reverse=True)
     past = [each for each in ordered if each.taken_at <= now]
-    wanted = _merged(_wanted(past, rules, zone), _protected(past, ordered, rules))
+    wanted = _merged(_wanted_of_all(past, rules, zone), _protected(past, ordered, rules))
     if halted is not None:
         wanted = _merged(wanted, dict.fromkeys((each.id for each in ordered), (halted,)))
     return [_verdict(each, wanted.get(each.id, ()), rules) for each in ordered]
@@ -182,10 +204,12 @@ def plan(
 def _verdict(candidate: Candidate, wanted: tuple[str, ...], rules: RetentionRules) -> Verdict:
     if wanted:
         return Verdict(candidate, "keep", wanted)
-    return Verdict(candidate, "remove", _outlived(rules))
+    return Verdict(candidate, "remove", _outlived(candidate, rules))
 
 
-def _outlived(rules: RetentionRules) -> tuple[str, ...]:
+def _outlived(candidate: Candidate, rules: RetentionRules) -> tuple[str, ...]:
+    if candidate.failed:
+        return (FAILED_DURATION if rules.failed_duration else FAILED,)
     limits = [name for name in (MAX_BACKUPS, RETENTION_DURATION) if getattr(rules, name)]
     within = [KEEP_WITHIN] if rules.keep_within else []
     return (*limits, *(rules.buckets or {}), *within)
@@ -200,7 +224,7 @@ def _protected(
     good = [each for each in past if _counts(each, rules)]
     verified = [each for each in good if each.verified][: rules.keep_verified]
     kinds: list[tuple[str, Iterable[Candidate]]] = [
-        ("newest", good[:1] or past[:1]),
+        ("newest", good[:1] or [each for each in past if not each.failed][:1]),
         ("verified", verified),
         ("held", (each for each in ordered if each.held)),
         ("pinned", (each for each in ordered if each.pinned)),
@@ -211,10 +235,37 @@ def _protected(
 
 
 def _counts(candidate: Candidate, rules: RetentionRules) -> bool:
-    return rules.count_partial or not candidate.partial
+    return not candidate.failed and (rules.count_partial or not candidate.partial)
 
 
 # --- what the rules want ---
+
+
+def _wanted_of_all(
+    past: Sequence[Candidate], rules: RetentionRules, zone: tzinfo
+) -> dict[str, tuple[str, ...]]:
+    available = [each for each in past if not each.failed]
+    wanted = _wanted(available, rules, zone)
+    failures = [each for each in past if each.failed]
+    return wanted | _failures(failures, [each for each in available if each.id in wanted], rules, zone)
+
+
+def _failures(
+    failures: Sequence[Candidate], wanted: Sequence[Candidate], rules: RetentionRules, zone: tzinfo
+) -> dict[str, tuple[str, ...]]:
+    """Those that stay: they tell what went wrong as long as others of their time are there.
+
+    :param wanted: what the rules want of those that are available, newest first.
+    """
+    if not (rules.any or rules.failed_duration):
+        return _named([("no_rule", failures)])
+    good = [each for each in wanted if _counts(each, rules)]
+    if not good:
+        return _named([("nothing_good", failures)])
+    start = good[-1].taken_at
+    if rules.failed_duration:
+        start = Span(days=rules.failed_duration).before(good[0].taken_at, zone)
+    return _named([("failed_lately", _since(failures, start))])
 
 
 def _wanted(past: Sequence[Candidate], rules: RetentionRules, zone: tzinfo) -> dict[str, tuple[str, ...]]:

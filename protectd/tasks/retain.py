@@ -103,6 +103,9 @@ class RetainCheckpoints(BaseTask[ScheduledOperation]):
         checkpoint = uow.checkpoints.find(verdict.candidate.id, lock=True)
         if checkpoint is None or not _is_same(checkpoint, verdict):
             return None
+        if verdict.candidate.failed and uow.tasks.live(checkpoint.kind, checkpoint.id):
+            LOG.info("retention passes over checkpoint %s: somebody sets it right", checkpoint.id)
+            return None
         try:
             checkpoints.start_delete(uow, checkpoint)
         except Conflict as error:
@@ -118,4 +121,7 @@ def mark_of(verdict: Verdict) -> str:
 def _is_same(checkpoint: Checkpoint, verdict: Verdict) -> bool:
     """Whether it is still what the rules were asked about."""
     verified = checkpoint.verified_at is not None
-    return checkpoint.status == CheckpointStatus.AVAILABLE and verified == verdict.candidate.verified
+    failed = checkpoint.status in (CheckpointStatus.ERROR, CheckpointStatus.ERROR_DELETING)
+    if not failed and checkpoint.status != CheckpointStatus.AVAILABLE:
+        return False
+    return (failed, verified) == (verdict.candidate.failed, verdict.candidate.verified)

@@ -174,7 +174,7 @@ def test_failing_or_stopped_schedules_let_nothing_go(
     found = review(owner, operation)
     assert (found["halted"], going(found)) == ("last_run_failed", [])
     age(direct, failed, 25)
-    assert going(review(owner, operation)) == old[:1]
+    assert going(review(owner, operation)) == [failed, old[0]]
 
     owner.call("PUT", f"scheduled_operations/{operation}", {"scheduled_operation": {"enabled": False}})
     assert review(owner, operation)["halted"] == "schedule_disabled"
@@ -200,6 +200,87 @@ def test_without_rules_or_schedule_nothing_follows(
     settle(direct)
     assert statuses(direct, made) == ["available"] * 3
     assert review(owner, operation)["last_run"] is not None
+
+
+# --- what failed ---
+
+
+def failures(service: Service, operation: str, *days: float, **values: Any) -> list[str]:
+    made = [fire(service, operation, days_ago=each) for each in days]
+    for id, each in zip(made, days, strict=True):
+        age(service, id, each, **{"status": "error", **values})
+    return made
+
+
+def test_failures_go_with_their_time_and_leave_no_garbage(
+    direct: Service, owner: Client, plan: dict[str, Any]
+) -> None:
+    operation = schedule(owner, plan, max_backups=1)
+    whole = fire(direct, operation)
+    age(direct, whole, 9, status="error")
+    unfinished = failures(direct, operation, 8, status="error-deleting")
+    lost = failures(direct, operation, 7, 6)
+    held, reset = failures(direct, operation, 5.5, 5.4)
+    hold = {"hold": {"reason": "court"}}
+    assert owner.call("PUT", f"providers/{FILES_ID}/checkpoints/{held}/hold", hold).status_int == 200
+    good = fire(direct, operation, days_ago=5)
+    late = failures(direct, operation, 4)
+
+    tried = owner.post(
+        f"scheduled_operations/{operation}/retention",
+        {"retention": {"max_backups": 1, "failed_duration": 2}},
+        200,
+    )["retention"]
+    assert tried["halted"] == "last_run_failed" and going(tried) == []
+    age(direct, late[0], 5.2)
+    found = review(owner, operation)
+    assert going(found) == [late[0], reset, *lost[::-1], *unfinished, whole]
+    told = {each["checkpoint_id"]: each for each in found["checkpoints"]}
+    assert (told[whole]["failed"], told[whole]["reasons"]) == (True, ["failed"])
+    assert (told[good]["failed"], told[held]["reasons"]) == (False, ["held"])
+    assert going(of_plan(owner, plan)) == going(found)
+
+    age(direct, late[0], 4)
+    with direct.parts.database.write() as uow:
+        uow.checkpoints.get(reset).status = "available"
+    new = fire(direct, operation)
+    gone = [whole, *unfinished, *lost, reset, good, *late]
+    assert statuses(direct, gone) == ["deleted"] * len(gone)
+    assert statuses(direct, [held, new]) == ["error", "available"]
+    provider = direct.parts.providers.get(FILES_ID)
+    with direct.parts.vaults.session(provider, owner.project_id) as vault:
+        tags = {tag for each in vault.snapshots() for tag in each.tags}
+    assert not any(whole in tag for tag in tags) and any(new in tag for tag in tags)
+    removed = {
+        each["checkpoint_id"]: each["reasons"] for each in review(owner, operation)["last_run"]["removed"]
+    }
+    assert removed == dict.fromkeys([whole, *unfinished, *lost, *late], ["failed"]) | dict.fromkeys(
+        [reset, good], ["max_backups"]
+    )
+
+
+def test_one_that_somebody_sets_right_is_passed_over(
+    direct: Service, owner: Client, plan: dict[str, Any]
+) -> None:
+    operation = schedule(owner, plan, max_backups=1)
+    rescued, lost = failures(direct, operation, 8, 7)
+    good, parts = fire(direct, operation, days_ago=1), direct.parts
+    with parts.database.write() as uow:
+        row = uow.scheduled_operations.get(operation)
+        submission = Submission(
+            uow, RequestContext("req", row.project_id, row.user_id, ("member",)), parts.clock
+        )
+        reset = submission.process_reset(uow.checkpoints.get(rescued, lock=True))
+        retain = submission.process_retain(row)
+    with parts.database.write() as uow:
+        claimed = uow.tasks.claim(retain.id, "mine", "token", 60, parts.clock.now(), parts.host)
+    assert claimed is not None
+    run_one_batch(direct, claimed)
+    assert statuses(direct, [rescued, lost, good]) == ["error", "deleting", "available"]
+    with parts.database.write() as uow:
+        for id in (reset.id, retain.id):
+            uow.tasks.get(id).state = "done"
+    settle(direct)
 
 
 # --- a whole plan ---
@@ -358,6 +439,9 @@ def test_a_copy_that_failed_keeps_copies_from_going_and_nothing_else(
     assert told(found)[lot[0]] == ("keep", ["last_copy_failed"])
     age(direct, broken, 20, started_at=datetime.now(UTC) - timedelta(days=25))
     assert set(going(review(owner, operation))) == {old[0], lot[0]}, "it went well since"
+    lost = copied(direct, old[0], status="error")
+    found = review(owner, operation)
+    assert set(going(found)) == {old[0], lot[0], lost} and told(found)[lost] == ("remove", ["failed"])
 
 
 def test_whose_copies_are_looked_at_is_said_by_their_source(

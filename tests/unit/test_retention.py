@@ -41,6 +41,68 @@ def reasons(verdicts: Sequence[Verdict], id: str) -> tuple[str, ...]:
     return next(each.reasons for each in verdicts if each.candidate.id == id)
 
 
+# --- what failed ---
+
+
+def failed(days: float, **fields: Any) -> Candidate:
+    return Candidate(f"failed-{days}", NOW - timedelta(days=days), failed=True, **fields)
+
+
+def test_failures_go_when_nothing_of_their_time_is_wanted_any_more() -> None:
+    old = Candidate("held", NOW - timedelta(days=80), held=True)
+    found = plan([*daily(5), old, failed(1.5), failed(2.5), failed(60)], rules(max_backups=3), NOW)
+    assert kept(found) == ["0", "1", "failed-1.5", "2", "held"]
+    assert reasons(found, "failed-1.5") == ("failed_lately",)
+    assert reasons(found, "failed-2.5") == reasons(found, "failed-60") == ("failed",)
+    assert reasons(found, "3") == ("max_backups",)
+
+
+def test_failures_stay_for_as_long_as_is_said() -> None:
+    mixed = [*daily(3), failed(1.5), failed(9), failed(11)]
+    found = plan(mixed, rules(keep_last=2, failed_duration=10), NOW + timedelta(days=300))
+    assert kept(found) == ["0", "1", "failed-1.5", "failed-9"]
+    assert reasons(found, "failed-11") == ("failed_duration",)
+    alone = plan(mixed, rules(failed_duration=1), NOW)
+    assert kept(alone) == ["0", "1", "2"]
+    assert reasons(alone, "2") == ("no_rule",)
+
+
+def test_no_failure_goes_without_a_rule_or_anything_good() -> None:
+    found = plan([*daily(2), failed(5)], rules(), NOW)
+    assert kept(found) == ["0", "1", "failed-5"] and reasons(found, "failed-5") == ("no_rule",)
+    lacking = [*daily(3, partial=True), failed(5)]
+    for each in (lacking, [failed(5), failed(7)]):
+        assert reasons(plan(each, rules(max_backups=1, failed_duration=1), NOW), "failed-5") == (
+            "nothing_good",
+        )
+
+
+def test_failures_that_are_held_or_used_stay_like_others() -> None:
+    held, pinned, future = failed(50, held=True), failed(51, pinned=True), failed(-1)
+    found = plan([*daily(2), held, pinned, future], rules(max_backups=1), NOW)
+    assert kept(found) == ["failed--1", "0", "failed-50", "failed-51"]
+    halted = plan([*daily(2), failed(50)], rules(max_backups=1), NOW, halted="last_run_failed")
+    assert reasons(halted, "failed-50") == ("last_run_failed",)
+
+
+@given(
+    ages=st.lists(st.integers(0, 40), max_size=12, unique=True),
+    lost=st.lists(st.integers(0, 40), max_size=12, unique=True),
+    limit=st.integers(0, 4),
+    duration=st.integers(0, 20),
+)
+def test_failures_count_for_nothing(ages: list[int], lost: list[int], limit: int, duration: int) -> None:
+    good = [Candidate(str(days), NOW - timedelta(days=days)) for days in ages]
+    wanted = rules(max_backups=limit, failed_duration=duration)
+    mixed = plan([*good, *(failed(days + 0.5) for days in lost)], wanted, NOW)
+    assert [each for each in mixed if not each.candidate.failed] == plan(good, wanted, NOW)
+    stay = [each for each in mixed if each.candidate.failed and each.action == "keep"]
+    if not good or not (limit or duration):
+        assert len(stay) == len(lost)
+    newest = min(ages, default=0)
+    assert len(stay) >= sum(days < newest for days in lost)
+
+
 # --- the definition ---
 
 
@@ -69,6 +131,7 @@ def test_counts_come_as_numbers_or_text_and_less_than_one_means_none(value: Any)
         ("keep_montly", 12),
         ("count_partial", "maybe"),
         ("retention_scope", "project"),
+        ("failed_duration", "1w"),
     ],
 )
 def test_what_is_no_rule_is_told_by_its_place(name: str, value: Any) -> None:

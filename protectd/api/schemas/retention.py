@@ -49,6 +49,7 @@ _VERDICT: Schema = {
     "action": _ACTION,
     "reasons": array(STRING),
     "partial": FLAG,
+    "failed": FLAG,
 }
 VERDICT = shape(_VERDICT)
 REMOVED = shape({"checkpoint_id": STRING, "reasons": array(STRING)})

@@ -52,6 +52,7 @@ def _verdict(verdict: Verdict | Judged) -> dict[str, Any]:
         "action": verdict.action,
         "reasons": list(verdict.reasons),
         "partial": verdict.candidate.partial,
+        "failed": verdict.candidate.failed,
     }
 
 

@@ -13,10 +13,14 @@ from protectd.model.repositories.checkpoints import is_pinned
 from protectd.model.states import CheckpointStatus
 
 ENDED = (CheckpointStatus.AVAILABLE, CheckpointStatus.ERROR)
+"""How a run ends."""
+
+AT_REST = (*ENDED, CheckpointStatus.ERROR_DELETING)
+"""What may be deleted."""
 
 
 class Ended(NamedTuple):
-    """A checkpoint that is available, or whose run has failed.
+    """A checkpoint that is available, or whose run or deletion has failed.
 
     :ivar taken_at: when its data was read: of a copy, when that of its source was.
     :ivar operation_id: the scheduled operation that made it, or the source of a copy. None: by hand, or the
@@ -71,6 +75,6 @@ _ENDED_OF = (
     )
     .outerjoin(_SOURCE, _SOURCE.id == Checkpoint.source_id)
     .where(Checkpoint.plan_id == bindparam("of_plan"), Checkpoint.deleted.is_(False))
-    .where(Checkpoint.status.in_(ENDED))
+    .where(Checkpoint.status.in_(AT_REST))
     .order_by(_TAKEN_AT.desc(), _BEGUN_AT.desc(), Checkpoint.id.desc())
 )
