@@ -16,6 +16,9 @@ Version = tuple[int, int]
 
 LOWEST: Version = (1, 0)
 HIGHEST: Version = (1, 2)
+RANGED: Version = (1, 1)
+"""The documents of versions tell from which to which they go."""
+
 CONSUMERS: Version = (1, 1)
 """Secrets tell their consumers."""
 

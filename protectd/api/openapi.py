@@ -35,6 +35,7 @@ REFUSALS = {
     403: "it is not allowed",
     404: "something that it names is not there",
     405: "this path does not answer the verb",
+    406: "this version, or this type of an answer, is not given",
     409: "it does not go with the state that things are in",
     413: "the body is too large, or a quota of the project is used up",
     415: "the body is of another type",

@@ -35,6 +35,10 @@ from protectd.api.controllers.key_manager.secrets import (
     SecretController,
     SecretsController,
 )
+from protectd.api.controllers.key_manager.transport_keys import (
+    TransportKeyController,
+    TransportKeysController,
+)
 from protectd.api.controllers.operation_logs import OperationLogController, OperationLogsController
 from protectd.api.controllers.plans import PlanController, PlansController
 from protectd.api.controllers.protectables import (
@@ -120,6 +124,8 @@ KEY_MANAGER: tuple[type[Controller], ...] = (
     PreferredStoreController,
     SecretStoreController,
     PreferenceController,
+    TransportKeysController,
+    TransportKeyController,
 )
 """Of the other contract, which is described elsewhere."""
 

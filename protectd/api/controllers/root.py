@@ -8,14 +8,17 @@ from typing import ClassVar
 from orjson import Fragment
 
 from protectd.api import environ as env
+from protectd.api import microversions
 from protectd.api.answers import Answer
 from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
+from protectd.api.controllers.key_manager.base import KeyManagerController
 from protectd.api.controllers.key_manager.containers import ContainersController
 from protectd.api.controllers.key_manager.orders import OrdersController
 from protectd.api.controllers.key_manager.quotas import EffectiveQuotasController, ProjectQuotasController
 from protectd.api.controllers.key_manager.secret_stores import SecretStoresController
 from protectd.api.controllers.key_manager.secrets import SecretsController
+from protectd.api.controllers.key_manager.transport_keys import TransportKeysController
 from protectd.api.controllers.operation_logs import OperationLogsController
 from protectd.api.controllers.plans import PlansController
 from protectd.api.controllers.protectables import ProtectablesController
@@ -46,6 +49,9 @@ KEY_MANAGER_NOUNS = frozenset(
 )
 """Never taken for a project: the other contract has these words here."""
 
+JSON_HOME = "application/json-home"
+"""Who wants that is led to the version, as the key manager's contract has it."""
+
 TRIGGERS = "triggers"
 """Never taken for a project either: below it are the doors for events."""
 
@@ -71,6 +77,7 @@ KEY_MANAGER_CONTROLLERS: dict[str, Callable[[], Controller]] = {
     "quotas": EffectiveQuotasController,
     "project-quotas": ProjectQuotasController,
     "secret-stores": SecretStoresController,
+    "transport_keys": TransportKeysController,
 }
 
 
@@ -82,9 +89,9 @@ class ProjectController(Controller):
         return None if make is None else make()
 
 
-class VersionController(Controller):
+class VersionController(KeyManagerController):
     path: ClassVar[str | None] = "/v1"
-    terms = {"GET": Terms({200: schemas.VERSION})}
+    terms = {"GET": Terms({200: schemas.VERSION}, refusals=(406,))}
 
     def __init__(self, document: bytes) -> None:
         self._document = document
@@ -104,7 +111,7 @@ class VersionController(Controller):
 
     def on_get(self, call: Call) -> Answer:
         """The one version there is. Needs no token."""
-        return Answer(views.version(call.base_url(), views.negotiated(call.headers)))
+        return Answer(views.version(call.base_url(), _is_ranged(call)))
 
 
 class DocumentController(Controller):
@@ -119,11 +126,11 @@ class DocumentController(Controller):
         return Answer(Fragment(self._document))
 
 
-class RootController(Controller):
+class RootController(KeyManagerController):
     """:param document: what is known of all routes, as it is sent."""
 
     path: ClassVar[str | None] = "/"
-    terms = {"GET": Terms({300: schemas.VERSIONS, 200: schemas.VERSIONS})}
+    terms = {"GET": Terms({300: schemas.VERSIONS, 200: schemas.VERSIONS, 302: None}, refusals=(406,))}
 
     def __init__(self, document: bytes) -> None:
         self._document = document
@@ -135,7 +142,13 @@ class RootController(Controller):
         """All versions, 300 as the key manager answers. Needs no token."""
         if "build" in call.query.values:
             return Answer(views.build())
-        return Answer(views.versions(call.base_url(), views.negotiated(call.headers)), status=300)
+        if call.headers.get("accept", "").strip() == JSON_HOME:
+            return Answer(None, status=302, location=f"{call.base_url()}/v1/")
+        return Answer(views.versions(call.base_url(), _is_ranged(call)), status=300)
+
+
+def _is_ranged(call: Call) -> bool:
+    return microversions.of(call.headers) >= microversions.RANGED
 
 
 def walk(root: Controller, call: Call) -> Controller:

@@ -27,6 +27,7 @@ from protectd.api.policies.key_manager import orders as key_manager_orders
 from protectd.api.policies.key_manager import quotas as key_manager_quotas
 from protectd.api.policies.key_manager import secret_stores as key_manager_secret_stores
 from protectd.api.policies.key_manager import secrets as key_manager_secrets
+from protectd.api.policies.key_manager import transport_keys as key_manager_transport_keys
 from protectd.common.clock import Clock
 
 RULES = (
@@ -49,6 +50,7 @@ RULES = (
     *key_manager_orders.RULES,
     *key_manager_quotas.RULES,
     *key_manager_secret_stores.RULES,
+    *key_manager_transport_keys.RULES,
 )
 
 

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
-SERVICE = "key-manager"
-MIN_VERSION = "1.0"
-MAX_VERSION = "1.2"
+from protectd.api.microversions import HIGHEST, LOWEST, spelled
 
 Version = dict[str, Any]
-
-
-def negotiated(headers: Mapping[str, str]) -> bool:
-    """Whether the client speaks microversions: 1.1 or later was asked for."""
-    service, _, wanted = headers.get("openstack-api-version", "").strip().partition(" ")
-    return service == SERVICE and wanted.strip() not in ("", MIN_VERSION)
 
 
 def version(base: str, microversions: bool) -> dict[str, Version]:
@@ -56,7 +47,7 @@ def _current(base: str) -> Version:
     return {
         "id": "v1",
         "status": "CURRENT",
-        "min_version": MIN_VERSION,
-        "max_version": MAX_VERSION,
+        "min_version": spelled(LOWEST),
+        "max_version": spelled(HIGHEST),
         "links": _links(base),
     }
