@@ -16,6 +16,7 @@ from sqlalchemy import text
 from protectd.model.engine import make_engine
 from protectd.model.errors import DatabaseContended, DatabaseUnavailable
 from protectd.model.models import Task
+from protectd.model.repositories.gates import GateRepository
 from protectd.model.resting import FRESH_S
 from protectd.model.unit_of_work import Database, UnitOfWork
 from tests.fakes import rows
@@ -202,3 +203,19 @@ def test_a_savepoint_that_went_with_its_transaction_is_told_alike(any_database: 
 
     with ThreadPoolExecutor(2) as pool:
         assert sorted(pool.map(lock, [plans, plans[::-1]])) == [False, True]
+
+
+@pytest.mark.parametrize("any_url", ["postgresql", "mariadb"], indirect=True)
+def test_all_who_come_to_a_new_gate_at_once_pass_one_by_one(any_database: Database) -> None:
+    together, inside = threading.Barrier(8, timeout=60), threading.Lock()
+
+    def passes(_: int) -> None:
+        for number in range(20):
+            together.wait()
+            with any_database.write() as uow:
+                GateRepository(uow.session).lock([f"gate {number}"])
+                assert inside.acquire(blocking=False), "another is inside"
+                inside.release()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(passes, range(8)))

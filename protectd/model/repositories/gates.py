@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sqlalchemy import bindparam, select
+from sqlalchemy.dialects.mysql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from protectd.model.base import MYSQL_FAMILY
 from protectd.model.models.gates import Gate
 
 
@@ -29,6 +31,11 @@ class GateRepository:
         return self.session.connection().execute(_LOCK, {"name": name}).first() is not None
 
     def _add(self, name: str) -> None:
+        """Of several at once, one does. On MariaDB whoever finds that another was first would keep a shared
+        lock on its row, and two of them would wait for each other to let go: there each takes it alone."""
+        if self.session.get_bind().dialect.name in MYSQL_FAMILY:
+            self.session.connection().execute(_ADD_OR_LOCK, {"name": name})
+            return
         try:
             with self.session.begin_nested():
                 self.session.add(Gate(name=name))
@@ -44,4 +51,6 @@ def provider_gate(provider_id: str) -> str:
     return f"provider:{provider_id}"
 
 
+_ADD = insert(Gate)
+_ADD_OR_LOCK = _ADD.on_duplicate_key_update(name=_ADD.inserted.name)
 _LOCK = select(Gate.__table__.c.name).where(Gate.__table__.c.name == bindparam("name")).with_for_update()
