@@ -1,14 +1,15 @@
 """The three databases the model is written for, an own one of each for a test run.
 
-Use with `pytest_plugins = ["tests.fakes.databases"]` in a test module. What goes through the API runs on the
-kind that PROTECTD_TEST_DATABASE names; without it on SQLite, and in CI on each in turn.
+Use with `pytest_plugins = ["tests.fakes.databases"]` in a test module. What goes through the API,
+and tasks, run on the kind that PROTECTD_TEST_DATABASE names; without it on SQLite, and in CI on each in turn.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -62,18 +63,37 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def url_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """URL of a database of a kind with every table, made when a test first asks; shared by those of a run."""
+    with ExitStack() as stack:
+
+        @cache
+        def made(kind: str) -> str:
+            url = stack.enter_context(empty_database(kind, tmp_path_factory.mktemp(kind)))
+            make_tables(url)
+            return url
+
+        yield made
+
+
 @pytest.fixture(scope="session", params=KINDS)
-def any_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a database with every table, each kind in turn; shared by the tests of a run."""
-    with empty_database(request.param, tmp_path_factory.mktemp(request.param)) as url:
-        make_tables(url)
-        yield url
+def any_url(request: pytest.FixtureRequest, url_of: Callable[[str], str]) -> str:
+    """URL of a database with every table, each kind in turn."""
+    return url_of(request.param)
 
 
 @pytest.fixture
 def any_database(any_url: str) -> Iterator[Database]:
     """A database with empty tables, each kind in turn."""
-    database = Database(any_url, pool_size=10, max_overflow=10)
+    with left_empty(any_url) as database:
+        yield database
+
+
+@contextmanager
+def left_empty(url: str) -> Iterator[Database]:
+    """A database whose tables are empty, and are again at the end."""
+    database = Database(url, pool_size=10, max_overflow=10)
     try:
         yield database
     finally:

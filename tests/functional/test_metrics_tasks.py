@@ -40,8 +40,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def worker(sqlite_database: Database, clock: ManualClock) -> Counted:
-    return Counted(sqlite_database, clock)
+def worker(chosen_database: Database, clock: ManualClock) -> Counted:
+    return Counted(chosen_database, clock)
 
 
 def failing(error: Exception) -> object:
@@ -52,10 +52,10 @@ def failing(error: Exception) -> object:
 
 
 def test_a_good_end_tells_how_long_it_waited_and_how_long_it_took(
-    worker: Counted, clock: ManualClock, sqlite_database: Database
+    worker: Counted, clock: ManualClock, chosen_database: Database
 ) -> None:
-    checkpoint, ref = new_checkpoint(sqlite_database, clock)
-    with sqlite_database.write() as uow:
+    checkpoint, ref = new_checkpoint(chosen_database, clock)
+    with chosen_database.write() as uow:
         uow.tasks.get(ref.task_id).created_at = clock.now()
     clock.advance(7)
     run_task(worker.env, ref, lambda run: clock.advance(40))
@@ -66,9 +66,9 @@ def test_a_good_end_tells_how_long_it_waited_and_how_long_it_took(
 
 @pytest.mark.parametrize(("error", "outcome"), [(ValueError("a bug"), "failed"), (Cancelled(), "cancelled")])
 def test_a_bad_end_has_its_word(
-    worker: Counted, clock: ManualClock, sqlite_database: Database, error: Exception, outcome: str
+    worker: Counted, clock: ManualClock, chosen_database: Database, error: Exception, outcome: str
 ) -> None:
-    run_task(worker.env, new_checkpoint(sqlite_database, clock)[1], failing(error))  # type: ignore[arg-type]
+    run_task(worker.env, new_checkpoint(chosen_database, clock)[1], failing(error))  # type: ignore[arg-type]
     assert worker.value("task_duration_seconds_count", outcome=outcome) == 1
 
 
@@ -76,31 +76,31 @@ def test_a_bad_end_has_its_word(
     ("error", "reason"), [(Unavailable(what="the bank", reason="away"), "retry"), (Stopping(), "stop")]
 )
 def test_an_attempt_that_another_follows_says_why(
-    worker: Counted, clock: ManualClock, sqlite_database: Database, error: Exception, reason: str
+    worker: Counted, clock: ManualClock, chosen_database: Database, error: Exception, reason: str
 ) -> None:
-    run_task(worker.env, new_checkpoint(sqlite_database, clock)[1], failing(error))  # type: ignore[arg-type]
+    run_task(worker.env, new_checkpoint(chosen_database, clock)[1], failing(error))  # type: ignore[arg-type]
     assert worker.value("task_put_off_total", reason=reason) == 1
     assert worker.value("task_duration_seconds_count", outcome="failed") is None
 
 
 def test_the_loser_of_a_lease_counts_it_and_no_end(
-    worker: Counted, clock: ManualClock, sqlite_database: Database
+    worker: Counted, clock: ManualClock, chosen_database: Database
 ) -> None:
     def lose(run: Run) -> None:
-        with sqlite_database.write() as uow:
+        with chosen_database.write() as uow:
             uow.tasks.fence_owner("worker:", clock.now())
 
-    run_task(worker.env, new_checkpoint(sqlite_database, clock)[1], lose)
+    run_task(worker.env, new_checkpoint(chosen_database, clock)[1], lose)
     assert worker.value("task_lease_losses_total") == 1
     assert worker.value("task_duration_seconds_count", outcome="done") is None
 
 
 def test_a_task_of_a_lost_worker_counts_as_handed_over(
-    worker: Counted, clock: ManualClock, sqlite_database: Database
+    worker: Counted, clock: ManualClock, chosen_database: Database
 ) -> None:
-    claim_and_vanish(env_of(sqlite_database, clock), new_checkpoint(sqlite_database, clock)[1])
+    claim_and_vanish(env_of(chosen_database, clock), new_checkpoint(chosen_database, clock)[1])
     operations = {"protect": lambda: Scripted(worker.env, lambda run: None)}
-    reconciler = Reconciler(sqlite_database, clock, operations, metrics=worker.env.metrics)
+    reconciler = Reconciler(chosen_database, clock, operations, metrics=worker.env.metrics)
     reconciler.run_once()
     clock.advance(61)
     reconciler.run_once()

@@ -284,25 +284,25 @@ def test_it_is_broken_off_and_begun_anew(any_database: Database) -> None:
     assert purge(any_database, BEFORE, batch=4) == {"tasks": 6}
 
 
-def test_the_engine_removes_a_batch_a_round_and_rests_after_each_walk(sqlite_database: Database) -> None:
+def test_the_engine_removes_a_batch_a_round_and_rests_after_each_walk(chosen_database: Database) -> None:
     clock = ManualClock()
     ended = clock.now() - timedelta(days=8)
-    add(sqlite_database, *(rows.task(state="done", ended_at=ended) for _ in range(5)))
-    purger = Purger(sqlite_database, clock, after_days=7, batch=2)
+    add(chosen_database, *(rows.task(state="done", ended_at=ended) for _ in range(5)))
+    purger = Purger(chosen_database, clock, after_days=7, batch=2)
     seen = []
     while not seen or seen[-1]:
         purger.run_once()
-        seen.append(len(left(sqlite_database, Task)))
+        seen.append(len(left(chosen_database, Task)))
     assert all(before - after <= 2 for before, after in zip(seen, seen[1:], strict=False))
     for _ in range(20):
         purger.run_once()
-    add(sqlite_database, rows.task(state="done", ended_at=ended))
+    add(chosen_database, rows.task(state="done", ended_at=ended))
     purger.run_once()
-    assert len(left(sqlite_database, Task)) == 1
+    assert len(left(chosen_database, Task)) == 1
     clock.advance(REST_S)
     for _ in range(20):
         purger.run_once()
-    assert left(sqlite_database, Task) == set()
+    assert left(chosen_database, Task) == set()
 
 
 def test_the_engine_removes_keys_that_have_expired(any_database: Database) -> None:

@@ -346,8 +346,8 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def site(sqlite_database: Database, tmp_path: Path):
-    made = Protected(sqlite_database, ManualClock(), (str(tmp_path),))
+def site(chosen_database: Database, tmp_path: Path):
+    made = Protected(chosen_database, ManualClock(), (str(tmp_path),))
     yield made
     made.engine.close()
 

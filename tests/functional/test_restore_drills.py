@@ -56,8 +56,8 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def site(sqlite_database: Database, tmp_path: Path) -> Iterator[Protected]:
-    made = Protected(sqlite_database, SystemClock(), (str(tmp_path),))
+def site(chosen_database: Database, tmp_path: Path) -> Iterator[Protected]:
+    made = Protected(chosen_database, SystemClock(), (str(tmp_path),))
     yield made
     assert left_in(made) == []
     made.engine.close()

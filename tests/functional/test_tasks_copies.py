@@ -110,8 +110,8 @@ def site_of(database: Database, root: Path, *banks: BankPlugin) -> tuple[Two, Ch
 
 
 @pytest.fixture
-def two(sqlite_database: Database, tmp_path: Path, source: Path) -> Iterator[tuple[Two, Checkpoint]]:
-    made, checkpoint = site_of(sqlite_database, tmp_path)
+def two(chosen_database: Database, tmp_path: Path, source: Path) -> Iterator[tuple[Two, Checkpoint]]:
+    made, checkpoint = site_of(chosen_database, tmp_path)
     yield made, checkpoint
     made.engine.close()
 
@@ -132,12 +132,12 @@ def test_a_copy_to_another_kind_of_bank_is_all_that_is_needed(
     here: str,
     there: str,
     request: pytest.FixtureRequest,
-    sqlite_database: Database,
+    chosen_database: Database,
     tmp_path: Path,
     source: Path,
 ) -> None:
     pair = banks(here, request, tmp_path), banks(there, request, tmp_path)
-    site, checkpoint = site_of(sqlite_database, tmp_path, *pair)
+    site, checkpoint = site_of(chosen_database, tmp_path, *pair)
     (copy,) = site.copy(checkpoint)
     site.work()
     assert site.found(copy).error_message is None
@@ -153,9 +153,9 @@ def test_a_copy_to_another_kind_of_bank_is_all_that_is_needed(
 
 
 def test_a_bank_that_is_away_in_the_middle_costs_an_attempt_and_what_was_moved_stays(
-    sqlite_database: Database, tmp_path: Path, source: Path
+    chosen_database: Database, tmp_path: Path, source: Path
 ) -> None:
-    site, checkpoint = site_of(sqlite_database, tmp_path, None, AwayAfter.from_options({}))
+    site, checkpoint = site_of(chosen_database, tmp_path, None, AwayAfter.from_options({}))
     (copy,) = site.copy(checkpoint)
     AwayAfter.left = 6  # the vault, a lock, a pack or two
     site.work()

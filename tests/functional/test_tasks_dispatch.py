@@ -120,8 +120,8 @@ def corner(request) -> Iterator[Corner]:
 
 
 @pytest.fixture
-def env(sqlite_database: Database) -> TaskEnv:
-    return env_of(sqlite_database, SystemClock())
+def env(chosen_database: Database) -> TaskEnv:
+    return env_of(chosen_database, SystemClock())
 
 
 def test_a_checkpoint_is_made_by_a_message(env, corner):

@@ -56,8 +56,8 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def site(sqlite_database: Database, tmp_path: Path):
-    made = Protected(sqlite_database, ManualClock(), (str(tmp_path),))
+def site(chosen_database: Database, tmp_path: Path):
+    made = Protected(chosen_database, ManualClock(), (str(tmp_path),))
     yield made
     made.engine.close()
 
@@ -167,8 +167,8 @@ def test_what_may_be_missing_makes_a_checkpoint_partial(issues, count, partial):
     assert is_partial(report) is partial
 
 
-def test_a_bank_that_is_away_for_a_while_costs_an_attempt_and_no_more(sqlite_database, tmp_path, source):
-    site = Protected(sqlite_database, ManualClock(), (str(tmp_path),), FlakyBank.from_options({}))
+def test_a_bank_that_is_away_for_a_while_costs_an_attempt_and_no_more(chosen_database, tmp_path, source):
+    site = Protected(chosen_database, ManualClock(), (str(tmp_path),), FlakyBank.from_options({}))
     checkpoint = site.checkpoint(site.plan(source))
     FlakyBank.away = True
     try:
@@ -468,7 +468,7 @@ def test_a_prune_waits_for_who_uses_the_vault_without_failing(site, protected):
     assert site.tasks("prune")[0].state == "done"
 
 
-def test_a_deletion_that_fails_can_be_asked_for_again(sqlite_database, tmp_path, source):
+def test_a_deletion_that_fails_can_be_asked_for_again(chosen_database, tmp_path, source):
     class StuckBank(MemoryBank):
         def delete(self, key):
             if stuck.is_set():
@@ -476,7 +476,7 @@ def test_a_deletion_that_fails_can_be_asked_for_again(sqlite_database, tmp_path,
             super().delete(key)
 
     stuck = threading.Event()
-    site = Protected(sqlite_database, ManualClock(), (str(tmp_path),), StuckBank.from_options({}))
+    site = Protected(chosen_database, ManualClock(), (str(tmp_path),), StuckBank.from_options({}))
     checkpoint = site.checkpoint(site.plan(source))
     site.work()
     stuck.set()

@@ -132,21 +132,21 @@ def test_the_password_is_the_services_own_and_cannot_be_lost(
 
 
 def test_credentials_open_the_vault_with_restic(
-    sqlite_database: Database, place: Place, engine: VaultEngine, restic: str
+    chosen_database: Database, place: Place, engine: VaultEngine, restic: str
 ) -> None:
-    vaults = made(sqlite_database, engine)
+    vaults = made(chosen_database, engine)
     use(vaults, place)
     location, password = vaults.credentials(place, PROJECT)
     environment = {**os.environ, "RESTIC_REPOSITORY": location, "RESTIC_PASSWORD": password}
     command = [restic, "cat", "config", "--no-cache"]
     shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-    assert json.loads(shown)["id"] == row(sqlite_database, place).repository_id
+    assert json.loads(shown)["id"] == row(chosen_database, place).repository_id
 
 
 def test_there_are_no_credentials_before_the_first_use_or_for_a_bank_restic_cannot_reach(
-    sqlite_database: Database, place: Place, engine: VaultEngine
+    chosen_database: Database, place: Place, engine: VaultEngine
 ) -> None:
-    vaults = made(sqlite_database, engine)
+    vaults = made(chosen_database, engine)
     with pytest.raises(VaultRowNotFound):
         vaults.credentials(place, PROJECT)
     with pytest.raises(ConfigurationError):
@@ -177,72 +177,72 @@ def test_creators_that_race_agree_on_one_vault(
 @pytest.mark.parametrize("stored", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("object", ["keys", "config"])
 def test_a_creation_that_was_cut_off_is_finished_by_the_next_use(
-    sqlite_database: Database, tmp_path: Path, engine: VaultEngine, object: str, stored: bool
+    chosen_database: Database, tmp_path: Path, engine: VaultEngine, object: str, stored: bool
 ) -> None:
     failing = type("Failing", (FlakyBank,), {"fail_at": object, "stored": stored})
     broken = Place(new_id(), failing(tmp_path / "bank"))
     with pytest.raises(BankUnavailable):
-        use(made(sqlite_database, engine), broken)
-    assert row(sqlite_database, broken).status == "creating"
+        use(made(chosen_database, engine), broken)
+    assert row(chosen_database, broken).status == "creating"
     mended = Place(broken.id, FilesystemBank(tmp_path / "bank"))
-    vaults = made(sqlite_database, engine)
+    vaults = made(chosen_database, engine)
     assert use(vaults, mended) == 0
     location, password = vaults.credentials(mended, PROJECT)
-    assert row(sqlite_database, mended).status == "ready"
+    assert row(chosen_database, mended).status == "ready"
     assert len(list(Path(location, "keys").iterdir())) == 1
     assert Repository.open(mended.vault_bank(PROJECT), password)
 
 
 def test_a_repository_that_is_done_while_its_row_says_creating_is_taken_as_it_is(
-    sqlite_database: Database, place: Place, engine: VaultEngine
+    chosen_database: Database, place: Place, engine: VaultEngine
 ) -> None:
-    use(made(sqlite_database, engine), place)
-    before = row(sqlite_database, place)
-    with sqlite_database.write() as uow:
+    use(made(chosen_database, engine), place)
+    before = row(chosen_database, place)
+    with chosen_database.write() as uow:
         uow.vaults.get(before.id).status = "creating"
-    assert use(made(sqlite_database, engine), place) == 0
-    after = row(sqlite_database, place)
+    assert use(made(chosen_database, engine), place) == 0
+    after = row(chosen_database, place)
     assert (after.status, after.repository_id) == ("ready", before.repository_id)
 
 
 def test_a_vault_that_is_gone_is_not_made_anew_behind_the_users_back(
-    sqlite_database: Database, engine: VaultEngine
+    chosen_database: Database, engine: VaultEngine
 ) -> None:
     place = Place(new_id(), MemoryBank())
-    use(made(sqlite_database, engine), place)
+    use(made(chosen_database, engine), place)
     with pytest.raises(VaultNotFound):
-        use(made(sqlite_database, engine), Place(place.id, MemoryBank()))
+        use(made(chosen_database, engine), Place(place.id, MemoryBank()))
 
 
 def test_a_foreign_vault_in_its_place_is_refused(
-    sqlite_database: Database, place: Place, engine: VaultEngine
+    chosen_database: Database, place: Place, engine: VaultEngine
 ) -> None:
-    vaults = made(sqlite_database, engine)
+    vaults = made(chosen_database, engine)
     use(vaults, place)
-    with sqlite_database.write() as uow:
-        uow.vaults.get(row(sqlite_database, place).id).repository_id = "f" * 64
+    with chosen_database.write() as uow:
+        uow.vaults.get(row(chosen_database, place).id).repository_id = "f" * 64
     with pytest.raises(OtherVault):
-        use(made(sqlite_database, engine), place)
+        use(made(chosen_database, engine), place)
 
 
 def test_a_bank_that_holds_a_vault_of_another_database_is_left_alone(
-    sqlite_database: Database, place: Place, engine: VaultEngine
+    chosen_database: Database, place: Place, engine: VaultEngine
 ) -> None:
     bank = place.vault_bank(PROJECT)
     identity = WriterIdentity("elsewhere", "someone", 1)
     foreign = Repository.create(bank, "another", identity=identity, clock=SystemClock())
     with pytest.raises(WrongPassword):
-        use(made(sqlite_database, engine), place)
+        use(made(chosen_database, engine), place)
     assert Repository.open(bank, "another").config.id == foreign.config.id
     assert len(list(bank.list("keys"))) == 1
 
 
-def test_the_master_key_is_derived_once(sqlite_database: Database, place: Place, engine: VaultEngine) -> None:
+def test_the_master_key_is_derived_once(chosen_database: Database, place: Place, engine: VaultEngine) -> None:
     """With it in memory, the key files are not even read."""
-    vaults = made(sqlite_database, engine)
+    vaults = made(chosen_database, engine)
     use(vaults, place)
     for item in list(place.vault_bank(PROJECT).list("keys")):
         place.vault_bank(PROJECT).delete(item.key)
     assert use(vaults, place) == 0
     with pytest.raises(WrongPassword):
-        use(made(sqlite_database, engine), place)
+        use(made(chosen_database, engine), place)
