@@ -56,7 +56,7 @@ find_python() {
 
 # What is installed depends on these files; the stamp tells whether they changed since.
 fingerprint() {
-    cat "$here/setup.cfg" "$here/pyproject.toml" | cksum
+    cat "$here/setup.cfg" "$here/setup.py" "$here/pyproject.toml" "$here/protectd/vault/_sha256.c" | cksum
 }
 
 pip() {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -11,10 +10,11 @@ import zstandard
 from protectd.plugin.base import BankObjectNotFound, BankPlugin, BankRefused, BankUnavailable
 from protectd.vault.config import is_id
 from protectd.vault.crypto import Buffer, Sealer
+from protectd.vault.digests import Whole, grouped
 from protectd.vault.errors import FormatError, UnitDamaged, VaultDamaged
 from protectd.vault.findings import BRING_BACK, REBUILD_INDEX, TRY_AGAIN
 from protectd.vault.index import BlobIndex, Rows
-from protectd.vault.pack import BlobEntry, open_blob, open_header, pack_bytes, pack_key
+from protectd.vault.pack import BlobEntry, open_header, open_unproven, pack_bytes, pack_key, prove
 from protectd.vault.presence import refuse_short
 from protectd.vault.repository import DATA
 
@@ -59,17 +59,29 @@ def check_pack(
     :returns: one sentence for each thing that is wrong; none for a good pack. Never raises for bad bytes.
     """
     decompressor = decompressor or zstandard.ZstdDecompressor()
+    bad: list[VaultDamaged] = []
+
+    def opened() -> Iterator[tuple[BlobEntry, bytes]]:
+        view = memoryview(pack)
+        for entry in entries:
+            unit = view[entry.offset : entry.offset + entry.length]
+            try:
+                yield entry, open_unproven(sealer, decompressor, entry, unit)
+            except VaultDamaged as error:
+                bad.append(error)
+
+    whole = Whole()
+    for group in grouped(opened()):
+        for (entry, _), digest in zip(group, whole.beside([plain for _, plain in group], pack), strict=True):
+            try:
+                prove(entry, digest)
+            except VaultDamaged as error:
+                bad.append(error)
     errors = []
-    if hashlib.sha256(pack).digest() != pack_id:
+    if whole.digest(pack) != pack_id:
         errors.append(f"{pack_key(pack_id)} is damaged: its bytes do not fit its name; {BRING_BACK}")
     errors.extend(_check_header(pack, pack_id, entries, sealer))
-    view = memoryview(pack)
-    for entry in entries:
-        unit = view[entry.offset : entry.offset + entry.length]
-        try:
-            open_blob(sealer, decompressor, entry, unit)
-        except VaultDamaged as error:
-            errors.append(f"{pack_key(pack_id)}: {error}; {BRING_BACK}")
+    errors.extend(f"{pack_key(pack_id)}: {error}; {BRING_BACK}" for error in bad)
     return errors
 
 

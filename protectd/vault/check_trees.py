@@ -16,6 +16,8 @@ from protectd.vault.snapshot import Snapshot
 from protectd.vault.tree import Node
 from protectd.vault.walk import Visit, walk
 
+_BLOBS_AT_ONCE = 1024
+
 
 def check_trees(
     repository: Repository,
@@ -27,9 +29,9 @@ def check_trees(
 ) -> Rows:
     """Visit every tree; rows of the blobs that were met and are there.
 
-    :param met: called with the rows of each tree's blobs as they are met.
+    :param met: called with the rows of the blobs of some trees as they are met.
     """
-    used: list[Rows] = [np.empty(0, np.intp)]
+    files = _Files(index, findings, met)
     trees: list[bytes] = []
     visits = walk(BlobReader(repository, index), [(each.id, each.tree_id) for each in snapshots])
     for done, visit in enumerate(visits, 1):
@@ -40,52 +42,73 @@ def check_trees(
         if visit.error is not None:
             findings.error(f"{visit}: {visit.error}; {MAKE_AGAIN}")
         else:
-            rows = _check_tree(index, visit, findings)
-            met(rows[rows >= 0])
-            used.append(rows)
-    rows = np.concatenate([*used, index.rows_of(TREE, trees)])
+            _check_names(visit, findings)
+            _check_empty_files(visit, findings)
+            files.add(visit)
+    files.flush()
+    rows = np.concatenate([*files.used, index.rows_of(TREE, trees)])
     return np.unique(rows[rows >= 0])
 
 
-def _check_tree(index: BlobIndex, visit: Visit, findings: Findings) -> Rows:
-    """Names in order, blobs known, sizes right; the rows of all blobs of the tree's files."""
+def _check_names(visit: Visit, findings: Findings) -> None:
     for one, other in pairwise(visit.nodes):
         if one.name >= other.name:
             findings.error(f"{visit}: {other.name!r} is out of order or there twice; {MAKE_AGAIN}")
-    _check_empty_files(visit, findings)
-    files = [(node, node.content) for node in visit.nodes if node.content]
-    rows = index.rows_of(DATA, [blob_id for _, content in files for blob_id in content])
-    if files:
-        _check_files(index, visit, files, rows, findings)
-    return rows
 
 
-def _check_files(
-    index: BlobIndex,
-    visit: Visit,
-    files: Sequence[tuple[Node, list[bytes]]],
-    rows: Rows,
-    findings: Findings,
-) -> None:
-    """:param rows: of all blobs of all these files, one file after the other."""
-    lengths = [len(content) for _, content in files]
-    starts = np.cumsum([0, *lengths[:-1]])
-    missing = np.add.reduceat((rows < 0).astype(np.int64), starts)
-    sizes = np.add.reduceat(np.where(rows < 0, 0, index.sizes_at(rows)) if len(index) else rows * 0, starts)
-    claimed = np.array([node.size for node, _ in files], dtype=object)
-    for number in np.flatnonzero((missing > 0) | (sizes != claimed)).tolist():
-        node, content = files[number]
-        if not missing[number]:
-            findings.error(
-                f"{visit}: the file {node.name!r} has {sizes[number]} bytes stored and claims {node.size};"
-                f" {MAKE_AGAIN}"
+class _Files:
+    """Are the blobs of files known, and do their sizes add up? Asked for many directories at once, since a
+    question to the index costs as much for one blob as for hundreds.
+
+    :ivar used: rows of the blobs that are there.
+    """
+
+    def __init__(self, index: BlobIndex, findings: Findings, met: Callable[[Rows], None]) -> None:
+        self._index = index
+        self._findings = findings
+        self._met = met
+        self._waiting: list[tuple[Visit, Node, list[bytes]]] = []
+        self._blobs = 0
+        self.used: list[Rows] = []
+
+    def add(self, visit: Visit) -> None:
+        for node in visit.nodes:
+            if node.content:
+                self._waiting.append((visit, node, node.content))
+                self._blobs += len(node.content)
+        if self._blobs >= _BLOBS_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        waiting, self._waiting, self._blobs = self._waiting, [], 0
+        if not waiting:
+            return
+        rows = self._index.rows_of(DATA, [blob_id for _, _, content in waiting for blob_id in content])
+        self._compare(waiting, rows)
+        there = rows[rows >= 0]
+        self._met(there)
+        self.used.append(there)
+
+    def _compare(self, files: Sequence[tuple[Visit, Node, list[bytes]]], rows: Rows) -> None:
+        """:param rows: of all blobs of all these files, one file after the other."""
+        starts = np.cumsum([0, *(len(content) for _, _, content in files[:-1])])
+        missing = np.add.reduceat((rows < 0).astype(np.int64), starts)
+        known = self._index.sizes_at(rows) if len(self._index) else rows * 0
+        sizes = np.add.reduceat(np.where(rows < 0, 0, known), starts)
+        claimed = np.array([node.size for _, node, _ in files], dtype=object)
+        for number in np.flatnonzero((missing > 0) | (sizes != claimed)).tolist():
+            visit, node, content = files[number]
+            if not missing[number]:
+                self._findings.error(
+                    f"{visit}: the file {node.name!r} has {sizes[number]} bytes stored and claims"
+                    f" {node.size}; {MAKE_AGAIN}"
+                )
+                continue
+            first = content[int(np.argmax(rows[starts[number] :] < 0))].hex()
+            self._findings.error(
+                f"{visit}: the file {node.name!r} needs {missing[number]} data blob(s) that no index knows,"
+                f" first {first}; {REBUILD_INDEX} if the packs are there, else {MAKE_AGAIN}"
             )
-            continue
-        first = content[int(np.argmax(rows[starts[number] :] < 0))].hex()
-        findings.error(
-            f"{visit}: the file {node.name!r} needs {missing[number]} data blob(s) that no index knows,"
-            f" first {first}; {REBUILD_INDEX} if the packs are there, else {MAKE_AGAIN}"
-        )
 
 
 def _check_empty_files(visit: Visit, findings: Findings) -> None:

@@ -143,15 +143,31 @@ def open_blob(
 
     :raises VaultDamaged: a wrong tag, frame, length or hash; names the blob.
     """
+    plain = open_unproven(sealer, decompressor, entry, unit)
+    prove(entry, hashlib.sha256(plain).digest())
+    return plain
+
+
+def open_unproven(
+    sealer: Sealer, decompressor: zstandard.ZstdDecompressor, entry: BlobEntry, unit: Buffer
+) -> bytes:
+    """The plain blob, for one who hashes several at once and then asks `prove`.
+
+    :raises VaultDamaged: a wrong tag, frame or length; names the blob.
+    """
     try:
         plain = sealer.open(unit)
         if entry.plain_length is not None:
             plain = decompress(decompressor, plain, entry.plain_length)
     except (UnitDamaged, FormatError) as error:
         raise VaultDamaged(object=str(entry), reason=str(error)) from error
-    if hashlib.sha256(plain).digest() != entry.id:
-        raise VaultDamaged(object=str(entry), reason="its content has another hash")
     return plain
+
+
+def prove(entry: BlobEntry, digest: bytes) -> None:
+    """:raises VaultDamaged: what was opened is something else; names the blob."""
+    if digest != entry.id:
+        raise VaultDamaged(object=str(entry), reason="its content has another hash")
 
 
 def decompress(decompressor: zstandard.ZstdDecompressor, frame: Buffer, plain_length: int) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from protectd.common.trail import follow, names
 from protectd.common.units import KIB, MIB
 from protectd.plugin.base import BankPlugin
 from protectd.vault.crypto import OVERHEAD_BYTES, Buffer, Sealer
+from protectd.vault.digests import Whole
 from protectd.vault.index_files import MAX_BLOBS
 from protectd.vault.pack import (
     COMPRESSED_ENTRY_BYTES,
@@ -46,9 +47,7 @@ class _PackMemory:
         self._pages = Pages(size)
         self.view = self._pages.view
         self.size = size
-        self.header = bytearray()
-        self.blobs = 0
-        self.end = 0
+        self.clear()
 
     def room_for(self, length: int) -> bool:
         """Whether a unit of `length` and a header that names it still fit."""
@@ -57,6 +56,7 @@ class _PackMemory:
 
     def clear(self) -> None:
         self.header = bytearray()
+        self.whole = Whole()
         self.blobs = 0
         self.end = 0
 
@@ -81,6 +81,11 @@ class Packer:
         self._stored: list[StoredPack] = []
         self.plain_bytes = 0
         self.sealed_bytes = 0
+
+    def digests(self, pieces: Sequence[Buffer]) -> list[bytes]:
+        """SHA-256 of each; that of the pack in the making gets on meanwhile."""
+        with self._pack.view[: self._pack.end] as filled:
+            return self._pack.whole.beside(pieces, filled)
 
     def add(self, blob_id: bytes, plain: Buffer) -> None:
         """Store a blob that is not stored yet."""
@@ -135,7 +140,7 @@ class Packer:
 
     def _put(self, pack: _PackMemory) -> StoredPack:
         with pack.view[: pack.end] as body:
-            pack_id = hashlib.sha256(body).digest()
+            pack_id = pack.whole.digest(body)
             self._bank.put(pack_key(pack_id), body)
         return StoredPack(pack_id, bytes(pack.header), pack.blobs, pack.end)
 

@@ -21,9 +21,10 @@ from protectd.plugin.base import BankObjectNotFound, BankPlugin
 from protectd.vault.attributes import Wanted, apply
 from protectd.vault.crew import Plain, work
 from protectd.vault.crypto import MasterKey, Sealer
-from protectd.vault.errors import FormatError, TargetUnusable, UnitDamaged, VaultDamaged
+from protectd.vault.digests import digests, grouped
+from protectd.vault.errors import TargetUnusable, VaultDamaged
 from protectd.vault.opening import Identity
-from protectd.vault.pack import DATA, BlobEntry, decompress, open_blob, pack_key
+from protectd.vault.pack import DATA, BlobEntry, open_unproven, pack_key, prove
 from protectd.vault.pool import Channel, Pool
 from protectd.vault.presence import refuse_short
 from protectd.vault.save_worker import ZERO_RUNS, zero_id
@@ -180,29 +181,38 @@ class _Restorer:
             read = 0
         if read < length:
             refuse_short(self._role.bank, pack_key(job.pack_id), start, read, length)
+        for group in grouped(self._opened(job, first, last, buffer[:read])):
+            proven = self._proven(job, group) if self._role.verify else group
+            for number, plain in proven:
+                for file_number, position in job.blobs[number].places:
+                    self._write(file_number, job.files[file_number], plain, position, job.blobs[number].id)
+
+    def _opened(
+        self, job: _Portion, first: int, last: int, stretch: memoryview
+    ) -> Iterator[tuple[int, bytes]]:
+        """Number and content of each that opens. `stretch` begins with the first."""
+        start = job.blobs[first].offset
         for number in range(first, last):
             if self._cancel.is_set():
                 raise Cancelled
-            self._blob(job, number, buffer[:read], job.blobs[number].offset - start)
+            entry = _entry(job.blobs[number])
+            unit = stretch[entry.offset - start : entry.offset - start + entry.length]
+            try:
+                yield number, open_unproven(self._sealer, self._decompressor, entry, unit)
+            except VaultDamaged as error:
+                self._bad(job, number, error)
 
-    def _blob(self, job: _Portion, number: int, stretch: memoryview, start: int) -> None:
-        blob = job.blobs[number]
-        try:
-            plain = self._open(blob, stretch[start : start + blob.length])
-        except (VaultDamaged, UnitDamaged, FormatError) as error:
-            self._reply.bad_blobs.append((number, f"{pack_key(job.pack_id)}: {error}"))
-            return
-        for file_number, position in blob.places:
-            self._write(file_number, job.files[file_number], plain, position, blob.id)
+    def _proven(self, job: _Portion, group: Sequence[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+        for (number, plain), digest in zip(group, digests([plain for _, plain in group]), strict=True):
+            try:
+                prove(_entry(job.blobs[number]), digest)
+            except VaultDamaged as error:
+                self._bad(job, number, error)
+            else:
+                yield number, plain
 
-    def _open(self, blob: Blob, unit: memoryview) -> bytes:
-        if self._role.verify:
-            entry = BlobEntry(DATA, blob.id, blob.offset, blob.length, blob.plain_length)
-            return open_blob(self._sealer, self._decompressor, entry, unit)
-        plain = self._sealer.open(unit)
-        return (
-            plain if blob.plain_length is None else decompress(self._decompressor, plain, blob.plain_length)
-        )
+    def _bad(self, job: _Portion, number: int, error: VaultDamaged) -> None:
+        self._reply.bad_blobs.append((number, f"{pack_key(job.pack_id)}: {error}"))
 
     # --- writing ---
 
@@ -243,6 +253,10 @@ class _Restorer:
         else:
             self._parts.move_to_end(number)
         return found
+
+
+def _entry(blob: Blob) -> BlobEntry:
+    return BlobEntry(DATA, blob.id, blob.offset, blob.length, blob.plain_length)
 
 
 def _close_all(parts: Mapping[int, int]) -> None:

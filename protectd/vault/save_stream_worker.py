@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
-from protectd.common.errors import Cancelled
 from protectd.vault.chunker import SIZES
 from protectd.vault.crew import Plain, work
 from protectd.vault.pool import Channel, Pool
@@ -51,15 +52,12 @@ class _Streamer:
 
     def handle(self, job: StreamJob) -> StreamReply:
         self._blobs.extend(job.new_tables)
-        place = job.window * WINDOW_BYTES
-        ids = []
-        with memoryview(self._windows.bytes) as view:
-            for length in job.lengths:
-                if self._blobs.cancel.is_set():
-                    raise Cancelled
-                with view[place : place + length] as piece:
-                    ids.append(self._blobs.blob(piece))
-                place += length
+        start = job.window * WINDOW_BYTES
+        with ExitStack() as views:
+            view = views.enter_context(memoryview(self._windows.bytes))
+            ends = accumulate(job.lengths, initial=start)
+            pieces = [views.enter_context(view[place:end]) for place, end in pairwise(ends)]
+            ids = self._blobs.blobs(pieces)
         return StreamReply(b"".join(ids), *self._blobs.take())
 
     def finish(self) -> StoreRest:

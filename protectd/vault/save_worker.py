@@ -15,6 +15,7 @@ from protectd.common.errors import Cancelled
 from protectd.common.units import KIB, MIB
 from protectd.vault.chunker import SIZES, Chunker
 from protectd.vault.crew import Plain, work
+from protectd.vault.digests import grouped
 from protectd.vault.opening import READ_FILE, Replaced, open_seen
 from protectd.vault.pool import Channel, Pool
 from protectd.vault.shared import Pages
@@ -132,7 +133,7 @@ class _Saver:
 
     def _small(self, descriptor: int, size: int) -> tuple[bytes, int]:
         read = _fill(descriptor, self._window[:size], 0)
-        return (self._blobs.blob(self._window[:read]) if read else b""), read
+        return (self._blobs.blobs([self._window[:read]])[0] if read else b""), read
 
     def _stretch(self, descriptor: int, start: int, end: int, sparse: bool) -> tuple[bytes, int]:
         ids: list[bytes] = []
@@ -163,13 +164,18 @@ class _Saver:
             kept = filled - done
             self._window[:kept] = self._window[done:filled]
 
-    def _chunks(self, buffer: memoryview, last: bool, ids: list[bytes]) -> int:
+    def _cut(self, buffer: memoryview, last: bool) -> Iterator[tuple[int, memoryview]]:
+        """Each piece, and where it ends."""
         done = 0
         for length in self._chunker.lengths(buffer, last=last):
-            if self._cancel.is_set():
-                raise Cancelled
-            ids.append(self._blobs.blob(buffer[done : done + length]))
+            yield done + length, buffer[done : done + length]
             done += length
+
+    def _chunks(self, buffer: memoryview, last: bool, ids: list[bytes]) -> int:
+        done = 0
+        for group in grouped(self._cut(buffer, last)):
+            ids.extend(self._blobs.blobs([piece for _, piece in group]))
+            done = group[-1][0]
         return done
 
     def _zeros(self, length: int) -> Iterator[bytes]:

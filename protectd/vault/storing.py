@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from protectd.common.errors import Cancelled
 from protectd.plugin.base import BankPlugin
 from protectd.vault.blobset import NewBlobs, StoredBlobs
 from protectd.vault.crew import Crew, Plain
@@ -63,11 +63,14 @@ class BlobStore:
         """Know the tables that the planner has added since."""
         self._new.extend(new_tables)
 
-    def blob(self, plain: Buffer) -> bytes:
-        """Have it stored; its id."""
-        blob_id = hashlib.sha256(plain).digest()
-        self.store(blob_id, plain)
-        return blob_id
+    def blobs(self, pieces: Sequence[Buffer]) -> list[bytes]:
+        """Have them stored; their ids."""
+        ids = self._packer.digests(pieces)
+        for blob_id, plain in zip(ids, pieces, strict=True):
+            if self.cancel.is_set():
+                raise Cancelled
+            self.store(blob_id, plain)
+        return ids
 
     def store(self, blob_id: bytes, plain: Buffer) -> None:
         if blob_id not in self._stored and self._new.add(blob_id):

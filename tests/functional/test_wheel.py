@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from protectd.client.http import Client
+from protectd.vault.digests import NATIVE
 from tests.fakes.daemons import Standalone, User, running
 from tests.fakes.servers import missing
 from tests.fakes.tree import differences, tree
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("protectd", "alembic", "etc", "setup.cfg", "pyproject.toml", "README.rst")
+PARTS = ("protectd", "alembic", "etc", "setup.cfg", "setup.py", "pyproject.toml", "README.rst")
 COMMANDS = (
     "protectd",
     "protectd-api",
@@ -79,6 +80,11 @@ def test_it_ships_configuration_migrations_and_units(environment: Path) -> None:
         "alembic/versions/0001_initial.py",
     ):
         assert (shared / name).is_file(), name
+
+
+def test_the_module_in_c_is_in_it_where_this_checkout_has_it(environment: Path) -> None:
+    asked = "import protectd.vault.digests as module; print(module.NATIVE)"
+    assert run(environment / "venv/bin/python", "-c", asked, cwd=environment) == f"{NATIVE}\n"
 
 
 def test_its_service_protects_and_restores(environment: Path, tmp_path: Path) -> None:

@@ -1,0 +1,16 @@
+"""The part of the build that setup.cfg cannot tell: a module in C, left out where there is no compiler."""
+
+from setuptools import Extension, setup
+
+setup(
+    ext_modules=[
+        Extension(
+            "protectd.vault._sha256",
+            ["protectd/vault/_sha256.c"],
+            extra_compile_args=["-O2"],
+            py_limited_api=True,
+            optional=True,
+        )
+    ],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)
