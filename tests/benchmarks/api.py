@@ -8,6 +8,8 @@ checkpoints  how long a user waits for the answer to a POST of a checkpoint, at 
              plan; its answer is timed at the client, over HTTP
 everyday     GET of one, a list of 10 and a POST beside Barbican's; needs MariaDB and RabbitMQ on loopback,
              Barbican is installed from PyPI at the first use
+keys         the key manager beside Barbican: secrets shown, read, listed and kept, orders accepted and done;
+             needs what `everyday` needs
 deep         the first page of a long list of checkpoints, and pages deep in it, on PostgreSQL and MariaDB
 """
 
@@ -26,6 +28,7 @@ from statistics import median, quantiles
 from tests.benchmarks.data import make_tree
 from tests.benchmarks.deep import deep
 from tests.benchmarks.everyday import KINDS, everyday
+from tests.benchmarks.keys import keys
 from tests.benchmarks.services import add_places
 from tests.fakes.daemons import Standalone, User, running
 
@@ -96,6 +99,7 @@ def checkpoints(arguments: argparse.Namespace) -> None:
 CASES: dict[str, Callable[[argparse.Namespace], None]] = {
     "checkpoints": checkpoints,
     "everyday": everyday,
+    "keys": keys,
     "deep": deep,
 }
 
@@ -108,6 +112,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--files", type=int, default=60_000)
     made.add_argument("--rounds", type=int, default=3)
     made.add_argument("--requests", type=int, default=1000, help="everyday ones of each kind in a round")
+    made.add_argument("--orders", type=int, default=1000, help="of keys, in a round")
     made.add_argument("--connections", type=int, default=8, help="that send them, one after the other each")
     made.add_argument("--kinds", default=",".join(KINDS), help="some of the everyday ones, with commas")
     made.add_argument("--checkpoints", type=int, default=1_000_000, help="in the list that is deep")

@@ -117,22 +117,22 @@ class Barbican(Side):
         return self._program(f"worker{number}", "barbican-worker")
 
     def requests(self) -> list[Request]:
-        return [Request("/v1/orders", self._who(), ORDER)]
+        return [Request("/v1/orders", self.who(), ORDER)]
 
     def everyday(self) -> dict[str, Request]:
         """What is asked of it is the least: who asks is believed, nothing is limited."""
-        post = Request("/v1/secrets", self._who(), SECRET)
+        post = Request("/v1/secrets", self.who(), SECRET)
         line = Line(self.endpoint)
         made = [str(json.loads(line.ask(post)[1])["secret_ref"]) for _ in range(SHOWN)]
         line.close()
         path = f"/v1/secrets/{made[0].rpartition('/')[2]}"
         return {
-            "GET one": Request(path, self._who(), method="GET"),
-            f"list of {SHOWN}": Request(f"/v1/secrets?limit={SHOWN}", self._who(), method="GET"),
+            "GET one": Request(path, self.who(), method="GET"),
+            f"list of {SHOWN}": Request(f"/v1/secrets?limit={SHOWN}", self.who(), method="GET"),
             "POST": post,
         }
 
-    def _who(self) -> dict[str, str]:
+    def who(self) -> dict[str, str]:
         who = {"X-Project-Id": self._project, "X-User-Id": "benchmark", "X-Roles": "admin,creator,member"}
         return {"X-Identity-Status": "Confirmed", **who}
 

@@ -9,7 +9,7 @@ machine it is the surer figure.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from statistics import median
 
@@ -31,14 +31,17 @@ def everyday(arguments: argparse.Namespace) -> None:
         for side in (ours, theirs):
             stack.enter_context(side.running(workers=0))
         for kind in arguments.kinds.split(","):
-            table = _alternated(kind, [ours, theirs], arguments)
+            requests = {side.name: side.everyday()[kind] for side in (ours, theirs)}
+            table = alternated(kind, [ours, theirs], requests, arguments)
             table.ratio(RATE, ours.name, theirs.name)
             table.ratio(CPU, theirs.name, ours.name)
 
 
-def _alternated(kind: str, sides: Sequence[Side], arguments: argparse.Namespace) -> Table:
+def alternated(
+    kind: str, sides: Sequence[Side], requests: Mapping[str, Request], arguments: argparse.Namespace
+) -> Table:
+    """:param requests: by the name of the side."""
     table = Table(kind)
-    requests = {side.name: side.everyday()[kind] for side in sides}
     for round in range(arguments.rounds + 1):
         for side in sides:
             figures = _asked(side, requests[side.name], arguments.requests, arguments.connections)

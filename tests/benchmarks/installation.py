@@ -120,11 +120,10 @@ class Protectd(Side):
     def requests(self) -> list[Request]:
         project = self.setting.project
         path = f"/v1/{project}/providers/{PROVIDER}/checkpoints"
-        headers = {"X-Auth-Token": self._token}
-        return [Request(path, headers, {"checkpoint": {"plan_id": plan}}) for plan in self._plans]
+        return [Request(path, self.who(), {"checkpoint": {"plan_id": plan}}) for plan in self._plans]
 
     def everyday(self) -> dict[str, Request]:
-        path, headers = f"/v1/{self.setting.project}/plans", {"X-Auth-Token": self._token}
+        path, headers = f"/v1/{self.setting.project}/plans", self.who()
         resource = {"type": "directory", "name": "data", "extra_info": {"path": str(self.base / "empty0")}}
         plan = {"name": "benchmark", "provider_id": PROVIDER, "parameters": {}, "resources": [resource]}
         return {
@@ -132,6 +131,9 @@ class Protectd(Side):
             f"list of {SHOWN}": Request(f"{path}?limit={SHOWN}", headers, method="GET"),
             "POST": Request(path, headers, {"plan": plan}),
         }
+
+    def who(self) -> dict[str, str]:
+        return {"X-Auth-Token": self._token}
 
     @property
     def _token(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.benchmarks.barbican import Barbican
 from tests.benchmarks.history import add_history
@@ -17,6 +17,8 @@ from tests.benchmarks.installation import Protectd, Setting
 from tests.benchmarks.timings import throughput
 from tests.fakes.brokers import silent_broker, unreachable_broker
 from tests.fakes.servers import RABBITMQ, own_bus, own_mariadb, own_postgresql
+
+P = TypeVar("P", bound=Protectd)
 
 
 class Sides:
@@ -76,11 +78,15 @@ class Sides:
         url = self._stack.enter_context(silent_broker())
         return self._protectd("protectd, silent broker", broker=url)
 
-    def _protectd(self, name: str, *, postgresql: bool = False, **more: Any) -> Protectd:
+    def _protectd(self, name: str, **more: Any) -> Protectd:
+        return self.made(Protectd, name, **more)
+
+    def made(self, kind: type[P], name: str, *, postgresql: bool = False, **more: Any) -> P:
+        """One more installation, of a kind of protectd."""
         database = self._stack.enter_context(own_postgresql() if postgresql else own_mariadb())
         bus = self._stack.enter_context(own_bus())
         options: dict[str, Any] = {"handler": getattr(self._arguments, "handler", "default"), **more}
-        made = Protectd(name, self._place(name), Setting(database=database, bus=bus, **options))
+        made = kind(name, self._place(name), Setting(database=database, bus=bus, **options))
         self._stack.callback(made.watch.close)
         return made
 

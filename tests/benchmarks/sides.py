@@ -112,6 +112,10 @@ class Side:
         """What is POSTed; the connections share them out."""
         raise NotImplementedError
 
+    def who(self) -> dict[str, str]:
+        """Headers that say who asks."""
+        raise NotImplementedError
+
     def everyday(self) -> dict[str, Request]:
         """The requests that any client makes, by their names, on what is there when it runs."""
         raise NotImplementedError
