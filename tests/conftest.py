@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fakes import object_servers, sampling, servers
+from tests.fakes.keystone_server import Keystone, own_keystone
 
 MOST_PROCESSES = 4
 """Each has servers of objects of its own."""
@@ -49,6 +50,13 @@ def bus() -> Iterator[servers.Bus]:
 def restic() -> str:
     """Path of the restic program."""
     return servers.need_program("restic")
+
+
+@pytest.fixture(scope="session")
+def keystone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystone]:
+    """One for a session: who asks makes users and projects of their own."""
+    with own_keystone(tmp_path_factory.mktemp("keystone")) as made:
+        yield made
 
 
 # --- servers of objects: one each for a session, started when a test first asks ---

@@ -47,7 +47,7 @@ def headers(error: ProtectdError) -> dict[str, str]:
     if error.status == 405:
         return {"Allow": str(error.facts["allowed"])}
     if error.status == 401:
-        return {"WWW-Authenticate": "Bearer"}
+        return {"WWW-Authenticate": str(error.facts.get("challenge", "Bearer"))}
     if error.status in (413, 429):
         return {"Retry-After": str(error.facts.get("retry_after_s", 0))}
     return {}

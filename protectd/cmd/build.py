@@ -42,7 +42,7 @@ class Parts(Work):
         name = self.conf.auth_strategy
         plugin: type[AuthPlugin] = self.loader.load(AUTH, name)
         lookup = Remembering(Lookup(self.database, self.clock), self.clock, self.conf.api.token_memory_s)
-        return make(lambda: plugin.from_options({}, lookup), f"auth {name}")
+        return make(lambda: plugin.from_config(self.conf, lookup), f"auth {name}")
 
     @cached_property
     def policies(self) -> Policies:

@@ -24,6 +24,7 @@ TRAIL = ("request_id", "task_id", "operation")
 QUIET = (
     "alembic",
     "amqp",
+    "keystonemiddleware",
     "kombu",
     "oslo.messaging",
     "oslo_messaging",

@@ -14,6 +14,13 @@ class PresentRights:
         self._auth = auth
         self._policies = policies
 
+    @property
+    def remote(self) -> bool:
+        return self._auth.remote
+
+    def look_ahead(self, identity: Identity) -> None:
+        self._auth.look_ahead(identity)
+
     def standing(self, identity: Identity) -> Identity | None:
         return self._auth.standing(identity)
 

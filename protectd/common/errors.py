@@ -56,7 +56,8 @@ class InvalidField(BadRequest):
 
 
 class Unauthorized(ProtectdError):
-    """Says nothing about why: an unknown, expired and missing token look alike."""
+    """Says nothing about why: an unknown, expired and missing token look alike. `challenge` is the value of
+    the WWW-Authenticate header where it is not `Bearer`."""
 
     status = 401
     code = "unauthorized"

@@ -36,8 +36,8 @@ OPTS = [
         min=0.0,
         max=300.0,
         help="""
-Seconds for which a token that was found live is taken without another look into the database: as long may
-one that is revoked still be used. 0 looks at each request.
+Seconds for which a token that was found live is taken without another look into the database or question
+to Keystone: as long may one that is revoked still be used. 0 looks at each request.
 """,
     ),
     cfg.StrOpt(

@@ -43,7 +43,8 @@ elsewhere. Only its owner may read it. It is never protected nor restored to.
         choices=["token", "noauth", "keystone"],
         help="""
 Which pipeline of the paste file serves: `token` asks for a token made by `protectd-manage token
-create`; `noauth` believes everyone who reaches the port, and so binds loopback only.
+create`; `keystone` for one of the Keystone that [keystone_authtoken] says how to reach, and needs the extra
+`keystone` of the package; `noauth` believes everyone who reaches the port, and so binds loopback only.
 """,
     ),
     cfg.StrOpt(

@@ -29,7 +29,9 @@ OPTS = [
         "allowed_handlers", default=["default", "noop"], help="Handlers that `[dispatch] handler` may name."
     ),
     cfg.ListOpt(
-        "allowed_auth", default=["token", "noauth"], help="Authentication that the paste file may name."
+        "allowed_auth",
+        default=["token", "noauth", "keystone"],
+        help="Authentication that `auth_strategy` may name.",
     ),
 ]
 

@@ -21,10 +21,31 @@ TRANSPORT = """
 #transport_url = rabbit://
 """
 
+KEYSTONE = """
+
+[keystone_authtoken]
+# How Keystone is reached and who the service is there, for auth_strategy = keystone
+
+# Options are those of keystonemiddleware and of the plug-in of keystoneauth that auth_type names. The user
+# needs the role reader on the system: to check tokens, and to ask who may still do what is scheduled.
+#auth_type = password
+#auth_url = https://keystone.example.org/v3
+#username = protectd
+#password = <the password>
+#user_domain_name = Default
+#system_scope = all
+
+# What clients are told to sign in at.
+#www_authenticate_uri = https://keystone.example.org/v3
+
+# Roles of users of other services, which may go on with a token of somebody's that has expired meanwhile.
+#service_token_roles = service
+"""
+
 
 def sample() -> str:
     """The text of etc/protectd/protectd.conf."""
-    return HEAD + "".join(_group(module) for module in GROUPS)
+    return HEAD + "".join(_group(module) for module in GROUPS) + KEYSTONE
 
 
 def _group(module: ModuleType) -> str:

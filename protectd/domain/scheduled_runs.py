@@ -21,7 +21,7 @@ from protectd.domain.verifications import new_verification
 from protectd.model.models import Plan, ScheduledOperation
 from protectd.model.repositories.plans import PlanNotFound
 from protectd.model.states import CheckpointStatus
-from protectd.model.unit_of_work import UnitOfWork
+from protectd.model.unit_of_work import Database, UnitOfWork
 from protectd.plugin.base import Identity
 from protectd.queue.contract import TaskRef
 
@@ -54,6 +54,12 @@ class RightsGone(Forbidden):
 
 class Rights(Protocol):
     """Who may do what at this moment."""
+
+    @property
+    def remote(self) -> bool:
+        """Another server is asked who stands: `look_ahead` goes before `standing`, outside a unit of work."""
+
+    def look_ahead(self, identity: Identity) -> None: ...
 
     def standing(self, identity: Identity) -> Identity | None:
         """Whoever was let in before, as they may act now; None: not any more."""
@@ -138,6 +144,21 @@ class Runs:
             PRUNE: self._prune,
         }
 
+    def look_ahead(self, database: Database, trigger_ids: Sequence[str]) -> None:
+        """Ask who stands of those whose operations triggers will begin, where that takes another server: no
+        unit of work waits for one.
+
+        :raises Unavailable: it does not answer.
+        """
+        if not self._rights.remote:
+            return
+        with database.read() as uow:
+            identities = {
+                _maker(operation) for operation in uow.scheduled_operations.enabled_of(*trigger_ids)
+            }
+        for identity in identities:
+            self._rights.look_ahead(identity)
+
     def prepare(
         self, uow: UnitOfWork, operations: Sequence[ScheduledOperation]
     ) -> dict[str, Ready | ProtectdError]:
@@ -200,7 +221,7 @@ class Runs:
 
     def _context(self, operation: ScheduledOperation, standing: Standing) -> RequestContext:
         user_id, project_id = operation.user_id, operation.project_id
-        identity = standing(Identity(user_id, project_id, tuple(operation.roles)))
+        identity = standing(_maker(operation))
         if identity is None:
             raise RightsGone(user_id=user_id, project_id=project_id)
         context = RequestContext(f"req-{uuid.uuid4()}", project_id, user_id, identity.roles)
@@ -275,3 +296,8 @@ class Runs:
 
     def _provider(self, run: Run) -> Provider:
         return self._providers.get(str(run.operation.provider_id))
+
+
+def _maker(operation: ScheduledOperation) -> Identity:
+    """Whoever made it, as they were then."""
+    return Identity(operation.user_id, operation.project_id, tuple(operation.roles))

@@ -19,7 +19,7 @@ from protectd.domain.scheduled_runs import NotNow, Ready, Runs
 from protectd.domain.schedules import MAX_MISFIRES, Schedule, ScheduleLimits, schedule_of
 from protectd.domain.triggers import EVENT, expect
 from protectd.model.models import Occurrence, ScheduledOperation, Trigger
-from protectd.model.unit_of_work import UnitOfWork
+from protectd.model.unit_of_work import Database, UnitOfWork
 from protectd.queue.contract import TaskRef
 
 LOG = logging.getLogger(__name__)
@@ -90,6 +90,13 @@ class Deciding:
         self._runs = runs
         self._limits = limits
         self._batch = batch
+
+    def look_ahead(self, database: Database, trigger_ids: Sequence[str]) -> None:
+        """What takes other servers, before a unit of work begins.
+
+        :raises Unavailable: one is away; try again.
+        """
+        self._runs.look_ahead(database, trigger_ids)
 
     def decide(self, uow: UnitOfWork, triggers: Sequence[Trigger], now: datetime) -> Decision:
         """See to triggers that are due and locked: one at least, and others while it is not too much for one

@@ -119,6 +119,7 @@ class Firing:
 
         :returns: those that were too much for it.
         """
+        self._deciding.look_ahead(self._database, trigger_ids)
         now = self._clock.now()
         with self._database.write() as uow:
             triggers = uow.triggers.take_due(trigger_ids, now)

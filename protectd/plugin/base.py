@@ -9,7 +9,7 @@ in use gets out. Methods may be called from several threads at once unless they 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, BinaryIO, ClassVar, Protocol, Self
@@ -656,14 +656,43 @@ class AuthPlugin(ABC):
     loopback_only: ClassVar[bool] = False
     """True where anyone who reaches the port is believed."""
 
+    challenge: str = "Bearer"
+    """What a 401 says in WWW-Authenticate: where and how to get a credential."""
+
+    remote: ClassVar[bool] = False
+    """True where another server is asked who still stands, which no unit of work may wait for."""
+
     @classmethod
     @abstractmethod
     def from_options(cls, options: Mapping[str, str], lookup: IdentityLookup) -> Self: ...
+
+    @classmethod
+    def from_config(cls, conf: Any, lookup: IdentityLookup) -> Self:
+        """:param conf: everything that is configured, an `oslo_config.cfg.ConfigOpts`, for a plug-in that has
+        a group of options of its own there.
+        """
+        return cls.from_options({}, lookup)
 
     @abstractmethod
     def authenticate(self, headers: Mapping[str, str]) -> Identity:
         """:param headers: by lower-case name.
         :raises Unauthorized: no, unknown, expired or revoked credentials, indistinguishably.
+        """
+
+    def admit(
+        self, environ: MutableMapping[str, Any], headers: Mapping[str, str], service_type: str
+    ) -> Identity:
+        """As `authenticate`, for a plug-in to which verb and path matter, too.
+
+        :param environ: the request as WSGI has it; may be added to, for filters that stand further in.
+        :param service_type: which of the published services is asked, by its name in a catalog.
+        """
+        return self.authenticate(headers)
+
+    def look_ahead(self, identity: Identity) -> None:  # noqa: B027 - most have nothing to ask ahead
+        """`standing` will be asked within the minute, by a unit of work; only where the plug-in is `remote`.
+
+        :raises Unavailable: the other server does not answer.
         """
 
     def standing(self, identity: Identity) -> Identity | None:

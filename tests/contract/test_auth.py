@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
 from protectd.common.errors import Unauthorized
+from protectd.conf import new_config
+from protectd.plugin.auth.keystone import KeystoneAuth
 from protectd.plugin.auth.noauth import NoAuth
 from protectd.plugin.auth.token import TokenAuth
 from protectd.plugin.base import AuthPlugin, Identity
+from tests.fakes.keystone_server import Keystone, Person
 
 MEMBER = Identity(user_id="ada", project_id="p1", roles=("member",))
 
@@ -24,9 +28,18 @@ class Known:
 PLUGINS = {"token": TokenAuth, "noauth": NoAuth}
 
 
-@pytest.fixture(params=sorted(PLUGINS))
-def plugin(request: pytest.FixtureRequest) -> AuthPlugin:
+@pytest.fixture(params=[*sorted(PLUGINS), "keystone"])
+def plugin(request: pytest.FixtureRequest, tmp_path: Path) -> AuthPlugin:
+    if request.param == "keystone":
+        return keystone_auth(request.getfixturevalue("keystone"), tmp_path)
     return PLUGINS[request.param].from_options({}, Known())
+
+
+def keystone_auth(keystone: Keystone, directory: Path) -> AuthPlugin:
+    """Of a service whose user is the administrator."""
+    file = directory / "protectd.conf"
+    file.write_text(keystone.options(Person("", "admin")))
+    return KeystoneAuth.from_config(new_config([file]), Known())
 
 
 @pytest.fixture
@@ -62,6 +75,18 @@ def test_a_request_without_usable_credentials_is_refused(plugin: AuthPlugin, hea
     assert caught.value.facts == {}
 
 
+def test_keystone_s_tokens_are_let_in_for_their_project(keystone: Keystone, tmp_path: Path) -> None:
+    project_id = keystone.project()
+    person = keystone.person(project_id, "member")
+    token = keystone.token(person, project_id=project_id)
+    plugin = keystone_auth(keystone, tmp_path)
+    for headers in ({"x-auth-token": f" {token} "}, {"authorization": f"Bearer {token}"}):
+        identity = plugin.authenticate(headers)
+        assert (identity.user_id, identity.project_id) == (person.id, project_id)
+        assert set(identity.roles) == {"member", "reader"}
+        assert identity.expires_at is not None and identity.expires_at.tzinfo is not None
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -94,3 +119,9 @@ def test_noauth_believes_and_makes_an_administrator(noauth: NoAuth) -> None:
 def test_only_noauth_is_for_loopback_alone() -> None:
     assert NoAuth.loopback_only
     assert not TokenAuth.loopback_only
+    assert not KeystoneAuth.loopback_only
+
+
+def test_only_keystone_asks_another_server() -> None:
+    assert KeystoneAuth.remote
+    assert not TokenAuth.remote

@@ -36,7 +36,7 @@ def filter_factory(global_conf: dict[str, str], header: str) -> Callable[[Any], 
 
 def shipped_but(*names: str) -> str:
     text = PASTE_FILE.read_text()
-    assert text.count(SHIPPED) == 2
+    assert text.count(SHIPPED) == 3
     return text.replace(SHIPPED, f"pipeline = {' '.join(names)}")
 
 

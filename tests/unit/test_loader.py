@@ -11,6 +11,7 @@ from textwrap import dedent
 import pytest
 
 from protectd.common.errors import ConfigurationError
+from protectd.plugin.auth.keystone import KeystoneAuth
 from protectd.plugin.auth.noauth import NoAuth
 from protectd.plugin.auth.token import TokenAuth
 from protectd.plugin.banks.filesystem import FilesystemBank
@@ -28,6 +29,7 @@ OWN = [
     (SECRET_STORES, "crypto", CryptoStore),
     (AUTH, "token", TokenAuth),
     (AUTH, "noauth", NoAuth),
+    (AUTH, "keystone", KeystoneAuth),
 ]
 
 
