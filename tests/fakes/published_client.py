@@ -67,12 +67,12 @@ class Caller:
     def karbor(self, *arguments: str) -> str:
         """What the command prints."""
         access = ("--os-no-client-auth", "--os-auth-token", self.client.token, "--karbor-url", self.url)
-        return _run("karbor", *access, *arguments)
+        return run_program("karbor", *access, *arguments)
 
     def openstack(self, *arguments: str) -> Any:
         """What the command says, as JSON; None for nothing. A command's own words come before its options."""
         access = ("--os-auth-type", "admin_token", "--os-endpoint", self.url, "--os-token", self.client.token)
-        said = _run("openstack", *access, "data", "protection", *arguments)
+        said = run_program("openstack", *access, "data", "protection", *arguments)
         return json.loads(said) if said.strip() else None
 
 
@@ -80,7 +80,7 @@ def caller(service: Service, endpoint: str, project_id: str | None = None, role:
     return Caller(endpoint, service.client(project_id, role))
 
 
-def _run(program: str, *arguments: str) -> str:
+def run_program(program: str, *arguments: str) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
     done = subprocess.run(
         [PROGRAMS / program, *arguments], env=environment, capture_output=True, text=True, check=False
