@@ -101,15 +101,16 @@ def update(
     now: datetime,
     field: str,
 ) -> None:
-    """Change what is given, from the next time on. Its trigger is locked by the caller, who has
-    asked the rule of what it does where it `needs_rights`.
+    """Change what is given, from the next time on. Its trigger, and the one it is to have, are locked by the
+    caller, who has asked the rule of what it does where it `needs_rights`.
 
     Who gives it another definition says what is done: it runs with their rights then. Only an administrator
     from another project, who has none to give in this one, leaves it those it has.
     """
-    if "trigger_id" in wanted:
+    moves = canonical_id(wanted.get("trigger_id", operation.trigger_id)) != operation.trigger_id
+    if moves:
         with about(join(field, "trigger_id")):
-            trigger = uow.triggers.get(canonical_id(wanted["trigger_id"]), operation.project_id, lock=True)
+            trigger = uow.triggers.get(canonical_id(wanted["trigger_id"]), operation.project_id)
         _settle(uow, operation, now, "the operation was given another trigger meanwhile")
         operation.trigger_id = trigger.id
     if "operation_definition" in wanted:
@@ -119,7 +120,7 @@ def update(
             operation.user_id, operation.roles = context.user_id, list(context.roles)
     if not wanted.get("enabled", True):
         _settle(uow, operation, now, "it was disabled meanwhile")
-    if wanted.get("enabled", operation.enabled) and (not operation.enabled or "trigger_id" in wanted):
+    if wanted.get("enabled", operation.enabled) and (moves or not operation.enabled):
         operation.enabled_at = now
     for name in wanted.keys() & {"name", "description", "enabled"}:
         setattr(operation, name, wanted[name])

@@ -465,6 +465,23 @@ def test_an_event_that_nobody_will_see_to_is_decided_at_once(at: Scene) -> None:
     assert at.announced == []
 
 
+def test_a_trigger_that_is_named_again_takes_nothing_away(at: Scene) -> None:
+    """As by a client that sends back all it was shown."""
+    (hook, secret), engine = event_trigger(at), at.engine()
+    of_events, of_times = (
+        at.operation(trigger, at.plan(name)) for trigger, name in ((hook, "a"), (at.trigger(), "b"))
+    )
+    fire(at, hook, secret)
+    at.on(hours=1)
+    for operation in (of_events, of_times):
+        shown = at.client.get(f"scheduled_operations/{operation}")["scheduled_operation"]
+        given = {name: shown[name] for name in ("name", "trigger_id", "enabled", "operation_definition")}
+        at.client.call("PUT", f"scheduled_operations/{operation}", {"scheduled_operation": given})
+    engine.run_once()
+    assert [each["outcome"] for each in at.occurrences(of_events)] == ["late"]
+    assert at.outcomes(of_times) == [("03-01T13:00", "ran")]
+
+
 def test_a_plan_that_is_gone_at_the_event_is_told(at: Scene) -> None:
     trigger, secret = event_trigger(at)
     plan = at.plan()

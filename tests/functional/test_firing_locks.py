@@ -15,7 +15,7 @@ from webtest import TestApp
 from protectd.model.errors import DatabaseContended
 from protectd.model.unit_of_work import Database
 from tests.fakes.schedule_scene import Scene, scene
-from tests.fakes.service import Client
+from tests.fakes.service import Client, together
 
 pytest_plugins = ["tests.fakes.databases"]
 
@@ -79,3 +79,19 @@ def test_nobody_waits_in_a_circle(at: Scene) -> None:
     for operation in operations:
         assert {outcome for _, outcome in at.outcomes(operation)} == {"ran"}
         assert len(at.outcomes(operation)) == ROUNDS
+
+
+def test_operations_that_change_places_do_not_wait_in_a_circle(at: Scene) -> None:
+    plan, triggers = at.plan(), [at.trigger(), at.trigger()]
+    operations = [at.operation(trigger, plan) for trigger in triggers]
+    with deadlocks(at.service.parts.database) as found:
+        for number in range(ROUNDS):
+            places = triggers if number % 2 else triggers[::-1]
+            asks = [moving(operation, trigger) for operation, trigger in zip(operations, places, strict=True)]
+            assert together(at.service, at.client, asks * 3) == [200] * 6
+    assert found == []
+
+
+def moving(operation_id: str, trigger_id: str) -> Callable[[Client], int]:
+    given = {"scheduled_operation": {"trigger_id": trigger_id}}
+    return lambda own: own.call("PUT", f"scheduled_operations/{operation_id}", given).status_int

@@ -15,6 +15,7 @@ from protectd.api.schemas import scheduled_operations as schemas
 from protectd.api.terms import OF_ANYONE, Listing, Parameter, Terms
 from protectd.api.views import scheduled_operations as views
 from protectd.common.fields import join
+from protectd.common.ids import canonical_id
 from protectd.domain import scheduled_operations
 from protectd.domain.scheduled_operations import TYPES
 from protectd.model.models import ScheduledOperation
@@ -105,7 +106,7 @@ class ScheduledOperationController(Controller):
         definition it runs with the rights of whoever asks. For whatever lets it run, the policy has to allow
         what it does, too."""
         body = call.body()[schemas.KEY]
-        operation = self._locked(call)
+        operation = self._locked(call, *([body["trigger_id"]] if "trigger_id" in body else []))
         call.can(policies.UPDATE, operation)
         if scheduled_operations.needs_rights(body):
             call.can_in(TYPES[operation.operation_type].rule, operation.project_id)
@@ -128,12 +129,18 @@ class ScheduledOperationController(Controller):
         scheduled_operations.delete(call.uow, operation, call.runtime.clock.now())
         return Answer(None, status=204)
 
-    def _locked(self, call: Call) -> ScheduledOperation:
+    def _locked(self, call: Call, *trigger_ids: str) -> ScheduledOperation:
         """An engine that fires its trigger is waited for, and does not find it afterwards. Triggers are
-        locked before what hangs on them."""
+        locked before what hangs on them, in the order of their ids.
+
+        :param trigger_ids: others that are to be locked, too.
+        """
         operation = found(call, self.operation_id)
-        call.uow.triggers.find(operation.trigger_id, include_deleted=True, lock=True)
-        return call.uow.scheduled_operations.get(operation.id, call.scope, lock=True)
+        held = {operation.trigger_id, *map(canonical_id, trigger_ids)}
+        for id in sorted(held):
+            call.uow.triggers.find(id, operation.project_id, include_deleted=True, lock=True)
+        locked = call.uow.scheduled_operations.get(operation.id, call.scope, lock=True)
+        return locked if locked.trigger_id in held else self._locked(call, *trigger_ids)
 
 
 class OccurrencesController(Controller):
