@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from protectd.common.errors import Conflict, InvalidField, Unauthorized
+from protectd.common.errors import Conflict, InvalidField
 from protectd.common.fields import below, join, shown
 from protectd.common.ids import new_id
 from protectd.domain import events
@@ -34,6 +34,11 @@ class TriggerHasNoTimes(Conflict):
     message = "trigger {trigger_id} is fired by events: it has no properties"
 
 
+class TriggerTakesNoEvents(Conflict):
+    code = "trigger.takes_no_events"
+    message = "trigger {trigger_id} is fired by the time: it has no secret"
+
+
 class EventSecrets:
     """Secrets of triggers, among those of the service's own project: no tenant can read or delete one."""
 
@@ -50,6 +55,15 @@ class EventSecrets:
         self._secrets.add_consumer(uow, secret.id, *CONSUMER, trigger.id)
         trigger.secret_id = secret.id
         return text
+
+    def rotate(self, uow: UnitOfWork, trigger: Trigger, field: str) -> str:
+        """As `give`, for a trigger that has one.
+
+        :raises TriggerTakesNoEvents: it is one of times; `field` is where the wish stands.
+        """
+        if trigger.type != EVENT:
+            raise TriggerTakesNoEvents(trigger_id=trigger.id, field=field)
+        return self.give(uow, trigger)
 
     def take(self, uow: UnitOfWork, trigger: Trigger) -> None:
         """Forget the one it has. Safe to repeat."""
@@ -137,29 +151,24 @@ def expect(trigger: Trigger, schedule: Schedule, expected: datetime | None) -> N
 
 def receive(uow: UnitOfWork, trigger: Trigger, signature: str, now: datetime) -> None:
     """Note an event for every operation of a trigger, for an engine to see to. The same one that comes again
-    changes nothing. The trigger's row is locked by the caller.
-
-    :raises Unauthorized: it takes none any more.
-    """
-    if trigger.secret_id is None:
-        raise Unauthorized
+    changes nothing, not even for an operation that was made or enabled since. The trigger's row is locked by
+    the caller."""
     key = events.key_of(signature)
-    operations = uow.scheduled_operations.enabled_of(trigger.id)
-    noted = uow.occurrences.with_key([operation.id for operation in operations], key)
-    for operation in operations:
-        if operation.id not in noted:
-            uow.occurrences.add(
-                Occurrence(
-                    id=new_id(),
-                    project_id=operation.project_id,
-                    scheduled_operation_id=operation.id,
-                    trigger_id=trigger.id,
-                    key=key,
-                    expected_at=now,
-                    decided_at=now,
-                    outcome=WAITING,
-                )
+    if uow.occurrences.has_key(trigger.id, key):
+        return
+    for operation in uow.scheduled_operations.enabled_of(trigger.id):
+        uow.occurrences.add(
+            Occurrence(
+                id=new_id(),
+                project_id=operation.project_id,
+                scheduled_operation_id=operation.id,
+                trigger_id=trigger.id,
+                key=key,
+                expected_at=now,
+                decided_at=now,
+                outcome=WAITING,
             )
-            trigger.next_at = trigger.next_at or now
-            uow.triggers.touch_not(trigger)
+        )
+        trigger.next_at = trigger.next_at or now
+        uow.triggers.touch_not(trigger)
     uow.flush()

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import event
+from webtest import TestApp
 
 from protectd.domain.events import sign
 from protectd.model.repositories.base import Page
@@ -376,6 +378,61 @@ def test_a_new_secret_makes_the_former_worthless(member: Client) -> None:
     ]
     assert fire(member, id, former).status_int == 401
     assert fire(member, id, changed["secret"]).status_int == 202
+
+
+def test_a_secret_that_is_changed_while_an_event_is_looked_at_is_worthless(
+    service: Service, member: Client
+) -> None:
+    id, secret = event_trigger(member)
+    operation = member.post("scheduled_operations", operation_body(member.plan(service.allowed), id), 201)[
+        "scheduled_operation"
+    ]
+    other = Client(TestApp(service.app.app), member.token, member.project_id)
+    looked: list[object] = []
+
+    def change(*_: object) -> None:
+        """When the connection is given back over which the signature was checked."""
+        looked.append(None)
+        if len(looked) == 1:
+            given = {"trigger_info": {"rotate_secret": True}}
+            assert other.call("PUT", f"triggers/{id}", given).status_int == 200
+
+    event.listen(service.parts.database.engine, "checkin", change)
+    assert fire(member, id, secret).status_int == 401
+    assert member.get(f"scheduled_operations/{operation['id']}/occurrences") == {"occurrences": []}
+
+
+def test_a_trigger_of_times_has_no_secret_to_change(member: Client) -> None:
+    made = trigger(member)
+    path = f"triggers/{made['id']}"
+    fault = member.refused("PUT", path, 409, {"trigger_info": {"name": "n", "rotate_secret": True}})
+    assert (fault["error"], fault["field"]) == ("trigger.takes_no_events", "trigger_info.rotate_secret")
+    assert member.get(path)["trigger_info"] == made
+    given = {"trigger_info": {"name": "n", "rotate_secret": False}}
+    assert member.call("PUT", path, given).status_int == 200
+
+
+def test_an_event_that_comes_again_fires_nothing_that_was_made_or_enabled_since(
+    service: Service, member: Client
+) -> None:
+    id, secret = event_trigger(member)
+    moment = time.time()
+
+    def hang(**changed: Any) -> str:
+        body = operation_body(member.plan(service.allowed), id)
+        body["scheduled_operation"] |= changed
+        return str(member.post("scheduled_operations", body, 201)["scheduled_operation"]["id"])
+
+    was_there, rested = hang(), hang(enabled=False)
+    assert fire(member, id, secret, b"x", moment).status_int == 202
+    made_since = hang()
+    member.call("PUT", f"scheduled_operations/{rested}", {"scheduled_operation": {"enabled": True}})
+    assert fire(member, id, secret, b"x", moment).status_int == 202
+    for operation, count in ((was_there, 1), (rested, 0), (made_since, 0)):
+        assert len(member.get(f"scheduled_operations/{operation}/occurrences")["occurrences"]) == count
+    assert fire(member, id, secret, b"y", moment).status_int == 202
+    for operation, count in ((was_there, 2), (rested, 1), (made_since, 1)):
+        assert len(member.get(f"scheduled_operations/{operation}/occurrences")["occurrences"]) == count
 
 
 def test_a_deleted_trigger_takes_no_events_and_its_secret_is_gone(service: Service, member: Client) -> None:

@@ -14,6 +14,7 @@ from protectd.api.schemas import triggers as schemas
 from protectd.api.terms import OF_ANYONE, Listing, Terms
 from protectd.api.views import triggers as views
 from protectd.common.errors import Unauthorized
+from protectd.common.fields import join
 from protectd.common.ids import canonical_id, is_uuid_like
 from protectd.domain import events, triggers
 from protectd.model.models import Trigger
@@ -97,8 +98,9 @@ class TriggerController(Controller):
         runtime = call.runtime
         triggers.update(trigger, body, runtime.clock.now(), runtime.options.schedules, schemas.KEY)
         secret = None
-        if body.get("rotate_secret") and trigger.type == triggers.EVENT:
-            secret = runtime.event_secrets().give(call.uow, trigger)
+        if body.get("rotate_secret"):
+            field = join(schemas.KEY, "rotate_secret")
+            secret = runtime.event_secrets().rotate(call.uow, trigger, field)
         call.uow.flush()
         return Answer({schemas.KEY: self._shown(call, trigger, secret)})
 
@@ -145,16 +147,22 @@ class FireController(Controller):
         is not there and a signature that is not good look alike: 401."""
         trigger_id = canonical_id(self.trigger_id) if is_uuid_like(self.trigger_id) else ""
         signature = call.headers.get(SIGNATURE, "")
-        call.runtime.database.ask(lambda uow: self._check(uow, call, trigger_id, signature))
+        secret_id = call.runtime.database.ask(lambda uow: self._check(uow, call, trigger_id, signature))
         trigger = call.uow.triggers.find(trigger_id, lock=True)
-        if trigger is None:
+        if trigger is None or trigger.secret_id != secret_id:
             raise Unauthorized
         triggers.receive(call.uow, trigger, signature, call.runtime.clock.now())
         return Answer({"event": views.event(trigger, events.key_of(signature))}, status=202)
 
-    def _check(self, uow: UnitOfWork, call: Call, trigger_id: str, signature: str) -> None:
-        """:raises Unauthorized: nothing is locked or written for whoever does not know the secret."""
-        secret = call.runtime.event_secrets().read(uow, uow.triggers.find(trigger_id))
+    def _check(self, uow: UnitOfWork, call: Call, trigger_id: str, signature: str) -> str | None:
+        """Nothing is locked or written for whoever does not know the secret.
+
+        :returns: the id of the secret that it was signed with.
+        :raises Unauthorized: it was not.
+        """
+        trigger = uow.triggers.find(trigger_id)
+        secret = call.runtime.event_secrets().read(uow, trigger)
         timestamp, now = call.headers.get(TIMESTAMP, ""), call.runtime.clock.now()
-        if not events.is_signed(secret, timestamp, signature, call.plain_body, now):
+        if not events.is_signed(secret, timestamp, signature, call.plain_body, now) or trigger is None:
             raise Unauthorized
+        return trigger.secret_id

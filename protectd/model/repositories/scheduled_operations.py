@@ -90,12 +90,13 @@ class OccurrenceRepository(Repository[Occurrence]):
         "outcome": exact(Occurrence.outcome),
     }
 
-    def with_key(self, operation_ids: Collection[str], key: str) -> set[str]:
-        """Those operations that have an occurrence of this key."""
-        query = select(Occurrence.scheduled_operation_id).where(
-            Occurrence.scheduled_operation_id.in_(operation_ids), Occurrence.key == key
+    def has_key(self, trigger_id: str, key: str) -> bool:
+        """Whether some operation of a trigger, be it deleted by now, has an occurrence of this key."""
+        operations = select(ScheduledOperation.id).where(ScheduledOperation.trigger_id == trigger_id)
+        query = select(Occurrence.id).where(
+            Occurrence.scheduled_operation_id.in_(operations), Occurrence.key == key
         )
-        return set(self.session.scalars(query))
+        return self.session.scalar(query.limit(1)) is not None
 
     def known(self, operation_ids: Collection[str], keys: Collection[str]) -> Mapping[str, set[str]]:
         """Those of some keys that each of some operations has an occurrence of."""
