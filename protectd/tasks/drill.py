@@ -30,6 +30,7 @@ class Part:
 
     :ivar target: where it is restored to.
     :ivar fault: why it cannot even be begun.
+    :ivar owners: foreign owners are restored.
     """
 
     context: VerifyContext
@@ -38,6 +39,7 @@ class Part:
     snapshot: Snapshot | None = None
     source: str = "/"
     fault: ProtectdError | None = None
+    owners: bool = field(default_factory=may_give_away)
     restored: RestoreReport | None = None
     compared: CompareReport | None = None
     assertions: list[Assertion] = field(default_factory=list)
@@ -164,7 +166,7 @@ class Restore(Operation):
             context.tree_id,
             part.source,
             str(part.target),
-            RestoreOptions(owners=may_give_away()),
+            RestoreOptions(owners=part.owners),
             context.progress,
         )
         missing = [
@@ -184,7 +186,7 @@ class Compare(Operation):
         assert part.snapshot is not None
         vault: Any = context.vault
         with vault.reading(context.progress) as looking:
-            compared = part.compared = looking.compare(part.snapshot, str(part.target))
+            compared = part.compared = looking.compare(part.snapshot, str(part.target), owners=part.owners)
         part.assertions = list(part.plugin.assertions(context, str(part.target)))
         broken = [
             f"assertion {each.name} does not hold: {each.detail}" for each in part.assertions if not each.ok

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from protectd.vault.tree import Node, Xattrs
 
-_ACL = "system.posix_acl_"
-HARMLESS = ("user.", _ACL)
+ACL = "system.posix_acl_"
+HARMLESS = ("user.", ACL)
 SET_ID = stat.S_ISUID | stat.S_ISGID
 
 
@@ -60,7 +60,7 @@ def may_give_away() -> bool:
 
 def _acls_last(xattrs: list[tuple[str, bytes]]) -> Sequence[tuple[str, bytes]]:
     # A change of mode writes into an ACL and an ACL into the mode; what was saved is the mode after both.
-    return sorted(xattrs, key=lambda each: each[0].startswith(_ACL)) if len(xattrs) > 1 else xattrs
+    return sorted(xattrs, key=lambda each: each[0].startswith(ACL)) if len(xattrs) > 1 else xattrs
 
 
 def read_attributes(path: bytes) -> Xattrs:
@@ -112,7 +112,7 @@ def apply(descriptor: int | str, status: os.stat_result, wanted: Wanted) -> list
 def _set_attributes(descriptor: int | str, wanted: Wanted, *, acls: bool) -> list[str]:
     troubles = []
     for name, value in wanted.xattrs:
-        if name.startswith(_ACL) != acls:
+        if name.startswith(ACL) != acls:
             continue
         try:
             os.setxattr(descriptor, name, value)

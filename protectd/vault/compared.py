@@ -6,6 +6,7 @@ Knows nothing of how it was written there: neither the plan nor the words of who
 from __future__ import annotations
 
 import ctypes
+import errno
 import hashlib
 import os
 import stat
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from protectd.common.progress import Counts, Progress
 from protectd.common.reports import CompareReport
 from protectd.plugin.base import BankRefused
-from protectd.vault.attributes import HARMLESS, SET_ID, read_attributes
+from protectd.vault.attributes import ACL, HARMLESS, SET_ID, read_attributes
 from protectd.vault.entries import Entry, nodes_of
 from protectd.vault.errors import VaultDamaged
 from protectd.vault.opening import READ_DIRECTORY, READ_FILE, open_long, shown
@@ -27,6 +28,7 @@ from protectd.vault.tree import Node, Xattrs
 
 MAX_DIFFERENCES = 1000
 _NOT_KEPT = "this file system does not keep it as it was"
+_NOT_TRIED = "this worker has not the rights to give it"
 _KINDS = {
     "file": stat.S_IFREG,
     "dir": stat.S_IFDIR,
@@ -70,17 +72,22 @@ class _Tally:
         )
 
 
-def compare(reader: BlobReader, recorded: Entry, directory: str, progress: Progress) -> CompareReport:
+def compare(
+    reader: BlobReader, recorded: Entry, directory: str, progress: Progress, *, owners: bool = False
+) -> CompareReport:
     """A directory beside the entry that it was restored from, without trust: no set-id bits, no devices.
 
     What the owner of this process may not read is made readable: the directory is his. An owner or attribute
     that is another one is given to the entry: only what can be given here could have come back.
+
+    :param owners: foreign owners and attributes with power were restored, where that can be.
     """
-    return _Comparison(reader, os.fsencode(directory), progress).run(recorded)
+    return _Comparison(reader, os.fsencode(directory), progress, owners).run(recorded)
 
 
 class _Comparison:
-    def __init__(self, reader: BlobReader, top: bytes, progress: Progress) -> None:
+    def __init__(self, reader: BlobReader, top: bytes, progress: Progress, owners: bool) -> None:
+        self._owners = owners
         self._reader = reader
         self._top = top
         self._progress = progress
@@ -91,13 +98,11 @@ class _Comparison:
             self._tally.add(b".", "it was no directory")
             return self._tally.report()
         _write_back(self._top)
-        if recorded.node is not None:
-            self._look(b".", recorded.node, os.lstat(self._top))
-            self._owner(b".", self._top, recorded.node, os.lstat(self._top))
+        status = os.lstat(self._top)
+        if recorded.node is not None and self._look(b".", recorded.node, status):
+            self._metadata(b".", self._top, recorded.node, status)
         self._tally.directories += 1
-        _open_up(self._top, os.lstat(self._top))
-        if recorded.node is not None:
-            self._attributes(b".", self._top, recorded.node)
+        _open_up(self._top, status)
         waiting = [(b"", recorded.subtree)]
         while waiting:
             relative, subtree = waiting.pop()
@@ -136,11 +141,10 @@ class _Comparison:
             return None
         if not self._look(path, node, status):
             return None
-        self._owner(path, _place(folder, node), node, status)
+        self._metadata(path, b"/proc/self/fd/%d/%s" % (folder, node.name), node, status)
         if node.type == "dir":
             self._tally.directories += 1
             _open_up(node.name, status, folder)
-            self._attributes(path, _place(folder, node), node)
             return (path, node.subtree) if node.subtree is not None else None
         if node.type == "file":
             self._tally.files += 1
@@ -149,8 +153,6 @@ class _Comparison:
             self._tally.others += 1
         if node.type == "symlink" and os.readlink(node.name, dir_fd=folder) != node.link_target:
             self._tally.add(path, "it leads elsewhere")
-        if node.type != "symlink":
-            self._attributes(path, _place(folder, node), node)
         return None
 
     def _look(self, path: bytes, node: Node, status: os.stat_result) -> bool:
@@ -169,10 +171,19 @@ class _Comparison:
 
     # --- owners and attributes ---
 
+    def _metadata(self, path: bytes, place: bytes, node: Node, status: os.stat_result) -> None:
+        """Before anything is made readable, which changes an ACL.
+
+        :param place: a path of the entry for calls that take no directory.
+        """
+        self._owner(path, place, node, status)
+        if node.type != "symlink":
+            self._attributes(path, place, node)
+
     def _owner(self, path: bytes, place: bytes, node: Node, status: os.stat_result) -> None:
         found, expected = (status.st_uid, status.st_gid), (node.uid, node.gid)
         if found != expected:
-            trouble = _give_owner(place, expected)
+            trouble = _give_owner(place, expected) if self._owners else _NOT_TRIED
             if trouble:
                 self._tally.not_compared["owners", trouble] += 1
                 return
@@ -196,7 +207,8 @@ class _Comparison:
     def _attribute(self, path: bytes, place: bytes, name: str, value: bytes, found: bytes | None) -> None:
         what = f"attribute {shown(os.fsencode(name))}"
         if found != value:
-            trouble = _give_attribute(place, name, value)
+            tried = self._owners or name.startswith(HARMLESS)
+            trouble = _give_attribute(place, name, value) if tried else _NOT_TRIED
             if trouble:
                 self._tally.not_compared[what, trouble] += 1
                 return
@@ -238,13 +250,18 @@ class _Comparison:
             self._progress.report(Counts("compare", self._tally.read_bytes, done_files=self._tally.files))
 
 
-def _place(folder: int, node: Node) -> bytes:
-    """A path of an entry for calls that take no directory."""
-    return b"/proc/self/fd/%d/%s" % (folder, node.name)
-
-
 def _attributes_of(place: bytes) -> dict[str, bytes]:
-    return _by_name(read_attributes(place))
+    try:
+        return _by_name(read_attributes(place))
+    except PermissionError:
+        names = [name for name in os.listxattr(place, follow_symlinks=False) if name.startswith(ACL)]
+        acls = {name: os.getxattr(place, name, follow_symlinks=False) for name in names}
+        _open_for_owner(place)
+        return _by_name(read_attributes(place)) | acls
+
+
+def _open_for_owner(place: bytes) -> None:
+    os.chmod(place, stat.S_IMODE(os.lstat(place).st_mode) | stat.S_IRWXU)
 
 
 def _by_name(attributes: Xattrs) -> dict[str, bytes]:
@@ -264,10 +281,20 @@ def _give_owner(place: bytes, owner: tuple[int, int]) -> str:
 def _give_attribute(place: bytes, name: str, value: bytes) -> str:
     """Why an entry cannot have it here; empty: it can."""
     try:
-        os.setxattr(place, name, value, follow_symlinks=False)
+        _set_attribute(place, name, value)
     except OSError as error:
         return error.strerror or str(error)
     return "" if _attributes_of(place).get(name) == value else _NOT_KEPT
+
+
+def _set_attribute(place: bytes, name: str, value: bytes) -> None:
+    try:
+        os.setxattr(place, name, value, follow_symlinks=False)
+    except OSError as error:
+        if error.errno != errno.EACCES:
+            raise
+        _open_for_owner(place)
+        os.setxattr(place, name, value, follow_symlinks=False)
 
 
 def _read(descriptor: int, size: int, place: int) -> bytes:

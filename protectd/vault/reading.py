@@ -81,9 +81,12 @@ class Reading:
         old, new = self.find(before, path), self.find(after, path)
         return diff(self._reader, old, new, self._trouble, self._progress.check)
 
-    def compare(self, snapshot: Snapshot, directory: str, progress: Progress | None = None) -> CompareReport:
+    def compare(
+        self, snapshot: Snapshot, directory: str, progress: Progress | None = None, *, owners: bool = False
+    ) -> CompareReport:
         """A directory on disk beside the one that was saved. See `compared`."""
-        return compare(self._reader, self.find(snapshot), directory, progress or self._progress)
+        found = self.find(snapshot)
+        return compare(self._reader, found, directory, progress or self._progress, owners=owners)
 
     def _trouble(self, path: bytes, reason: str) -> None:
         self.issues.add(path, "damaged", reason)

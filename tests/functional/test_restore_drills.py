@@ -12,6 +12,7 @@ import stat
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -452,7 +453,7 @@ def compared(site: Protected, checkpoint: Any, target: Path) -> Any:
     resource = site.found(checkpoint).resources[0]
     with site.open_vault() as vault, vault.reading() as looking:
         snapshot = next(each for each in looking.snapshots() if each.id == resource.snapshot_id)
-        return looking.compare(snapshot, str(target), Progress())
+        return looking.compare(snapshot, str(target), Progress(), owners=True)
 
 
 @pytest.mark.parametrize("what", sorted(CHANGES))
@@ -526,11 +527,88 @@ def test_it_is_said_where_they_cannot_be(site: Protected, of_others: Path) -> No
         5,
         1,
         [
-            "attribute security.capability of 1 entry: Operation not permitted",
-            "attribute trusted.note of 1 entry: Operation not permitted",
-            "owners of 3 entries: Operation not permitted",
+            "attribute security.capability of 1 entry: this worker has not the rights to give it",
+            "attribute trusted.note of 1 entry: this worker has not the rights to give it",
+            "owners of 3 entries: this worker has not the rights to give it",
         ],
     )
+
+
+@needs_root
+def test_what_the_file_system_does_not_take_is_no_difference(
+    site: Protected, of_others: Path, tmp_path: Path
+) -> None:
+    """As for a worker that may give entries away, and not everything to them."""
+    checkpoint, target = saved(site, of_others), tmp_path / "target"
+    resource = site.found(checkpoint).resources[0]
+    with site.open_vault() as vault:
+        options = RestoreOptions(owners=True)
+        vault.restore_tree(resource.snapshot_id, resource.tree_id, str(of_others), str(target), options)
+    os.removexattr(target / "deep", "trusted.note")
+    os.chown(target / "one.txt", 0, 0)
+    with without_rights():
+        report = compared(site, checkpoint, target)
+    assert report.ok and report.not_compared == (
+        "attribute security.capability of 1 entry: Operation not permitted",
+        "attribute trusted.note of 1 entry: Operation not permitted",
+        "owners of 1 entry: Operation not permitted",
+    )
+
+
+@needs_root
+def test_what_its_owner_may_not_read_is_compared_without_rights(site: Protected, source: Path) -> None:
+    """Modes that keep their owner out, and attributes and ACLs that would change if he let himself in."""
+    for path in (source / "one.txt", source / "deep"):
+        os.setxattr(path, "user.note", b"note")
+        os.setxattr(path, "system.posix_acl_access", ACL_WITHOUT_OWNER)
+    (source / "deep" / "two.bin").chmod(0o444)
+    os.setxattr(source / "deep" / "two.bin", "user.note", b"note")
+    for path in (source, *source.rglob("*")):
+        os.lchown(path, NOBODY, NOBODY)
+    checkpoint = saved(site, source)
+    resource = site.found(checkpoint).resources[0]
+    place = Path(tempfile.mkdtemp())
+    place.chmod(0o777)
+    try:
+        with site.open_vault() as vault, vault.reading() as looking, as_nobody():
+            target = str(place / "target")
+            vault.restore_tree(resource.snapshot_id, resource.tree_id, str(source), target, RestoreOptions())
+            snapshot = next(each for each in looking.snapshots() if each.id == resource.snapshot_id)
+            good = looking.compare(snapshot, target)
+            assert (good.differences, good.not_compared, good.owners, good.attributes) == ((), (), 6, 5)
+            changed = place / "target" / "deep" / "two.bin"
+            changed.chmod(0o600)
+            os.removexattr(changed, "user.note")
+            changed.chmod(0o444)
+            bad = looking.compare(snapshot, target)
+        assert "deep/two.bin: its attribute user.note is missing" in bad.differences
+    finally:
+        shutil.rmtree(place)
+
+
+NOBODY = 65534
+ACL_WITHOUT_OWNER = struct.pack("<I", 2) + b"".join(
+    struct.pack("<HHI", tag, rights, who)
+    for tag, rights, who in (
+        (1, 0, 2**32 - 1),
+        (2, 4, 9),
+        (4, 4, 2**32 - 1),
+        (16, 4, 2**32 - 1),
+        (32, 0, 2**32 - 1),
+    )
+)
+"""Somebody, and the group, may read; the owner may not."""
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    os.setegid(NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
 
 
 @needs_root
