@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,22 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_report_header() -> str:
     """Imported before any other process of the run begins, `sampling` has chosen the seed of all."""
     return f"seed: {sampling.SEED}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Reports go from one process to another as UTF-8, and some tests print what is none."""
+    return as_utf8((yield))
+
+
+def as_utf8(found: Any) -> Any:
+    if isinstance(found, str):
+        return found.encode(errors="backslashreplace").decode()
+    if isinstance(found, dict):
+        return {as_utf8(key): as_utf8(value) for key, value in found.items()}
+    if isinstance(found, list | tuple):
+        return type(found)(map(as_utf8, found))
+    return found
 
 
 @pytest.fixture
