@@ -110,6 +110,29 @@ def test_keys_are_ordered(barbican: Any) -> None:
         barbican.orders.create_key(algorithm="aes", bit_length=-8).submit()
 
 
+def limit(direct: Service, client: Client, **limits: int) -> None:
+    with direct.parts.database.write() as uow:
+        uow.quotas.set_limits(client.project_id, limits)
+
+
+def test_a_quota_that_has_been_reached_is_told(direct: Service, endpoint: str) -> None:
+    client = direct.client()
+    barbican = library(endpoint, client)
+    limit(direct, client, secrets=1, orders=0, containers=0, consumers=0)
+    ref = barbican.secrets.create(payload="x").store()
+    consumer = {"service": "image", "resource_type": "image", "resource_id": "one"}
+    for ask in (
+        barbican.secrets.create(payload="y").store,
+        barbican.orders.create_key(algorithm="aes", bit_length=256).submit,
+        barbican.containers.create(name="c").store,
+        lambda: barbican.secrets.register_consumer(ref, **consumer),
+    ):
+        with pytest.raises(exceptions.HTTPClientError, match="Forbidden.*quota has been reached"):
+            ask()
+    barbican.secrets.delete(ref)
+    barbican.secrets.create(payload="z").store()
+
+
 def test_readers_are_named(direct: Service, endpoint: str, barbican: Any) -> None:
     reader_client = direct.client()
     reader = library(endpoint, reader_client)
@@ -143,6 +166,17 @@ def castellan(direct: Service, endpoint: str) -> tuple[Any, Any]:
     context = castellan_token.Token(client.token)
     context.project_id = client.project_id
     return manager, context
+
+
+def test_castellan_is_told_that_a_quota_has_been_reached(direct: Service, endpoint: str) -> None:
+    manager, context = castellan(direct, endpoint)
+    with direct.parts.database.write() as uow:
+        uow.quotas.set_limits(context.project_id, {"secrets": 1})
+    id = manager.store(context, opaque_data.OpaqueData(b"one"))
+    with pytest.raises(castellan_errors.KeyManagerError, match="quota has been reached"):
+        manager.store(context, opaque_data.OpaqueData(b"other"))
+    manager.delete(context, id)
+    manager.store(context, opaque_data.OpaqueData(b"other"))
 
 
 def test_castellan_has_keys_made(direct: Service, endpoint: str) -> None:
