@@ -6,12 +6,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import openstack.connection
 import pytest
 from barbicanclient import client as barbican
 from barbicanclient import exceptions
+from castellan.common import exception as castellan_errors
 from castellan.common.credentials import keystone_password
 from castellan.common.objects import passphrase
 from castellan.key_manager import barbican_key_manager
@@ -105,6 +107,40 @@ def test_castellan_signs_in_and_keeps_a_passphrase(user: User) -> None:
     id = manager.store(context, passphrase.Passphrase("correct horse", name="p"))
     assert manager.get(context, id).get_encoded() == "correct horse"
     manager.delete(context, id)
+
+
+SERVICE_USER = """
+[barbican]
+send_service_user_token = true
+barbican_region_name = {region}
+[barbican_service_user]
+auth_type = v3password
+auth_url = {url}
+user_id = {id}
+password = {password}
+project_id = {project_id}
+"""
+
+
+@pytest.mark.parametrize(("role", "let_in"), [("service", True), ("member", False)])
+def test_castellan_in_a_service_sends_that_service_s_token_along(
+    user: User, tmp_path: Path, role: str, let_in: bool
+) -> None:
+    project_id = user.keystone.project()
+    service = user.keystone.person(project_id, role)
+    file, said = tmp_path / "nova.conf", {"url": user.keystone.url, "password": PASSWORD}
+    file.write_text(SERVICE_USER.format(region=user.region, id=service.id, project_id=project_id, **said))
+    conf = cfg.ConfigOpts()
+    conf([f"--config-file={file}"])
+    manager = barbican_key_manager.BarbicanKeyManager(conf)
+    context = keystone_password.KeystonePassword(
+        PASSWORD, auth_url=user.keystone.url, user_id=user.person.id, project_id=user.project_id
+    )
+    if let_in:
+        assert manager.store(context, passphrase.Passphrase("of the user", name="p"))
+    else:
+        with pytest.raises(castellan_errors.KeyManagerError, match="(?i)valid token"):
+            manager.store(context, passphrase.Passphrase("of the user", name="p"))
 
 
 def test_openstacksdk_finds_the_key_manager(user: User) -> None:
