@@ -79,3 +79,4 @@ class DeleteCheckpoint(BaseTask[Checkpoint]):
                 error_code=error.code,
                 error_message=str(error),
             )
+        quota.settle(uow, checkpoint)

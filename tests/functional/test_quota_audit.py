@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from protectd.common.errors import Cancelled
 from protectd.common.ids import new_id
 from protectd.domain import quota
 from protectd.domain.balances import BATCH, heal
@@ -16,6 +17,8 @@ from protectd.engine.usage import REST_S, UsageAudit
 from protectd.model.models import Checkpoint
 from protectd.model.repositories.quotas import CHECKPOINTS, OPERATIONS, PLANS, STORED_BYTES
 from protectd.model.unit_of_work import Database
+from protectd.tasks.delete import DeleteCheckpoint
+from protectd.tasks.run import Run
 from tests.fakes import rows
 from tests.fakes.clock import ManualClock
 from tests.fakes.tasks import CONTEXT, env_of, new_checkpoint, run_task
@@ -43,13 +46,38 @@ def add_checkpoint(database: Database, project: str, status: str, **values: obje
 
 
 def test_what_an_older_version_left_is_counted(any_database: Database, project: str) -> None:
-    for status in ("available", "error", "deleted", "error-deleting"):
+    for status in ("available", "error", "deleted"):
         add_checkpoint(any_database, project, status)
+    add_checkpoint(any_database, project, "error-deleting", manifest_id="ab" * 32)
     for status in ("error", "deleted"):
         add_checkpoint(any_database, project, status, counted=True, counted_bytes=10)
     heal(any_database, project)
     assert usages(any_database, project) == {PLANS: 6, CHECKPOINTS: 2, STORED_BYTES: 20}
     assert heal(any_database, project) == {}
+
+
+def test_a_deletion_that_failed_counts_what_did_before(any_database: Database, project: str) -> None:
+    """One that never had any data is not taken into the quota by its deletion, nor by counting anew."""
+    empty, full = (
+        add_checkpoint(any_database, project, "deleting", **values)
+        for values in ({}, {"counted": True, "counted_bytes": 10, "manifest_id": "ab" * 32})
+    )
+    heal(any_database, project)
+    deletion, run_of_nobody = DeleteCheckpoint(env_of(any_database, ManualClock())), cast("Run", None)
+    before = usages(any_database, project)
+    assert before == {PLANS: 2, CHECKPOINTS: 1, STORED_BYTES: 10}
+    with any_database.write() as uow:
+        for id in (empty.id, full.id):
+            row = uow.checkpoints.get(id, lock=True)
+            deletion.handle_error(uow, row, Cancelled(), run_of_nobody)
+    assert usages(any_database, project) == before
+    assert heal(any_database, project) == {}
+    with any_database.read() as uow:
+        found = [uow.checkpoints.get(each.id) for each in (empty, full)]
+    assert [(each.status, each.counted) for each in found] == [
+        ("error-deleting", False),
+        ("error-deleting", True),
+    ]
 
 
 @pytest.mark.parametrize("recorded", ["of the checkpoint", "of a resource"])

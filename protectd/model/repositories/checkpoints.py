@@ -187,15 +187,17 @@ _PLAIN = (
 )
 
 
+_MAY_BE_EMPTY = (CheckpointStatus.ERROR, CheckpointStatus.DELETING, CheckpointStatus.ERROR_DELETING)
+
+
 def does_count() -> ColumnElement[bool]:
     """Whether a checkpoint belongs into its project's quota: until its data is deleted. What is called an
-    error may have all of it in the bank; only where no snapshot is recorded is nothing there."""
+    error, or is being deleted, may have all of it in the bank; only where no snapshot is recorded is nothing
+    there."""
     of_resource = exists().where(
         CheckpointResource.checkpoint_id == Checkpoint.id, CheckpointResource.snapshot_id.is_not(None)
     )
-    is_there = or_(
-        Checkpoint.status != CheckpointStatus.ERROR, Checkpoint.manifest_id.is_not(None), of_resource
-    )
+    is_there = or_(Checkpoint.status.not_in(_MAY_BE_EMPTY), Checkpoint.manifest_id.is_not(None), of_resource)
     return and_(Checkpoint.status != CheckpointStatus.DELETED, is_there)
 
 
