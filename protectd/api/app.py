@@ -49,7 +49,7 @@ class _Unanswered:
 
 def create_main_app(runtime: Runtime) -> Any:
     """The WSGI application with every route. What stands before it is the pipeline's business."""
-    return Application(RootController(openapi.render(runtime)), [CallHook(runtime)])
+    return Application(RootController(openapi.documents(runtime)), [CallHook(runtime)])
 
 
 def app_factory(global_conf: dict[str, str], **local_conf: str) -> Any:

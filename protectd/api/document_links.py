@@ -17,6 +17,12 @@ PROJECT = "/v1/{project_id}"
 PROVIDER = f"{PROJECT}/providers/{{provider_id}}"
 CHECKPOINTS = f"{PROVIDER}/checkpoints"
 
+SECRETS = "/v1/secrets"
+NOTES = f"{SECRETS}/{{secret_id}}/metadata"
+LAST_SEGMENT = "#regex:/([^/]+)$"
+"""The key manager answers with references, and OpenAPI's expressions know no way to take an id out of one.
+This is Schemathesis's way; others find nothing at such a place."""
+
 
 @dataclass(frozen=True)
 class Link:
@@ -66,6 +72,10 @@ LINKS = (
     *_first("providers", "provider_id", "providers"),
     *_first("operation_logs", "operation_log_id", "operation_logs"),
     *_first("os-services", "service_id", "services"),
+    *(
+        Link(("POST", NOTES), (verb, f"{NOTES}/{{key}}"), {"key": "$response.body#/key"})
+        for verb in ("GET", "PUT", "DELETE")
+    ),
 )
 
 
@@ -82,18 +92,22 @@ def links(verb: str, path: str, terms: Terms, known: Mapping[Route, str]) -> dic
 
 def _to_what_was_made(path: str, terms: Terms, known: Mapping[Route, str]) -> Iterable[Link]:
     """An answer with an id leads to all that is below the path of that id."""
-    key = _key_of_made(terms)
-    for verb, below in known if key else ():
+    id = _id_of_made(terms)
+    for verb, below in known if id else ():
         found = re.fullmatch(re.escape(path) + r"/{(\w+)}(/[a-z_-]+)*", below)
         if found:
-            yield Link(("POST", path), (verb, below), {found[1]: f"$response.body#/{key}/id"})
+            yield Link(("POST", path), (verb, below), {found[1]: id})
 
 
-def _key_of_made(terms: Terms) -> str | None:
+def _id_of_made(terms: Terms) -> str | None:
+    """It stands in the answer, or at the end of a reference that is all of the answer."""
     for schema in terms.answers.values():
-        for key, one in (schema or {}).get("properties", {}).items():
+        told = (schema or {}).get("properties", {})
+        for key, one in told.items():
             if "id" in one.get("properties", {}):
-                return str(key)
+                return f"$response.body#/{key}/id"
+            if key.endswith("_ref") and len(told) == 1:
+                return f"$response.body#/{key}{LAST_SEGMENT}"
     return None
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from protectd.api.bodies import JSON
 from protectd.api.controllers.base import Controller
+from protectd.api.controllers.key_manager.base import KeyManagerController
+from protectd.api.controllers.root import DATA_PROTECTION, KEY_MANAGER
 from protectd.api.document_links import links, operation_ids
 from protectd.api.policies import RULES
 from protectd.api.query import MAX_NUMBER
 from protectd.api.routes import CONTROLLERS
+from protectd.api.routes import KEY_MANAGER as KEY_MANAGER_ROUTES
 from protectd.api.runtime import Runtime
 from protectd.api.schemas.common import FAULT, UUID, Schema
 from protectd.api.schemas.narrowing import COMPONENTS
@@ -28,6 +32,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ANY_REFUSAL = (400, 404, 405, 429, 503)
 WITH_TOKEN = (401, 403)
 WITH_BODY = (409, 413, 415, 422)
+WITH_VERSION = (406,)
 
 REFUSALS = {
     400: "something in it does not fit; the fault names the field",
@@ -58,25 +63,49 @@ A POST may carry `Idempotency-Key` (1 to 255 printable ASCII characters): sent a
 body, it is done once and answered alike. Every answer has `x-openstack-request-id`."""
 
 
+ABOUT_KEY_MANAGER = """\
+Secrets, containers of them, and orders that have keys made. `OpenStack-API-Version` says which version of the
+contract is meant, such as `key-manager 1.2`; the lowest is where it is missing.
+
+A payload is given out in the type that `Accept` asks for, as one word. It comes with the secret, or later as
+the body of a PUT, then in base64 where `Content-Encoding` says so. A key of metadata may have slashes."""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a document is about."""
+
+    title: str
+    about: str
+    controllers: Sequence[type[Controller]]
+
+
+CONTRACTS = {
+    DATA_PROTECTION: Contract("protectd", ABOUT, CONTROLLERS),
+    KEY_MANAGER: Contract("protectd: key manager", ABOUT_KEY_MANAGER, KEY_MANAGER_ROUTES),
+}
+
 UNTOLD = Terms({})
 
-IDS = operation_ids(CONTROLLERS)
+IDS = operation_ids((*CONTROLLERS, *KEY_MANAGER_ROUTES))
 
 
-def render(runtime: Runtime) -> bytes:
-    """As it is sent. Costs milliseconds: it is made once for each application."""
-    return orjson.dumps(document(runtime))
+def documents(runtime: Runtime) -> dict[str, bytes]:
+    """As they are sent, by their names. Costs milliseconds: they are made once for each application."""
+    return {name: orjson.dumps(document(contract, runtime)) for name, contract in CONTRACTS.items()}
 
 
-def document(runtime: Runtime) -> Part:
+def document(contract: Contract, runtime: Runtime) -> Part:
     return {
         "openapi": VERSION,
         "jsonSchemaDialect": DIALECT,
-        "info": {"title": "protectd", "version": build()["build"], "description": ABOUT},
+        "info": {"title": contract.title, "version": build()["build"], "description": contract.about},
         "servers": [{"url": "/"}],
         "security": [{"token": []}, {"bearer": []}],
         "paths": {
-            each.path: _path(each.path, each, runtime) for each in CONTROLLERS if each.path and each.verbs()
+            each.path: _path(each.path, each, runtime)
+            for each in contract.controllers
+            if each.path and each.verbs()
         },
         "components": {
             "securitySchemes": {
@@ -98,25 +127,25 @@ def document(runtime: Runtime) -> Part:
 
 def _path(path: str, controller: type[Controller], runtime: Runtime) -> Part:
     names = re.findall(r"{(\w+)}", path)
-    item: Part = {"parameters": [_in_path(name, runtime) for name in names]} if names else {}
-    terms = {verb: controller.terms.get(verb, UNTOLD) for verb in controller.verbs()}
-    return item | {verb.lower(): _operation(verb, path, terms[verb], runtime) for verb in terms}
+    places = {name: controller.places.get(name) or _path_schema(name, runtime) for name in names}
+    item: Part = {"parameters": [_in_path(name, schema) for name, schema in places.items()]} if names else {}
+    return item | {verb.lower(): _operation(verb, path, controller, runtime) for verb in controller.verbs()}
 
 
-def _operation(verb: str, path: str, terms: Terms, runtime: Runtime) -> Part:
+def _operation(verb: str, path: str, controller: type[Controller], runtime: Runtime) -> Part:
+    terms = controller.terms.get(verb, UNTOLD)
     told: Part = {"summary": _summary(verb, path), "operationId": IDS[verb, path]}
     if terms.query:
         told["parameters"] = [_in_query(each) for each in terms.query]
     if terms.body is not None:
         schema = terms.narrowed(runtime.providers, runtime.protectables) if terms.narrowed else terms.body
         told["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
-    if not _private(path):
+    if terms.takes:
+        content = {type: {"schema": schema} for type, schema in terms.takes.items()}
+        told["requestBody"] = {"required": True, "content": content}
+    if controller.public:
         told["security"] = []
-    return told | {"responses": dict(_responses(verb, path, terms))}
-
-
-def _private(path: str) -> bool:
-    return "{project_id}" in path
+    return told | {"responses": dict(_responses(verb, path, controller, terms))}
 
 
 def _summary(verb: str, path: str) -> str:
@@ -127,23 +156,28 @@ def _summary(verb: str, path: str) -> str:
     return "What the service is."
 
 
-def _responses(verb: str, path: str, terms: Terms) -> Iterable[tuple[str, Part]]:
+def _responses(
+    verb: str, path: str, controller: type[Controller], terms: Terms
+) -> Iterable[tuple[str, Part]]:
     leads = links(verb, path, terms, IDS)
     for status, schema in terms.answers.items():
-        yield str(status), _answer(status, schema) | ({"links": leads} if leads else {})
+        answer = _answer(status, schema, terms.gives)
+        yield str(status), answer | ({"links": leads} if leads else {})
     refusals = {*ANY_REFUSAL, *terms.refusals}
-    refusals.update(WITH_TOKEN if _private(path) else ())
-    refusals.update(WITH_BODY if terms.body is not None else ())
+    refusals.update(() if controller.public else WITH_TOKEN)
+    refusals.update(WITH_BODY if terms.body is not None or terms.takes else ())
+    refusals.update(WITH_VERSION if issubclass(controller, KeyManagerController) else ())
     for status in sorted(refusals):
         yield str(status), {"$ref": f"#/components/responses/{status}"}
 
 
-def _answer(status: int, schema: Schema | None) -> Part:
+def _answer(status: int, schema: Schema | None, media: Iterable[str]) -> Part:
     headers = {"x-openstack-request-id": {"$ref": "#/components/headers/RequestId"}}
     if status in (201, 202):
         headers["Location"] = {"$ref": "#/components/headers/Location"}
     told: Part = {"description": _WORDS.get(status, "what was asked for"), "headers": headers}
-    return told if schema is None else told | {"content": {JSON: {"schema": schema}}}
+    content: Part = {type: {} for type in media} if schema is None else {JSON: {"schema": schema}}
+    return told | ({"content": content} if content else {})
 
 
 _WORDS = {
@@ -159,8 +193,8 @@ def _refusal(status: int) -> Part:
     return {"description": REFUSALS[status], "content": content}
 
 
-def _in_path(name: str, runtime: Runtime) -> Part:
-    return {"name": name, "in": "path", "required": True, "schema": _path_schema(name, runtime)}
+def _in_path(name: str, schema: Schema) -> Part:
+    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _path_schema(name: str, runtime: Runtime) -> Schema:

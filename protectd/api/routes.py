@@ -52,7 +52,12 @@ from protectd.api.controllers.quota_classes import QuotaClassController
 from protectd.api.controllers.quotas import QuotaController, QuotaDefaultsController, QuotaDetailController
 from protectd.api.controllers.restores import RestoreController, RestoresController
 from protectd.api.controllers.retention import PlanRetentionController, RetentionController
-from protectd.api.controllers.root import DocumentController, RootController, VersionController
+from protectd.api.controllers.root import (
+    DocumentController,
+    KeyManagerDocumentController,
+    RootController,
+    VersionController,
+)
 from protectd.api.controllers.scheduled_operations import (
     OccurrencesController,
     ScheduledOperationController,
@@ -102,6 +107,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
 
 
 KEY_MANAGER: tuple[type[Controller], ...] = (
+    KeyManagerDocumentController,
     SecretsController,
     SecretController,
     PayloadController,
@@ -127,7 +133,7 @@ KEY_MANAGER: tuple[type[Controller], ...] = (
     TransportKeysController,
     TransportKeyController,
 )
-"""Of the other contract, which is described elsewhere."""
+"""Of the other contract, which has a document of its own."""
 
 
 def routes(

@@ -40,6 +40,8 @@ class Terms:
     :ivar body: schema of the body; None: none is read.
     :ivar narrowed: the body as the providers and types that there are leave it: what else would be refused
         behind the schema is told in the document already.
+    :ivar takes: types of a body that is no JSON, and their schemas.
+    :ivar gives: types of answers that are no JSON.
     :ivar query: other names are ignored.
     :ivar refusals: statuses of its refusals, beside those that every request may meet.
     """
@@ -47,6 +49,8 @@ class Terms:
     answers: Mapping[int, Schema | None]
     body: Schema | None = None
     narrowed: Narrowed | None = None
+    takes: Mapping[str, Schema] = field(default_factory=dict)
+    gives: Collection[str] = ()
     query: Sequence[Parameter] = ()
     refusals: Collection[int] = ()
 

@@ -190,7 +190,9 @@ def test_tokens_are_made_listed_and_revoked(tmp_path: Path) -> None:
     assert "not there" in refused("manage", *options, "token", "revoke", "unknown")
 
 
-@pytest.mark.parametrize("project", ["", "a/b", "..", "secrets", "openapi.json", "x" * 65])
+@pytest.mark.parametrize(
+    "project", ["", "a/b", "..", "secrets", "openapi.json", "key-manager.json", "x" * 65]
+)
 def test_a_token_s_project_can_stand_in_a_path(tmp_path: Path, project: str) -> None:
     done = run("manage", "--state-dir", tmp_path, "token", "create", "--project", project)
     assert done.returncode == 2 and "--project" in done.stderr

@@ -9,15 +9,25 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from protectd.api.routes import CONTROLLERS, routes
+from protectd.api.routes import CONTROLLERS, KEY_MANAGER, routes
 from tests.fakes.service import FILES_ID, MEMORY_ID, Client, Service
+from tests.functional.test_key_manager_containers import contain, ref
+from tests.functional.test_key_manager_secrets import text
 
 VERBS = frozenset({"get", "post", "put", "patch", "delete"})
+
+
+DOCUMENTS = {"openapi": CONTROLLERS, "key-manager": KEY_MANAGER}
 
 
 @pytest.fixture(scope="module")
 def document(service: Service) -> dict[str, Any]:
     return dict(service.app.get("/v1/openapi.json").json)
+
+
+@pytest.fixture(scope="module", params=list(DOCUMENTS))
+def each_document(service: Service, request: pytest.FixtureRequest) -> dict[str, Any]:
+    return dict(service.app.get(f"/v1/{request.param}.json").json)
 
 
 def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
@@ -38,42 +48,44 @@ def schemas(part: Any) -> list[dict[str, Any]]:
     return here + [found for each in part.values() for found in schemas(each)]
 
 
-def test_it_needs_no_token_and_is_openapi_3_1(document: dict[str, Any]) -> None:
-    assert document["openapi"].startswith("3.1.")
-    assert document["info"]["title"] == "protectd"
+def test_it_needs_no_token_and_is_openapi_3_1(each_document: dict[str, Any]) -> None:
+    assert each_document["openapi"].startswith("3.1.")
+    assert each_document["info"]["title"].startswith("protectd")
 
 
-def test_it_has_every_route_and_no_other(document: dict[str, Any]) -> None:
-    assert sorted(operations(document)) == sorted(routes(CONTROLLERS))
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_it_has_every_route_and_no_other(service: Service, name: str) -> None:
+    found = service.app.get(f"/v1/{name}.json").json
+    assert sorted(operations(found)) == sorted(routes(DOCUMENTS[name]))
 
 
 @pytest.mark.parametrize(
-    "controller", [each for each in CONTROLLERS if each.path], ids=lambda each: each.path
+    "controller", [each for each in (*CONTROLLERS, *KEY_MANAGER) if each.path], ids=lambda each: each.path
 )
 def test_every_verb_of_a_path_says_its_terms(controller: Any) -> None:
     assert sorted(controller.terms) == sorted(controller.verbs())
 
 
-def test_every_schema_in_it_is_one(document: dict[str, Any]) -> None:
-    for schema in schemas(document):
+def test_every_schema_in_it_is_one(each_document: dict[str, Any]) -> None:
+    for schema in schemas(each_document):
         Draft202012Validator.check_schema(schema)
 
 
-def test_every_reference_in_it_leads_somewhere(document: dict[str, Any]) -> None:
-    for reference in set(re.findall(r"'\$ref': '#/([^']+)'", str(document))):
-        found = document
+def test_every_reference_in_it_leads_somewhere(each_document: dict[str, Any]) -> None:
+    for reference in set(re.findall(r"'\$ref': '#/([^']+)'", str(each_document))):
+        found = each_document
         for name in reference.split("/"):
             found = found[name]
 
 
-def test_every_name_in_a_path_is_told(document: dict[str, Any]) -> None:
-    for path, item in document["paths"].items():
+def test_every_name_in_a_path_is_told(each_document: dict[str, Any]) -> None:
+    for path, item in each_document["paths"].items():
         names = [each["name"] for each in item.get("parameters", [])]
         assert names == re.findall(r"{(\w+)}", path)
 
 
-def test_operations_have_names_of_their_own(document: dict[str, Any]) -> None:
-    names = [operation["operationId"] for operation in operations(document).values()]
+def test_operations_have_names_of_their_own(each_document: dict[str, Any]) -> None:
+    names = [operation["operationId"] for operation in operations(each_document).values()]
     assert len(set(names)) == len(names)
 
 
@@ -82,6 +94,63 @@ def test_each_operation_says_what_it_is_for_as_its_policy_does(document: dict[st
     assert found["POST", "/v1/{project_id}/plans"]["summary"] == "Create a plan."
     private = [operation for (_, path), operation in found.items() if "{project_id}" in path]
     assert all(operation["summary"] != "What the service is." for operation in private)
+
+
+def test_every_route_of_the_key_manager_wants_a_token_but_its_document(service: Service) -> None:
+    found = operations(service.app.get("/v1/key-manager.json").json)
+    public = [route for route, operation in found.items() if operation.get("security") == []]
+    assert public == [("GET", "/v1/key-manager.json")]
+    for (verb, path), operation in found.items():
+        if (verb, path) not in public:
+            assert service.app.request(path, method=verb, expect_errors=True).status_int == 401
+            assert operation["summary"] != "What the service is."
+
+
+def test_what_the_key_manager_answers_has_the_shape_that_is_told(direct: Service) -> None:
+    document = direct.app.get("/v1/key-manager.json").json
+    user = direct.client(role="admin")
+    secret = text(user, name="n", expiration="2999-01-02T03:04:05.000006")
+    container, newest = contain(user, refs=[ref(secret)]), {"OpenStack-API-Version": "key-manager 1.2"}
+    meta = {"algorithm": "ec", "bit_length": 256}
+    order = (
+        "/v1"
+        + user.post("/v1/orders", {"type": "asymmetric", "meta": meta}, 202)["order_ref"].rpartition("/v1")[2]
+    )
+    note, consumer = {"key": "k", "value": "v"}, {"service": "s", "resource_type": "t", "resource_id": "r"}
+    used = {"name": "n", "URL": "http://x"}
+    for verb, path, body, status in (
+        ("POST", f"{secret}/metadata", note, 201),
+        ("PUT", f"{secret}/metadata/k", note, 200),
+        ("PUT", f"{secret}/metadata", {"metadata": {"k": "v"}}, 201),
+        ("GET", f"{secret}/metadata", None, 200),
+        ("GET", f"{secret}/metadata/k", None, 200),
+        ("GET", f"{secret}/acl", None, 200),
+        ("PUT", f"{secret}/acl", {"read": {"users": ["a"]}}, 200),
+        ("GET", f"{secret}/acl", None, 200),
+        ("PATCH", f"{secret}/acl", {"read": {}}, 200),
+        ("POST", f"{secret}/consumers", consumer, 200),
+        ("GET", f"{secret}/consumers?limit=1&offset=0", None, 200),
+        ("GET", secret, None, 200),
+        ("POST", "/v1/secrets", {}, 201),
+        ("GET", "/v1/secrets?limit=1&offset=1", None, 200),
+        ("DELETE", f"{secret}/consumers", consumer, 200),
+        ("DELETE", f"{secret}/acl", None, 200),
+        ("POST", f"{container}/consumers", used, 200),
+        ("GET", f"{container}/consumers", None, 200),
+        ("GET", container, None, 200),
+        ("GET", "/v1/containers", None, 200),
+        ("DELETE", f"{container}/consumers", used, 200),
+        ("GET", order, None, 200),
+        ("GET", "/v1/orders", None, 200),
+        ("GET", "/v1/quotas", None, 200),
+        ("GET", "/v1/project-quotas", None, 200),
+    ):
+        answer = user.call(verb, path, body, **newest)
+        assert answer.status_int == status
+        template = path.partition("?")[0].replace("/metadata/k", "/metadata/{key}")
+        for made, name in ((secret, "secret"), (container, "container"), (order, "order")):
+            template = template.replace(made, f"/v1/{name}s/{{{name}_id}}")
+        check(document, verb, template, status, answer.json)
 
 
 def test_a_plan_has_a_form_for_each_provider_with_the_schemas_of_its_plug_ins(

@@ -23,7 +23,7 @@ from protectd.model.base import utc_now
 from protectd.model.models import Occurrence
 from tests.fakes.service import FILES_ID, MEMORY_ID, Service, run_body
 
-OURS = ("/v1/{project_id}", "/v1/triggers", "/v1/openapi.json")
+OURS = ("/v1/{project_id}", "/v1/triggers", "/v1/openapi.json", "/v1/key-manager.json")
 ROUTES = [(verb, path) for verb, path in routes() if path.startswith(OURS) or path in ("/", "/v1")]
 """Those of the data-protection contract."""
 
@@ -37,6 +37,7 @@ MOST = {
     ("GET", "/"): 0,
     ("GET", "/v1"): 0,
     ("GET", "/v1/openapi.json"): 0,
+    ("GET", "/v1/key-manager.json"): 0,
     ("GET", f"{P}/plans"): 2,
     ("POST", f"{P}/plans"): 4,
     ("GET", f"{P}/plans/{{plan_id}}"): 2,

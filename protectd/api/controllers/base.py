@@ -9,6 +9,7 @@ from protectd.api.answers import Answer
 from protectd.api.call import Call
 from protectd.api.errors import NoSuchPath
 from protectd.api.idempotency import once
+from protectd.api.schemas.common import Schema
 from protectd.api.terms import Terms
 from protectd.common.errors import MethodNotAllowed
 
@@ -19,10 +20,14 @@ class Controller:
     """
     :cvar path: the template of its path; None: it only leads further.
     :cvar terms: what each verb takes and gives.
+    :cvar places: schemas of names in the path that are not the same everywhere.
+    :cvar public: it needs no token.
     """
 
     path: ClassVar[str | None] = None
     terms: ClassVar[Mapping[str, Terms]] = {}
+    places: ClassVar[Mapping[str, Schema]] = {}
+    public: ClassVar[bool] = False
 
     def child(self, segment: str, call: Call) -> Controller | None:
         """The controller of the next segment; None: there is nothing."""

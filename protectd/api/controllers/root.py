@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from orjson import Fragment
@@ -35,6 +35,9 @@ from protectd.api.schemas import versions as schemas
 from protectd.api.terms import Terms
 from protectd.api.views import versions as views
 
+DATA_PROTECTION, KEY_MANAGER = "openapi.json", "key-manager.json"
+"""Names of the documents of the two contracts."""
+
 KEY_MANAGER_NOUNS = frozenset(
     {
         "secrets",
@@ -44,7 +47,8 @@ KEY_MANAGER_NOUNS = frozenset(
         "quotas",
         "project-quotas",
         "transport_keys",
-        "openapi.json",
+        DATA_PROTECTION,
+        KEY_MANAGER,
     }
 )
 """Never taken for a project: the other contract has these words here."""
@@ -70,6 +74,9 @@ PROJECT_CONTROLLERS: dict[str, Callable[[], Controller]] = {
 }
 
 
+Documents = Mapping[str, bytes]
+"""Each by its name, as it is sent."""
+
 KEY_MANAGER_CONTROLLERS: dict[str, Callable[[], Controller]] = {
     "secrets": SecretsController,
     "containers": ContainersController,
@@ -91,15 +98,16 @@ class ProjectController(Controller):
 
 class VersionController(KeyManagerController):
     path: ClassVar[str | None] = "/v1"
-    terms = {"GET": Terms({200: schemas.VERSION}, refusals=(406,))}
+    terms = {"GET": Terms({200: schemas.VERSION})}
+    public = True
 
-    def __init__(self, document: bytes) -> None:
-        self._document = document
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
 
     def child(self, segment: str, call: Call) -> Controller | None:
         """A project that is not the caller's is not there."""
-        if segment == "openapi.json":
-            return DocumentController(self._document)
+        if segment in DOCUMENTS:
+            return DOCUMENTS[segment](self._documents[segment])
         if segment == TRIGGERS:
             return FireDoor()
         if segment in KEY_MANAGER_NOUNS:
@@ -115,28 +123,40 @@ class VersionController(KeyManagerController):
 
 
 class DocumentController(Controller):
-    path: ClassVar[str | None] = "/v1/openapi.json"
+    path: ClassVar[str | None] = f"/v1/{DATA_PROTECTION}"
     terms = {"GET": Terms({200: schemas.DOCUMENT})}
+    public = True
 
     def __init__(self, document: bytes) -> None:
         self._document = document
 
     def on_get(self, call: Call) -> Answer:
-        """All of this in the words of OpenAPI 3.1. Needs no token."""
+        """All of a contract in the words of OpenAPI 3.1. Needs no token."""
         return Answer(Fragment(self._document))
 
 
+class KeyManagerDocumentController(DocumentController):
+    path: ClassVar[str | None] = f"/v1/{KEY_MANAGER}"
+
+
+DOCUMENTS: Mapping[str, Callable[[bytes], Controller]] = {
+    DATA_PROTECTION: DocumentController,
+    KEY_MANAGER: KeyManagerDocumentController,
+}
+
+
 class RootController(KeyManagerController):
-    """:param document: what is known of all routes, as it is sent."""
+    """:param documents: what is known of the routes of each contract."""
 
     path: ClassVar[str | None] = "/"
-    terms = {"GET": Terms({300: schemas.VERSIONS, 200: schemas.VERSIONS, 302: None}, refusals=(406,))}
+    terms = {"GET": Terms({300: schemas.VERSIONS, 200: schemas.VERSIONS, 302: None})}
+    public = True
 
-    def __init__(self, document: bytes) -> None:
-        self._document = document
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
 
     def child(self, segment: str, call: Call) -> Controller | None:
-        return VersionController(self._document) if segment == "v1" else None
+        return VersionController(self._documents) if segment == "v1" else None
 
     def on_get(self, call: Call) -> Answer:
         """All versions, 300 as the key manager answers. Needs no token."""

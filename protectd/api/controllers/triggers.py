@@ -137,6 +137,7 @@ class TriggerDoor(Controller):
 
 class FireController(Controller):
     path: ClassVar[str | None] = "/v1/triggers/{trigger_id}/fire"
+    public = True
     terms = {"POST": Terms({202: schemas.EVENT}, refusals=(401, 413))}
 
     def __init__(self, trigger_id: str) -> None:

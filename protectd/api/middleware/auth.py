@@ -12,7 +12,7 @@ from protectd.common.context import RequestContext
 from protectd.common.errors import Unauthorized
 from protectd.plugin.base import AuthPlugin, Identity
 
-PUBLIC = "/ /v1 /v1/openapi.json"
+PUBLIC = "/ /v1 /v1/openapi.json /v1/key-manager.json"
 
 SIGNED = re.compile(r"/v1/triggers/[^/]+/fire")
 """Paths to which a POST brings a signature of its own, and no token."""

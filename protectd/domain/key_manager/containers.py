@@ -67,6 +67,7 @@ def create(
     """
     _check_refs(wanted["type"], refs)
     _check_secrets(uow, project_id, [secret_id for _, secret_id in refs])
+    _refuse_twice([secret_id for _, secret_id in refs], "has secret")
     container = Container(
         id=new_id(),
         project_id=project_id,
@@ -83,7 +84,6 @@ def create(
 def _check_refs(type: str, refs: Sequence[Ref]) -> None:
     """One without any secret is let be, whatever its type."""
     _refuse_twice([name for name, _ in refs if name], "names a secret")
-    _refuse_twice([secret_id for _, secret_id in refs], "has secret")
     names = {name for name, _ in refs}
     if type not in ALLOWED or not refs:
         return
@@ -112,9 +112,9 @@ def add_secret(uow: UnitOfWork, container: Container, ref: Ref) -> None:
     :raises NotGeneric: its type says what it holds.
     :raises SecretInContainer: it is there. :raises SecretNotFound: the container's project has none such.
     """
-    _check_generic(container)
     name, secret_id = ref
     _check_secrets(uow, container.project_id, [secret_id])
+    _check_generic(container)
     if _find(container, ref) is not None:
         raise SecretInContainer(id=container.id)
     container.secrets.append(ContainerSecret(name=name, secret_id=secret_id))
@@ -123,10 +123,10 @@ def add_secret(uow: UnitOfWork, container: Container, ref: Ref) -> None:
 
 def remove_secret(uow: UnitOfWork, container: Container, ref: Ref) -> None:
     """:raises NotGeneric: see `add_secret`. :raises SecretNotInContainer: it is not there."""
-    _check_generic(container)
     found = _find(container, ref)
     if found is None:
         raise SecretNotInContainer(id=container.id)
+    _check_generic(container)
     container.secrets.remove(found)
     uow.flush()
 

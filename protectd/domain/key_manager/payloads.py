@@ -18,6 +18,7 @@ TEXT = "text/plain"
 BYTES = "application/octet-stream"
 PKCS8 = "application/pkcs8"
 BINARY = (BYTES, PKCS8)
+KINDS = (TEXT, *BINARY)
 ANY = "*/*"
 BASE64 = "base64"
 

@@ -17,7 +17,8 @@ from protectd.api.controllers.key_manager.base import (
 from protectd.api.controllers.key_manager.secret_parts import described, whole
 from protectd.api.policies.key_manager import containers as container_policies
 from protectd.api.policies.key_manager import secrets as secret_policies
-from protectd.api.schemas.key_manager import secrets as schemas
+from protectd.api.schemas.key_manager import common as schemas
+from protectd.api.terms import Terms
 from protectd.api.views.key_manager import common as views
 from protectd.domain.key_manager import access
 from protectd.model.models import Acl
@@ -29,6 +30,12 @@ class AclController(KeyManagerController):
     :cvar rules: for showing, changing and removing.
     """
 
+    terms = {
+        "GET": Terms({200: schemas.ACL_SHOWN}),
+        "PUT": Terms({200: schemas.ACL_TOLD}, body=schemas.ACL),
+        "PATCH": Terms({200: schemas.ACL_TOLD}, body=schemas.ACL),
+        "DELETE": Terms({200: schemas.NOTHING}),
+    }
     kind: ClassVar[str]
     noun: ClassVar[str]
     rules: ClassVar[tuple[str, str, str]]
@@ -46,7 +53,7 @@ class AclController(KeyManagerController):
     def on_put(self, call: Call) -> Answer:
         """As it says and no otherwise: what is left out is nobody, and the whole project."""
         self._may(call, self.rules[1])
-        body = json_body(call, schemas.ACL)
+        body = json_body(call)
         if "read" in body:
             self._put(call, body["read"], None)
         else:
@@ -56,7 +63,7 @@ class AclController(KeyManagerController):
     def on_patch(self, call: Call) -> Answer:
         """What is left out stays as it is."""
         before = self._may(call, self.rules[1])
-        body = json_body(call, schemas.ACL)
+        body = json_body(call)
         if "read" in body:
             self._put(call, body["read"], before)
         return self._told(call)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from protectd.api import microversions
 from protectd.api.answers import Answer
 from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
 from protectd.api.errors import MalformedBody
+from protectd.api.query import MAX_VALUE_CHARACTERS
 from protectd.api.schemas.common import Schema
+from protectd.api.schemas.key_manager.common import ID, UUID4
+from protectd.api.terms import Parameter
 from protectd.common.errors import Forbidden, NotFound
 from protectd.domain.key_manager import access
+from protectd.domain.validation import NO_NUL
 from protectd.model.models import Acl, Container, Secret
 from protectd.model.repositories.containers import ContainerNotFound
 
@@ -24,7 +28,19 @@ MAX_BODY_BYTES = 25_000
 DEFAULT_LIMIT, MAX_LIMIT = 10, 100
 MAX_OFFSET = 2**31
 
-_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+TEXT: Schema = {"type": "string", "maxLength": MAX_VALUE_CHARACTERS, "pattern": NO_NUL}
+WINDOW = (
+    Parameter(
+        "limit", TEXT, f"entries of a page, {MAX_LIMIT} at most; {DEFAULT_LIMIT} where it is no number"
+    ),
+    Parameter("offset", TEXT, "entries to leave out; none where it is no number"),
+)
+LIKE = "; `%` and `_` stand for anything"
+
+_ID = re.compile(UUID4)
+
+
+_IDS = ("secret_id", "container_id", "order_id", "secret_store_id", "transport_key_id")
 
 
 class InvalidId(NotFound):
@@ -34,6 +50,8 @@ class InvalidId(NotFound):
 
 class KeyManagerController(Controller):
     """Answers say which version of the contract they are of."""
+
+    places: ClassVar[Mapping[str, Schema]] = dict.fromkeys(_IDS, ID)
 
     def answer(self, call: Call) -> Answer:
         version = microversions.of(call.headers)
@@ -52,11 +70,14 @@ def checked_id(text: str) -> str:
     return text
 
 
-def json_body(call: Call, schema: Schema) -> dict[str, Any]:
-    """:raises MalformedBody: it is longer than the contract reads."""
+def json_body(call: Call) -> dict[str, Any]:
+    """As the terms of the verb have it.
+
+    :raises MalformedBody: it is longer than the contract reads.
+    """
     if len(call.raw_body) > MAX_BODY_BYTES:
         raise MalformedBody(field="body", reason=f"is longer than {MAX_BODY_BYTES} bytes")
-    return call.body(schema)
+    return call.body()
 
 
 def window(call: Call) -> tuple[int, int]:

@@ -10,6 +10,9 @@ from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
 from protectd.api.controllers.key_manager.acls import ContainerAclController
 from protectd.api.controllers.key_manager.base import (
+    LIKE,
+    TEXT,
+    WINDOW,
     KeyManagerController,
     base_of,
     checked_id,
@@ -23,6 +26,7 @@ from protectd.api.controllers.key_manager.base import (
 )
 from protectd.api.policies.key_manager import containers as policies
 from protectd.api.schemas.key_manager import containers as schemas
+from protectd.api.terms import Parameter, Terms
 from protectd.api.views.key_manager import containers as views
 from protectd.api.views.key_manager.common import page
 from protectd.common.errors import InvalidField
@@ -30,10 +34,16 @@ from protectd.domain.key_manager import containers
 from protectd.model.models import Container
 
 SECRETS = "/v1/secrets/"
+NAME = Parameter("name", TEXT, f"only what is named so{LIKE}")
+TYPE = Parameter("type", TEXT, "only containers of this type")
 
 
 class ContainersController(KeyManagerController):
     path: ClassVar[str | None] = "/v1/containers"
+    terms = {
+        "GET": Terms({200: schemas.PAGE}, query=(*WINDOW, NAME, TYPE)),
+        "POST": Terms({201: schemas.MADE}, body=schemas.CREATE, narrowed=schemas.create_of),
+    }
 
     def child(self, segment: str, call: Call) -> Controller | None:
         return ContainerController(segment)
@@ -57,7 +67,7 @@ class ContainersController(KeyManagerController):
     def on_post(self, call: Call) -> Answer:
         """Keep a container of secrets that are there: 201."""
         may_make(call, policies.CREATE)
-        body = json_body(call, schemas.CREATE)
+        body = json_body(call)
         refs = [
             _ref(each, f"secret_refs.{number}.secret_ref")
             for number, each in enumerate(body.get("secret_refs") or [])
@@ -84,6 +94,7 @@ def _ref(wanted: Mapping[str, Any], field: str) -> containers.Ref:
 
 class ContainerController(KeyManagerController):
     path: ClassVar[str | None] = "/v1/containers/{container_id}"
+    terms = {"GET": Terms({200: schemas.ONE}), "DELETE": Terms({204: None})}
 
     def __init__(self, container_id: str) -> None:
         self.container_id = container_id
@@ -120,6 +131,10 @@ def container(call: Call, container_id: str, rule: str, *, lock: bool = False) -
 
 class ContainerSecretsController(KeyManagerController):
     path: ClassVar[str | None] = "/v1/containers/{container_id}/secrets"
+    terms = {
+        "POST": Terms({201: schemas.MADE}, body=schemas.REF, narrowed=schemas.ref_of),
+        "DELETE": Terms({204: None}, body=schemas.REF, narrowed=schemas.ref_of),
+    }
 
     def __init__(self, container_id: str) -> None:
         self.container_id = container_id
@@ -127,19 +142,24 @@ class ContainerSecretsController(KeyManagerController):
     def on_post(self, call: Call) -> Answer:
         """Put one more secret into a generic container: 201."""
         found = container(call, self.container_id, policies.SECRET_ADD, lock=True)
-        containers.add_secret(call.uow, found, _ref(json_body(call, schemas.REF), "secret_ref"))
+        containers.add_secret(call.uow, found, _ref(json_body(call), "secret_ref"))
         url = ref(call, found.id)
         return Answer({"container_ref": url}, status=201, location=url)
 
     def on_delete(self, call: Call) -> Answer:
         """Take one out of a generic container: 204."""
         found = container(call, self.container_id, policies.SECRET_REMOVE, lock=True)
-        containers.remove_secret(call.uow, found, _ref(json_body(call, schemas.REF), "secret_ref"))
+        containers.remove_secret(call.uow, found, _ref(json_body(call), "secret_ref"))
         return Answer(None, status=204)
 
 
 class ContainerConsumersController(KeyManagerController):
     path: ClassVar[str | None] = "/v1/containers/{container_id}/consumers"
+    terms = {
+        "GET": Terms({200: schemas.CONSUMERS}, query=WINDOW),
+        "POST": Terms({200: schemas.ONE}, body=schemas.CONSUMER, narrowed=schemas.consumer_of),
+        "DELETE": Terms({200: schemas.ONE}, body=schemas.CONSUMER, narrowed=schemas.consumer_of),
+    }
 
     def __init__(self, container_id: str) -> None:
         self.container_id = container_id
@@ -156,13 +176,13 @@ class ContainerConsumersController(KeyManagerController):
     def on_post(self, call: Call) -> Answer:
         """Say that something needs it. Safe to repeat. The container is shown."""
         found = container(call, self.container_id, policies.CONSUMERS_POST, lock=True)
-        body = json_body(call, schemas.CONSUMER)
+        body = json_body(call)
         containers.add_consumer(call.uow, call.quotas, found, body["name"], body["URL"])
         return Answer(views.detail(found, base_of(call)))
 
     def on_delete(self, call: Call) -> Answer:
         """Say that it does not any more. The container is shown."""
         found = container(call, self.container_id, policies.CONSUMERS_DELETE, lock=True)
-        body = json_body(call, schemas.CONSUMER)
+        body = json_body(call)
         containers.remove_consumer(call.uow, found, body["name"], body["URL"])
         return Answer(views.detail(found, base_of(call)))

@@ -8,6 +8,8 @@ from protectd.api.answers import Answer
 from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
 from protectd.api.controllers.key_manager.base import (
+    TEXT,
+    WINDOW,
     KeyManagerController,
     base_of,
     json_body,
@@ -18,13 +20,20 @@ from protectd.api.controllers.key_manager.base import (
 )
 from protectd.api.policies.key_manager import orders as policies
 from protectd.api.schemas.key_manager import orders as schemas
+from protectd.api.terms import Parameter, Terms
 from protectd.api.views.key_manager import orders as views
 from protectd.api.views.key_manager.common import page
 from protectd.model.models import Order
 
+META = Parameter("meta", TEXT, "only what has this in the text of its meta")
+
 
 class OrdersController(KeyManagerController):
     path: ClassVar[str | None] = "/v1/orders"
+    terms = {
+        "GET": Terms({200: schemas.PAGE}, query=(*WINDOW, META)),
+        "POST": Terms({202: schemas.MADE}, body=schemas.CREATE, narrowed=schemas.create_of),
+    }
 
     def child(self, segment: str, call: Call) -> Controller | None:
         return OrderController(segment)
@@ -42,7 +51,7 @@ class OrdersController(KeyManagerController):
     def on_post(self, call: Call) -> Answer:
         """Have a key made: 202, and where to see that it is."""
         may_make(call, policies.CREATE)
-        body, runtime = json_body(call, schemas.CREATE), call.runtime
+        body, runtime = json_body(call), call.runtime
         order = runtime.orders().create(
             call.uow,
             call.quotas,
@@ -59,6 +68,7 @@ class OrdersController(KeyManagerController):
 
 class OrderController(KeyManagerController):
     path: ClassVar[str | None] = "/v1/orders/{order_id}"
+    terms = {"GET": Terms({200: schemas.ONE}), "DELETE": Terms({204: None})}
 
     def __init__(self, order_id: str) -> None:
         self.order_id = order_id

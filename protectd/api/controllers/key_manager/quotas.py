@@ -9,6 +9,7 @@ from protectd.api.answers import Answer
 from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
 from protectd.api.controllers.key_manager.base import (
+    WINDOW,
     KeyManagerController,
     base_of,
     json_body,
@@ -17,6 +18,7 @@ from protectd.api.controllers.key_manager.base import (
 )
 from protectd.api.policies.key_manager import quotas as policies
 from protectd.api.schemas.key_manager import quotas as schemas
+from protectd.api.terms import Terms
 from protectd.api.views.key_manager import quotas as views
 from protectd.api.views.key_manager.common import page
 from protectd.common.errors import NotFound
@@ -31,6 +33,7 @@ class NoQuotas(NotFound):
 
 class EffectiveQuotasController(KeyManagerController):
     path: ClassVar[str | None] = "/v1/quotas"
+    terms = {"GET": Terms({200: schemas.EFFECTIVE})}
 
     def on_get(self, call: Call) -> Answer:
         """The limits that hold for the caller's project; -1: none."""
@@ -40,6 +43,7 @@ class EffectiveQuotasController(KeyManagerController):
 
 class ProjectQuotasController(KeyManagerController):
     path: ClassVar[str | None] = "/v1/project-quotas"
+    terms = {"GET": Terms({200: schemas.PAGE}, query=WINDOW)}
 
     def child(self, segment: str, call: Call) -> Controller | None:
         return ProjectQuotaController(segment)
@@ -56,6 +60,12 @@ class ProjectQuotasController(KeyManagerController):
 
 class ProjectQuotaController(KeyManagerController):
     path: ClassVar[str | None] = "/v1/project-quotas/{quota_project_id}"
+    places = {"quota_project_id": schemas.IN_PATH}
+    terms = {
+        "GET": Terms({200: schemas.ONE}),
+        "PUT": Terms({204: None}, body=schemas.UPDATE),
+        "DELETE": Terms({204: None}),
+    }
 
     def __init__(self, project_id: str) -> None:
         self.project_id = project_id
@@ -69,7 +79,7 @@ class ProjectQuotaController(KeyManagerController):
     def on_put(self, call: Call) -> Answer:
         """Change the limits that are given: 204. What is there stays, though it be more."""
         may(call, policies.PUT)
-        limits = json_body(call, schemas.UPDATE)[schemas.KEY]
+        limits = json_body(call)[schemas.KEY]
         call.uow.quotas.set_limits(self._checked(), limits)
         return Answer(None, status=204)
 

@@ -6,10 +6,17 @@ from typing import Any, ClassVar
 
 from protectd.api.answers import Answer
 from protectd.api.call import Call
-from protectd.api.controllers.key_manager.base import KeyManagerController, json_body, may_with, window
+from protectd.api.controllers.key_manager.base import (
+    WINDOW,
+    KeyManagerController,
+    json_body,
+    may_with,
+    window,
+)
 from protectd.api.controllers.key_manager.secret_parts import described, ref, shown, whole
 from protectd.api.policies.key_manager import secrets as policies
 from protectd.api.schemas.key_manager import secrets as schemas
+from protectd.api.terms import Terms
 from protectd.api.views.key_manager import secrets as views
 from protectd.api.views.key_manager.common import page
 from protectd.domain.key_manager import secrets
@@ -17,6 +24,11 @@ from protectd.domain.key_manager import secrets
 
 class SecretConsumersController(KeyManagerController):
     path: ClassVar[str | None] = "/v1/secrets/{secret_id}/consumers"
+    terms = {
+        "GET": Terms({200: schemas.CONSUMERS}, query=WINDOW),
+        "POST": Terms({200: schemas.ONE}, body=schemas.CONSUMER, narrowed=schemas.consumer_of),
+        "DELETE": Terms({200: schemas.ONE}, body=schemas.CONSUMER, narrowed=schemas.consumer_of),
+    }
 
     def __init__(self, secret_id: str) -> None:
         self.secret_id = secret_id
@@ -47,5 +59,5 @@ class SecretConsumersController(KeyManagerController):
         return Answer(shown(call, secret))
 
     def _named(self, call: Call) -> secrets.ConsumerName:
-        body: dict[str, Any] = json_body(call, schemas.CONSUMER)
+        body: dict[str, Any] = json_body(call)
         return body["service"], body["resource_type"], body["resource_id"]

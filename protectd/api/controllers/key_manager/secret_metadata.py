@@ -12,6 +12,7 @@ from protectd.api.controllers.key_manager.base import KeyManagerController, json
 from protectd.api.controllers.key_manager.secret_parts import described, ref, whole
 from protectd.api.policies.key_manager import secrets as policies
 from protectd.api.schemas.key_manager import secrets as schemas
+from protectd.api.terms import Terms
 from protectd.common.errors import Conflict, InvalidField, NotFound
 from protectd.model.base import LENGTH_NAME
 from protectd.model.models import SecretMetadata
@@ -34,6 +35,11 @@ class OtherKey(Conflict):
 
 class NotesController(KeyManagerController):
     path: ClassVar[str | None] = "/v1/secrets/{secret_id}/metadata"
+    terms = {
+        "GET": Terms({200: schemas.NOTES_SHOWN}),
+        "PUT": Terms({201: schemas.NOTES_MADE}, body=schemas.NOTES, narrowed=schemas.notes_of),
+        "POST": Terms({201: schemas.NOTE_SHOWN}, body=schemas.NOTE, narrowed=schemas.note_of),
+    }
 
     def __init__(self, secret_id: str) -> None:
         self.secret_id = secret_id
@@ -50,7 +56,7 @@ class NotesController(KeyManagerController):
         """These and no others from now on: 201. Keys are kept in lower case."""
         secret = whole(call, self.secret_id, lock=True)
         may_with(call, policies.META_PUT, secret, secret.id)
-        notes = json_body(call, schemas.NOTES)["metadata"]
+        notes = json_body(call)["metadata"]
         call.uow.secrets.replace_notes(secret.id, {key.lower(): value for key, value in notes.items()})
         return Answer({"metadata_ref": f"{ref(call, secret.id)}/metadata"}, status=201)
 
@@ -58,7 +64,7 @@ class NotesController(KeyManagerController):
         """One more: 201, or 409 when it is there."""
         secret = whole(call, self.secret_id, lock=True)
         may_with(call, policies.META_POST, secret, secret.id)
-        note = json_body(call, schemas.NOTE)
+        note = json_body(call)
         key = note["key"].lower()
         if len(key) > LENGTH_NAME:  # a letter may become two
             raise InvalidField(field="key", reason="is too long")
@@ -73,6 +79,12 @@ class NoteController(KeyManagerController):
     """The key goes to the end of the path, slashes and all. Escaped ones are refused before it comes here."""
 
     path: ClassVar[str | None] = "/v1/secrets/{secret_id}/metadata/{key}"
+    places = {**KeyManagerController.places, "key": schemas.NOTE_SEGMENT}
+    terms = {
+        "GET": Terms({200: schemas.NOTE_SHOWN}),
+        "PUT": Terms({200: schemas.NOTE_SHOWN}, body=schemas.NOTE, narrowed=schemas.note_of),
+        "DELETE": Terms({204: None}),
+    }
 
     def __init__(self, secret_id: str, key: str) -> None:
         self.secret_id = secret_id
@@ -89,7 +101,7 @@ class NoteController(KeyManagerController):
     def on_put(self, call: Call) -> Answer:
         secret = whole(call, self.secret_id, lock=True)
         may_with(call, policies.META_PUT, secret, secret.id)
-        wanted = json_body(call, schemas.NOTE)
+        wanted = json_body(call)
         if wanted["key"].lower() != self.key.lower():
             raise OtherKey
         note = self._note(call)

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from protectd.api.call import Call
-from protectd.api.controllers.key_manager.base import listed_project, window
+from protectd.api.controllers.key_manager.base import LIKE, TEXT, WINDOW, listed_project, window
 from protectd.api.query import TRUE_WORDS, InvalidQuery
+from protectd.api.schemas.common import Schema
+from protectd.api.terms import MOMENT, Parameter
 from protectd.domain.key_manager import times
 from protectd.model.repositories.secrets import COMPARISONS, MOMENTS, PATTERNS, SORT_KEYS, SecretQuery
 
@@ -16,6 +18,26 @@ KEPT = (*PATTERNS, *MOMENTS, "bits", "secret_type", "sort", "acl_only")
 """What links to other pages repeat."""
 
 MAX_BITS = 2**31
+
+_MOMENT: Schema = {"anyOf": [*MOMENT["anyOf"], {"const": ""}]}
+_SORT = "|".join(sorted({*SORT_KEYS, "status"}))
+
+QUERY = (
+    *WINDOW,
+    *(Parameter(name, TEXT, f"only secrets with this {name}{LIKE}") for name in PATTERNS),
+    Parameter("bits", TEXT, "only secrets with so many bits; what is no number counts for nothing"),
+    Parameter("secret_type", TEXT, "only secrets of this type"),
+    *(
+        Parameter(name, _MOMENT, "a moment, or bounds such as gt:2030-01-01,lte:2031-01-01")
+        for name in MOMENTS
+    ),
+    Parameter(
+        "sort",
+        {"type": "string", "pattern": f"^(({_SORT})(:(asc|desc))?)?$"},
+        "keys, each once and the first one first, with commas between them; they ascend if nothing is said",
+    ),
+    Parameter("acl_only", TEXT, "true: secrets of any project whose list of readers has the caller"),
+)
 
 
 def of(call: Call) -> SecretQuery:

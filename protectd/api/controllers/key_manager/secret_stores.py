@@ -9,11 +9,14 @@ from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
 from protectd.api.controllers.key_manager.base import KeyManagerController, base_of, may
 from protectd.api.policies.key_manager import secret_stores as policies
+from protectd.api.schemas.key_manager import secret_stores as schemas
+from protectd.api.terms import Terms
 from protectd.api.views.key_manager import secret_stores as views
 
 
 class SecretStoresController(KeyManagerController):
     path: ClassVar[str | None] = "/v1/secret-stores"
+    terms = {"GET": Terms({200: schemas.ALL})}
 
     def child(self, segment: str, call: Call) -> Controller | None:
         match segment:
@@ -32,6 +35,7 @@ class SecretStoresController(KeyManagerController):
 
 class DefaultStoreController(KeyManagerController):
     path: ClassVar[str | None] = "/v1/secret-stores/global-default"
+    terms = {"GET": Terms({200: schemas.ONE})}
 
     def on_get(self, call: Call) -> Answer:
         """The one that seals for every project that prefers no other."""
@@ -41,6 +45,7 @@ class DefaultStoreController(KeyManagerController):
 
 class PreferredStoreController(KeyManagerController):
     path: ClassVar[str | None] = "/v1/secret-stores/preferred"
+    terms = {"GET": Terms({200: schemas.ONE})}
 
     def on_get(self, call: Call) -> Answer:
         """The one that the caller's project prefers; 404 where it prefers none."""
@@ -51,6 +56,7 @@ class PreferredStoreController(KeyManagerController):
 
 class SecretStoreController(KeyManagerController):
     path: ClassVar[str | None] = "/v1/secret-stores/{secret_store_id}"
+    terms = {"GET": Terms({200: schemas.ONE})}
 
     def __init__(self, secret_store_id: str) -> None:
         self.secret_store_id = secret_store_id
@@ -65,6 +71,7 @@ class SecretStoreController(KeyManagerController):
 
 class PreferenceController(KeyManagerController):
     path: ClassVar[str | None] = "/v1/secret-stores/{secret_store_id}/preferred"
+    terms = {"POST": Terms({204: None}), "DELETE": Terms({204: None})}
 
     def __init__(self, secret_store_id: str) -> None:
         self.secret_store_id = secret_store_id

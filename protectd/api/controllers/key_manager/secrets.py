@@ -26,15 +26,21 @@ from protectd.api.controllers.key_manager.secret_parts import described, ref, sh
 from protectd.api.policies.key_manager import secrets as policies
 from protectd.api.query import InvalidQuery
 from protectd.api.schemas.key_manager import secrets as schemas
+from protectd.api.terms import Parameter, Terms
 from protectd.api.views.key_manager.common import page
 from protectd.common.errors import InvalidField
 from protectd.domain.key_manager import payloads, secrets
 
+FORCE = Parameter("force", {"type": "boolean"}, "delete it though it has consumers; from microversion 1.2")
 JSON_ACCEPTED = ("", JSON, payloads.ANY)
 
 
 class SecretsController(KeyManagerController):
     path: ClassVar[str | None] = "/v1/secrets"
+    terms = {
+        "GET": Terms({200: schemas.PAGE}, query=secret_queries.QUERY),
+        "POST": Terms({201: schemas.MADE}, body=schemas.CREATE, narrowed=schemas.create_of),
+    }
 
     def child(self, segment: str, call: Call) -> Controller | None:
         return SecretController(segment)
@@ -51,7 +57,7 @@ class SecretsController(KeyManagerController):
     def on_post(self, call: Call) -> Answer:
         """Keep a secret: 201. Its payload may come with it or later."""
         may_make(call, policies.CREATE)
-        body = json_body(call, schemas.CREATE)
+        body = json_body(call)
         _refuse_transport_keys(body)
         runtime = call.runtime
         secret = secrets.create(
@@ -77,6 +83,11 @@ def _refuse_transport_keys(body: dict[str, Any]) -> None:
 
 class SecretController(KeyManagerController):
     path: ClassVar[str | None] = "/v1/secrets/{secret_id}"
+    terms = {
+        "GET": Terms({200: schemas.ONE}),
+        "PUT": Terms({204: None}, takes=schemas.UPLOADS),
+        "DELETE": Terms({204: None}, query=(FORCE,)),
+    }
 
     def __init__(self, secret_id: str) -> None:
         self.secret_id = secret_id
@@ -130,6 +141,7 @@ def _forced(call: Call) -> bool:
 
 class PayloadController(KeyManagerController):
     path: ClassVar[str | None] = "/v1/secrets/{secret_id}/payload"
+    terms = {"GET": Terms({200: None}, gives=payloads.KINDS)}
 
     def __init__(self, secret_id: str) -> None:
         self.secret_id = secret_id

@@ -7,8 +7,10 @@ from typing import ClassVar
 from protectd.api.answers import Answer
 from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
-from protectd.api.controllers.key_manager.base import KeyManagerController, base_of, may, window
+from protectd.api.controllers.key_manager.base import WINDOW, KeyManagerController, base_of, may, window
 from protectd.api.policies.key_manager import transport_keys as policies
+from protectd.api.schemas.key_manager import transport_keys as schemas
+from protectd.api.terms import Terms
 from protectd.api.views.key_manager.common import page
 from protectd.common.errors import NotFound
 
@@ -20,6 +22,7 @@ class TransportKeyNotFound(NotFound):
 
 class TransportKeysController(KeyManagerController):
     path: ClassVar[str | None] = "/v1/transport_keys"
+    terms = {"GET": Terms({200: schemas.PAGE}, query=WINDOW)}
 
     def child(self, segment: str, call: Call) -> Controller | None:
         return TransportKeyController()
@@ -32,6 +35,7 @@ class TransportKeysController(KeyManagerController):
 
 class TransportKeyController(KeyManagerController):
     path: ClassVar[str | None] = "/v1/transport_keys/{transport_key_id}"
+    terms = {"GET": Terms({}), "DELETE": Terms({})}
 
     def on_get(self, call: Call) -> Answer:
         """Always 404."""
