@@ -11,13 +11,13 @@ from protectd.common.context import RequestContext
 from protectd.common.errors import InvalidField, NotFound
 from protectd.common.fields import about, join
 from protectd.common.ids import canonical_id, is_uuid_like, new_id
-from protectd.domain import validation
+from protectd.domain import copies, parameters, validation
 from protectd.domain.checkpoints import PlanOfOtherProvider
 from protectd.domain.occurrences import SKIPPED, WAITING
 from protectd.domain.providers import Provider, Providers
 from protectd.domain.retention import RetentionRules
 from protectd.domain.verifications import DEPTHS
-from protectd.model.models import ScheduledOperation
+from protectd.model.models import Plan, ScheduledOperation
 from protectd.model.unit_of_work import UnitOfWork
 
 PROTECT = "protect"
@@ -160,8 +160,26 @@ def define(
             raise PlanOfOtherProvider(
                 plan_id=plan.id, provider_id=plan.provider_id, field=join(field, "provider_id")
             )
+        _check_parameters(providers, provider, operation.operation_type, plan, definition, field)
     operation.operation_definition = definition
     operation.plan_id, operation.provider_id = plan_id, provider.id
+
+
+def _check_parameters(
+    providers: Providers,
+    provider: Provider,
+    type: str,
+    plan: Plan,
+    definition: Mapping[str, Any],
+    field: str,
+) -> None:
+    """As at each run, so that nobody hears of it only then."""
+    given, where = definition.get("parameters") or {}, join(field, "parameters")
+    if type == COPY:
+        copies.target_of(providers, provider, given, where)
+    if type == VERIFY:
+        keys = {resource.key for resource in plan.resources}
+        parameters.check(given, provider.verify_schemas, where, keys)
 
 
 def read(given: Any, field: str) -> dict[str, Any]:

@@ -123,6 +123,11 @@ def test_what_does_not_fit_is_refused_by_name(
     [
         ("verify", {"depth": "deep"}, "depth"),
         ("verify", {"parameters": "x"}, "parameters"),
+        ("verify", {"parameters": {"tape": {}}}, "parameters.tape"),
+        ("verify", {"parameters": {"directory": {"x": 1}}}, "parameters.directory.x"),
+        ("verify", {"parameters": {f"directory#{UNKNOWN_ID}": {}}}, f"parameters.directory#{UNKNOWN_ID}"),
+        ("copy", {"parameters": {"tape": {}}}, "parameters.tape"),
+        ("copy", {"parameters": {"copy": {"provider_id": UNKNOWN_ID}}}, "parameters.copy.provider_id"),
         ("retention_protect", {"max_backups": "many"}, "max_backups"),
         ("retention_protect", {"keep_dayly": 1}, "keep_dayly"),
     ],
