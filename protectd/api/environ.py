@@ -15,6 +15,7 @@ Filter = Callable[[Application], Application]
 CONTEXT = "protectd.context"
 REQUEST_ID = "protectd.request_id"
 ROUTE = "protectd.route"
+TOLD = "protectd.told"
 
 
 def request_id(environ: Environ) -> str:
@@ -31,6 +32,12 @@ def context(environ: Environ) -> RequestContext | None:
 def route(environ: Environ) -> str:
     """The template of the path that was routed to; empty where there is none, or it did not come so far."""
     return str(environ.get(ROUTE, ""))
+
+
+def told(environ: Environ) -> dict[str, str]:
+    """Headers of the answer, whether it is a refusal or not."""
+    found: dict[str, str] = environ.get(TOLD, {})
+    return found
 
 
 def path(environ: Environ) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -10,6 +11,7 @@ from webob import Response
 
 from protectd.common.errors import ProtectdError
 
+NOTHING: Mapping[str, str] = {}
 NAMES = {
     400: "badRequest",
     401: "unauthorized",
@@ -53,12 +55,13 @@ def headers(error: ProtectdError) -> dict[str, str]:
     return {}
 
 
-def render(error: ProtectdError, request_id: str) -> Response:
+def render(error: ProtectdError, request_id: str, told: Mapping[str, str] = NOTHING) -> Response:
+    """:param told: headers beside those that the status owes."""
     response = Response(
         body=orjson.dumps(body(error, request_id)),
         status=error.status,
         content_type="application/json",
         charset=None,
     )
-    response.headers.update(headers(error))
+    response.headers.update({**told, **headers(error)})
     return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -36,7 +37,8 @@ class CallHook(PecanHook):  # type: ignore[misc]
         call, answer = state.request.context[CALL], state.request.context.get(ANSWER)
         try:
             if answer is not None:
-                state.response = respond(answer, call.finish(answer), call.way())
+                told = env.told(state.request.environ)
+                state.response = respond(answer, call.finish(answer), call.way(), told)
         finally:
             call.close()
 
@@ -48,14 +50,17 @@ class CallHook(PecanHook):  # type: ignore[misc]
         if isinstance(error, HTTPException):
             error = NoSuchPath()
         if isinstance(error, ProtectdError) and error.status < 500:
-            return faults.render(error, env.request_id(state.request.environ))
+            environ = state.request.environ
+            return faults.render(error, env.request_id(environ), env.told(environ))
         return None
 
 
-def respond(answer: Answer, body: Any, way: str | None = None) -> Response:
-    """:param way: how a change is carried out, for whoever traces a request."""
+def respond(
+    answer: Answer, body: Any, way: str | None = None, told: Mapping[str, str] = faults.NOTHING
+) -> Response:
+    """:param way: how a change is carried out, for whoever traces a request. :param told: more headers."""
     data = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
-    headers = list(answer.headers.items())
+    headers = [*answer.headers.items(), *told.items()]
     if body is not None:
         headers += [("Content-Type", answer.media), ("Content-Length", str(len(data)))]
     if answer.replayed:

@@ -67,6 +67,24 @@ def test_who_wants_a_home_document_is_led_to_the_version(service: Service) -> No
     assert answer.headers["Location"] == "http://localhost:80/v1/"
 
 
+@pytest.mark.parametrize(
+    ("verb", "path", "status"),
+    [
+        ("GET", "/v1/secrets/none", 404),
+        ("GET", "/v1/project-quotas", 403),
+        ("PUT", "/v1/quotas", 405),
+        ("POST", "/v1/secrets", 400),
+        ("DELETE", "/v1", 405),
+    ],
+)
+def test_refusals_tell_the_version_too(member: Client, verb: str, path: str, status: int) -> None:
+    headers = asked("1.1", **{"X-Auth-Token": member.token})
+    answer = member.app.request(path, method=verb, headers=headers, expect_errors=True)
+    assert answer.status_int == status
+    assert answer.headers[HEADER] == "key-manager 1.1"
+    assert HEADER.lower() in answer.headers["Vary"].lower()
+
+
 @pytest.mark.parametrize("path", ["/v1/quotas", "/v1/secrets", "/v1/secret-stores", "/v1/transport_keys"])
 def test_everything_else_needs_a_token(service: Service, path: str) -> None:
     """A client takes the title from the top of the body."""

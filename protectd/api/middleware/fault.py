@@ -65,7 +65,7 @@ class Fault:
     ) -> Iterable[bytes]:
         if error.status >= 500:
             LOG.error("%s: %s: %s", env.request_id(environ), error.code, error)
-        response = faults.render(error, env.request_id(environ))
+        response = faults.render(error, env.request_id(environ), env.told(environ))
         return env.send(response, environ, start_response)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
+from protectd.api import environ as env
 from protectd.api import microversions
 from protectd.api.answers import Answer
 from protectd.api.call import Call
@@ -49,18 +49,17 @@ class InvalidId(NotFound):
 
 
 class KeyManagerController(Controller):
-    """Answers say which version of the contract they are of."""
+    """Answers and refusals say which version of the contract they are of."""
 
     places: ClassVar[Mapping[str, Schema]] = dict.fromkeys(_IDS, ID)
 
     def answer(self, call: Call) -> Answer:
         version = microversions.of(call.headers)
-        answer = super().answer(call)
-        told = {
+        call.environ[env.TOLD] = {
             microversions.HEADER: f"{microversions.SERVICE} {microversions.spelled(version)}",
             "Vary": microversions.HEADER.lower(),
         }
-        return replace(answer, headers={**answer.headers, **told})
+        return super().answer(call)
 
 
 def checked_id(text: str) -> str:
