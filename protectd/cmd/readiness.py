@@ -28,8 +28,8 @@ NOBODY = "rehearsal"
 
 def settle() -> None:
     """Call when all is built. What the start has made stays, so the collector of garbage need not look at it
-    again, which takes a tenth of a second, in the middle of a request. And a thread that computes lets one
-    that answers go first sooner than is usual."""
+    again, which takes a tenth of a second, in the middle of a request or a task. And a thread that computes
+    lets one that answers go first sooner than is usual."""
     gc.collect()
     gc.freeze()
     sys.setswitchinterval(SWITCH_S)

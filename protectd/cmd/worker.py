@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from protectd.cmd import arguments
+from protectd.cmd import arguments, readiness
 from protectd.cmd.build import Parts, parts
 from protectd.cmd.door import guarded
 from protectd.cmd.logs import begin_logging
@@ -54,6 +54,7 @@ def work(made: Parts, ending: Ending, notifier: Notifier) -> None:
     made.heartbeat.start()
     made.warm_up()
     listening = made.task_server.wait_until_listening(LISTENING_S)
+    readiness.settle()
     notifier.ready("listening" if listening else "waiting for the broker")
     ending.wait(Watchdog(notifier, made.pulses).look)
     notifier.stopping()

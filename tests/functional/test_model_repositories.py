@@ -253,6 +253,10 @@ def test_a_living_instance_is_registered_once_and_again_after_its_deletion(any_d
     with any_database.write() as uow:
         (found,) = uow.instances.by_identities(PROJECT, "h", ["f" * 64]).values()
         assert found.id == first.id
+        (known,) = uow.instances.by_ids([first.id, "nothing"], PROJECT).values()
+        seen = (known.id, known.type, known.host, known.properties)
+        assert seen == (first.id, first.type, first.host, first.properties)
+        assert uow.instances.by_ids([first.id], OTHER_PROJECT) == {}
         uow.instances.delete(uow.instances.get(found.id))
         second = uow.instances.add(instance())
     with any_database.write() as uow:
