@@ -1,4 +1,4 @@
-"""What every process stands on: configuration, database, plug-ins, providers."""
+"""What every process stands on: configuration, database, plug-ins."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from protectd.common.errors import ConfigurationError
 from protectd.common.metrics import Metrics
 from protectd.conf import secrets as secrets_options
 from protectd.conf.places import shipped
-from protectd.domain.providers import Protectables, Providers, load_protectables, load_providers
+from protectd.domain.providers import Protectables, load_protectables
 from protectd.model import migrate
 from protectd.model.clock import DatabaseClock
 from protectd.model.unit_of_work import Database
@@ -147,14 +147,6 @@ class Foundation:
         )
 
     @cached_property
-    def providers(self) -> Providers:
-        named = self.conf.provider_config_dir
-        directory = Path(named) if named else shipped_file("providers.d")
-        return load_providers(
-            directory, {"state_dir": str(self.state_dir)}, self.loader, self._forbidden_paths()
-        )
-
-    @cached_property
     def state_dir(self) -> Path:
         return Path(self.conf.state_dir).absolute()
 
@@ -174,7 +166,7 @@ class Foundation:
         stores = [secrets_options.of(self.conf, name) for name in self.store_names]
         return [Path(store.options["master_key_file"]) for store in stores if store.plugin == IN_A_FILE]
 
-    def _forbidden_paths(self) -> list[str]:
+    def forbidden_paths(self) -> list[str]:
         """The service's own files: never a source nor a target. What is shipped with the code is not among
         them: it holds nothing that is private to an installation."""
         conf = self.conf

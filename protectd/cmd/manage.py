@@ -8,7 +8,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from protectd.cmd import arguments, manage_audit, manage_keys, manage_quotas, manage_services, manage_vault
+from protectd.cmd import (
+    arguments,
+    manage_audit,
+    manage_bank_secrets,
+    manage_keys,
+    manage_quotas,
+    manage_services,
+    manage_vault,
+)
 from protectd.cmd import manage_actions as actions
 from protectd.cmd.build import parts
 from protectd.cmd.door import guarded
@@ -46,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     manage_quotas.add(groups)
     manage_services.add(groups)
     manage_keys.add(groups)
+    manage_bank_secrets.add(groups)
     manage_audit.add(groups)
     of_store(
         group(groups, "secrets", "the service's own secrets"),

@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from protectd.cmd.foundation import Foundation
+from protectd.cmd.foundation import Foundation, shipped_file
 from protectd.cmd.heartbeat import Heartbeat
 from protectd.cmd.logs import log_options, start_logging
 from protectd.common.errors import ConfigurationError
@@ -20,7 +20,9 @@ from protectd.common.units import MIB
 from protectd.conf import secrets as secrets_options
 from protectd.conf.metrics import port_of
 from protectd.domain.audit import Audit, AuditOptions
+from protectd.domain.bank_secrets import BankSecrets
 from protectd.domain.key_manager.orders import Orders
+from protectd.domain.providers import Providers, load_providers
 from protectd.domain.quota import DEFAULTS, QuotaOptions
 from protectd.domain.schedules import ScheduleLimits
 from protectd.domain.secrets import Secrets
@@ -117,6 +119,22 @@ class Work(Foundation):
     @cached_property
     def secrets(self) -> Secrets:
         return Secrets(self.stores, self.conf.secrets.store, self.clock)
+
+    @cached_property
+    def bank_secrets(self) -> BankSecrets:
+        project_id = self.conf.secrets.service_project_id
+        return BankSecrets(self.database, lambda: self.secrets, project_id, self.clock)
+
+    @cached_property
+    def providers(self) -> Providers:
+        named = self.conf.provider_config_dir
+        return load_providers(
+            Path(named) if named else shipped_file("providers.d"),
+            {"state_dir": str(self.state_dir)},
+            self.loader,
+            self.forbidden_paths(),
+            lambda secret_id: self.bank_secrets.open(secret_id),
+        )
 
     @cached_property
     def audit(self) -> Audit:

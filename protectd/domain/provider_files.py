@@ -16,6 +16,7 @@ from oslo_config.iniparser import BaseParser, ParseError
 
 from protectd.common.errors import ConfigurationError
 from protectd.common.ids import is_uuid_like
+from protectd.plugin.banks.credentials import referred
 from protectd.plugin.base import InvalidResource
 from protectd.plugin.paths import plain_path
 
@@ -142,7 +143,7 @@ class ProviderFile:
         """
         for option, texts in self.sections.get(section, {}).items():
             secret = option in secret_options or _CREDENTIAL.match(option)
-            if self.world_readable and secret and any(texts):
+            if self.world_readable and secret and any(text and referred(text) is None for text in texts):
                 raise self.error(section, f"{option} is a credential, and everyone may read the file")
 
     def refuse_open_files(self, section: str, options: Collection[str]) -> None:

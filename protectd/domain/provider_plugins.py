@@ -7,14 +7,14 @@ from typing import Any
 
 from protectd.common.errors import ConfigurationError
 from protectd.domain import banks
-from protectd.domain.banks import PluginLoader
+from protectd.domain.banks import OpenSecret, PluginLoader
 from protectd.domain.provider_files import ProviderFile
 from protectd.plugin.banks.urls import plugin_of
 from protectd.plugin.base import SECRET_FILE, BankPlugin, ProtectablePlugin, ProtectionPlugin
 from protectd.plugin.loader import BANKS, PROTECTABLES, PROTECTIONS, make
 
 
-def bank(file: ProviderFile, loader: PluginLoader) -> BankPlugin:
+def bank(file: ProviderFile, loader: PluginLoader, open_secret: OpenSecret | None = None) -> BankPlugin:
     """The bank that `bank` or `url` of a provider names; its options are in the section of its plug-in.
 
     :raises ConfigurationError: it cannot be loaded, its options do not fit its schema, or everyone may
@@ -24,14 +24,14 @@ def bank(file: ProviderFile, loader: PluginLoader) -> BankPlugin:
     name = chosen.get("bank") or _named(file, chosen["url"])
     plugin: type[BankPlugin] = _load(file, BANKS, name, loader)
     banks.check_schema(plugin.options_schema, _where(file, name))
-    file.refuse_credentials(name, _write_only(plugin.options_schema))
+    file.refuse_credentials(name, banks.write_only(plugin.options_schema))
     file.refuse_open_files(name, _secret_files(plugin.options_schema))
     options = file.options(name)
     if "url" in chosen:
         if "url" in options:
             raise file.error(name, "url is given twice, here and in [provider]")
         options["url"] = chosen["url"]
-    return banks.bank_of(plugin, options, _where(file, name))
+    return banks.bank_of(plugin, options, _where(file, name), open_secret)
 
 
 def _named(file: ProviderFile, url: str) -> str:
@@ -87,12 +87,6 @@ def _load(file: ProviderFile, namespace: str, name: str, loader: PluginLoader) -
 
 def _where(file: ProviderFile, section: str) -> str:
     return str(file.error(section, "").facts["where"])
-
-
-def _write_only(schema: Mapping[str, Any]) -> frozenset[str]:
-    """Options that the plug-in marks as credentials."""
-    properties = schema.get("properties", {})
-    return frozenset(name for name, each in properties.items() if each.get("writeOnly"))
 
 
 def _secret_files(schema: Mapping[str, Any]) -> frozenset[str]:

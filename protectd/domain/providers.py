@@ -13,7 +13,7 @@ from pathlib import Path
 from protectd.common.errors import ConfigurationError, InvalidField, NotFound
 from protectd.common.ids import canonical_id, is_uuid_like
 from protectd.domain import provider_plugins
-from protectd.domain.banks import PluginLoader
+from protectd.domain.banks import OpenSecret, PluginLoader
 from protectd.domain.provider_files import ProviderFile
 from protectd.plugin.base import Access, BankPlugin, ProtectablePlugin, ProtectionPlugin, Resource, Schema
 from protectd.plugin.graph import Graph
@@ -178,31 +178,33 @@ def load_providers(
     substitutions: Mapping[str, str],
     loader: PluginLoader,
     forbidden_paths: Collection[str] = (),
+    open_secret: OpenSecret | None = None,
 ) -> Providers:
     """Make the enabled providers of a directory's `*.conf` files. Touches no bank.
 
     :param substitutions: what `$name` in a file stands for, such as `state_dir`.
     :param forbidden_paths: places of the service; the banks' own are added.
+    :param open_secret: of credentials that a file names; when the bank is used.
     :raises ConfigurationError: names the file and the section of the first thing that is wrong.
     """
     if not directory.is_dir():
         raise ConfigurationError(where=str(directory), reason="the directory of providers is not there")
     files = [ProviderFile.read(path, substitutions) for path in sorted(directory.glob("*.conf"))]
-    made = [_provider(file, loader) for file in files if file.enabled()]
+    made = [_provider(file, loader, open_secret) for file in files if file.enabled()]
     _refuse_twice(f"ids in {directory}", [provider.id for provider in made])
     _refuse_twice(f"names in {directory}", [provider.name for provider in made])
     _refuse_lost_targets(made)
     return Providers(_with_forbidden(made, forbidden_paths))
 
 
-def _provider(file: ProviderFile, loader: PluginLoader) -> Provider:
+def _provider(file: ProviderFile, loader: PluginLoader, open_secret: OpenSecret | None) -> Provider:
     options = file.provider_options()
     target = options.get("copy_target")
     return Provider(
         id=canonical_id(options["id"]),
         name=options["name"],
         description=options.get("description", ""),
-        bank=provider_plugins.bank(file, loader),
+        bank=provider_plugins.bank(file, loader, open_secret),
         protections=provider_plugins.protections(file, file.names("provider", "plugin"), loader),
         allowed_roots=file.allowed_roots(),
         copy_target=canonical_id(target) if target else None,

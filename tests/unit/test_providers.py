@@ -331,6 +331,27 @@ def test_a_key_in_a_file_that_everyone_may_read_is_refused(write: Write) -> None
     assert "s3cr3t" not in said
 
 
+def test_the_name_of_a_secret_may_be_read_by_everyone(write: Write) -> None:
+    loader = Loader({BANKS: ["s3"], PROTECTIONS: ["directory"]})
+    named = f"secret:{OTHER}"
+    text = S3.replace("_file = KEY", f" = {named}")
+    directory = write(text, mode=0o644)
+    asked: list[str] = []
+
+    def opened(secret_id: str) -> str:
+        asked.append(secret_id)
+        return "s3cr3t"
+
+    (provider,) = load_providers(directory, {}, loader, (), opened)
+    assert asked == [], "nothing is asked for before it is used"
+    found = provider.bank.restic_environment()
+    assert (found["AWS_ACCESS_KEY_ID"], found["AWS_SECRET_ACCESS_KEY"]) == ("s3cr3t", "s3cr3t")
+    assert asked == [OTHER, OTHER]
+    assert "no key manager" in refusal(directory, loader)
+    said = refusal(write(S3.replace("_file = KEY", " = secret:s3cr3t"), mode=0o644), loader)
+    assert "is a credential" in said and "s3cr3t" not in said
+
+
 # --- what a provider grants ---
 
 

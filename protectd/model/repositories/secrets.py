@@ -99,6 +99,11 @@ class SecretRepository(Repository[Secret]):
             raise SecretNotFound(id=id)
         return found
 
+    def of_type(self, project_id: str, secret_type: str) -> list[Secret]:
+        """All of a project, oldest first."""
+        query = self._visible(project_id, False).where(Secret.secret_type == secret_type)
+        return self.all(query.order_by(Secret.created_at, Secret.id))
+
     def list_and_count(self, wanted: SecretQuery) -> tuple[list[Secret], int]:
         """A page, without sealed bytes, and how many there are in all."""
         clauses = _clauses(wanted)

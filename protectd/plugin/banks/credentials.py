@@ -4,18 +4,48 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from protectd.common.errors import ConfigurationError
+from protectd.common.ids import canonical_id, is_uuid_like
 from protectd.plugin.base import SECRET_FILE, BankRefused, Schema
 
 MAX_BYTES = 64 * 1024
+REFERENCE = "secret:"
+"""Begins the text of an option that is no credential, but names one in the key manager."""
+
+
+def referred(text: str) -> str | None:
+    """Id of the secret that a text names: `secret:<id>`, or `secret:` and the URL that ends in it.
+
+    :returns: None: it names none.
+    """
+    if not text.startswith(REFERENCE):
+        return None
+    place = text.removeprefix(REFERENCE)
+    collection, _, id = place.rstrip("/").rpartition("/")
+    known = not collection or collection.endswith("/secrets")
+    return canonical_id(id) if known and is_uuid_like(id) else None
+
+
+class Reference(str):
+    """An option's text that names a secret, with what opens it. To a schema it is a text.
+
+    :ivar open: gives the secret; raises BankRefused or BankUnavailable.
+    """
+
+    open: Callable[[], str]
+
+    def __new__(cls, text: str, open: Callable[[], str]) -> Self:
+        made = super().__new__(cls, text)
+        made.open = open
+        return made
 
 
 def secret_schema(name: str, what: str) -> dict[str, Schema]:
-    """The two options that give one credential: itself, or the file that holds it."""
+    """The two options that give one credential: itself or a reference to it, or the file that holds it."""
     return {
         name: {"type": "string", "minLength": 1, "writeOnly": True, "description": what},
         f"{name}_file": {
@@ -29,7 +59,9 @@ def secret_schema(name: str, what: str) -> dict[str, Schema]:
 
 @dataclass(frozen=True)
 class Secret:
-    """One credential. Its file is read at every use, so a new one in its place is taken up at once."""
+    """One credential. Its file is read at every use, so a new one in its place is taken up at once; a secret
+    of the key manager is opened at every use. Only this process can: a copy for another has it with it.
+    """
 
     name: str
     text: str = field(default="", repr=False)
@@ -46,8 +78,15 @@ class Secret:
     def __bool__(self) -> bool:
         return bool(self.text or self.file)
 
+    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
+        text = self.read() if isinstance(self.text, Reference) else self.text
+        return type(self), (self.name, text, self.file)
+
     def read(self) -> str:
-        """:raises BankRefused: its file cannot be read, is empty, or is one that everyone may read."""
+        """:raises BankRefused: its file cannot be read, is empty, or is one that everyone may read; or there
+        is no such secret. :raises BankUnavailable: the key manager is away."""
+        if isinstance(self.text, Reference):
+            return self.text.open()
         return self.text or self._from_file().strip("\r\n")
 
     def _from_file(self) -> str:
