@@ -35,7 +35,7 @@ def deadlocks(database: Database) -> Iterator[list[str]]:
     found: list[str] = []
 
     def note(context: Any) -> None:
-        if isinstance(context.chained_exception, DatabaseContended):
+        if isinstance(getattr(context, "chained_exception", None), DatabaseContended):
             found.append(str(context.statement))
 
     event.listen(database.engine, "handle_error", note)
