@@ -53,6 +53,9 @@ class Diary:
     def __init__(self) -> None:
         self.begun: Counter[str] = Counter()
 
+    def look_ahead(self, database: Database, trigger_ids: Sequence[str]) -> None:
+        """Nobody else has to be asked."""
+
     def prepare(self, uow: UnitOfWork, operations: Sequence[ScheduledOperation]) -> dict[str, Ready]:
         context = RequestContext("req-diary", "p", "u", ())
         return {each.id: Ready(each, context, lambda submission: (None, None)) for each in operations}
