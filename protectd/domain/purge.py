@@ -17,6 +17,8 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from protectd.domain.occurrences import WAITING
 from protectd.model.models import (
+    Acl,
+    AclUser,
     Checkpoint,
     CheckpointResource,
     Container,
@@ -32,6 +34,7 @@ from protectd.model.models import (
     ScheduledOperation,
     Secret,
     SecretConsumer,
+    SecretMetadata,
     Service,
     Task,
     Trigger,
@@ -136,13 +139,14 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Secret,
-        _deleted(Secret),
+        lambda before: or_(Secret.deleted_at < before, Secret.expiration < before),
         [
             _by_living(SecretConsumer.secret_id),
             _by_living(Vault.secret_id),
             _by_living(ContainerSecret.secret_id),
             _by_living(Order.secret_id),
         ],
+        [SecretMetadata.secret_id, AclUser.acl_id, Acl.id],
     ),
     Rule(Service, _deleted(Service)),
 )

@@ -13,6 +13,7 @@ from protectd.common.ids import new_id
 from protectd.domain.purge import Purge, purge
 from protectd.engine.purge import REST_S, ExpiredKeys, Purger
 from protectd.model.models import (
+    Acl,
     Checkpoint,
     CheckpointResource,
     Container,
@@ -191,6 +192,20 @@ def test_a_deleted_secret_stays_while_a_vault_or_a_consumer_has_it(any_database:
     expected = {opening.id, used.id}, {vault.id}
     assert purge(any_database, BEFORE) == {"secrets": 1}
     assert (left(any_database, Secret), left(any_database, Vault)) == expected
+
+
+def test_a_secret_that_expired_goes_with_all_that_hangs_on_it(any_database: Database) -> None:
+    old, used, young, never = (secret(expiration=at) for at in (OLD, OLD, YOUNG, None))
+    add(any_database, old, used, young, never)
+    with any_database.write() as uow:
+        for each in (old, never):
+            uow.acls.put(each.id, "secret", project_access=False, users=["u", "v"])
+            uow.secrets.replace_notes(each.id, {"a": "b"})
+        uow.session.add(SecretConsumer.of(used.id, "s", "t", "i"))
+    expected = {"acl_users": 2, "acls": 1, "secret_metadata": 1, "secrets": 1}
+    stay = {used.id, young.id, never.id}
+    assert purge(any_database, BEFORE) == expected
+    assert left(any_database, Secret) == stay and left(any_database, Acl) == {never.id}
 
 
 def test_a_deleted_secret_stays_while_an_order_or_a_container_names_it(any_database: Database) -> None:
