@@ -17,7 +17,6 @@ PUBLIC = "/ /v1 /v1/openapi.json /v1/key-manager.json"
 SIGNED = re.compile(r"/v1/triggers/[^/]+/fire")
 """Paths to which a POST brings a signature of its own, and no token."""
 
-
 IDENTITY = tuple(
     f"HTTP_{name}"
     for name in (
@@ -77,8 +76,8 @@ class Auth:
 
 def service_type(environ: env.Environ) -> str:
     """Which of the two services on this port is asked, by its name in a catalog."""
-    segments = env.path(environ).split("/", 3)
-    return "key-manager" if len(segments) > 2 and segments[2] in KEY_MANAGER_NOUNS else "data-protect"
+    noun = env.segments(environ)[1:2]
+    return "key-manager" if KEY_MANAGER_NOUNS.issuperset(noun) and noun else "data-protect"
 
 
 def filter_factory(global_conf: dict[str, str], **local_conf: str) -> env.Filter:

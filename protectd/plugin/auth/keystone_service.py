@@ -17,7 +17,8 @@ RETRIES = 1
 
 
 def register(conf: cfg.ConfigOpts) -> None:
-    """Options of keystonemiddleware. It would wait for Keystone without an end unless told otherwise.
+    """Options of keystonemiddleware. Unless told otherwise it would wait for Keystone without an end, and its
+    older versions would take anybody for a service.
 
     :raises ConfigurationError: nothing says how to sign in.
     """
@@ -25,6 +26,7 @@ def register(conf: cfg.ConfigOpts) -> None:
         conf.register_opts(options, group=group)
     conf.set_default("http_connect_timeout", WAIT_S, group=GROUP)
     conf.set_default("http_request_max_retries", RETRIES, group=GROUP)
+    conf.set_default("service_token_roles_required", True, group=GROUP)
     if not (conf[GROUP].auth_type or conf[GROUP].auth_section):
         raise ConfigurationError(where=f"[{GROUP}]", reason="auth_type is not set")
 
