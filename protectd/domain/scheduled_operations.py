@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from protectd.common.context import RequestContext
-from protectd.common.errors import InvalidField, NotFound
+from protectd.common.errors import Forbidden, InvalidField, NotFound
 from protectd.common.fields import about, join
 from protectd.common.ids import canonical_id, is_uuid_like, new_id
 from protectd.domain import copies, parameters, validation
@@ -27,6 +27,11 @@ COPY = "copy"
 PRUNE = "prune"
 
 _PARAMETERS = {"type": "object", "maxProperties": 1024}
+
+
+class NoRights(Forbidden):
+    code = "rights.none"
+    message = "{user_id} has no rights in project {project_id}: it could never run"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from protectd.api import policies
 from protectd.domain.scheduled_operations import TYPES
+from protectd.domain.tokens import issue
+from protectd.model.models import Token
 from tests.fakes.service import FILES_ID, MEMORY_ID, Client, Service, running, together
 
 UNKNOWN_ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
@@ -159,6 +162,21 @@ def test_only_what_is_ones_own_can_be_used(
     for method, given in (("GET", None), ("PUT", {"scheduled_operation": {"name": "x"}}), ("DELETE", None)):
         stranger.refused(method, f"scheduled_operations/{made['id']}", 404, given)
     stranger.refused("GET", f"scheduled_operations/{made['id']}/occurrences", 404)
+
+
+def test_an_administrator_needs_rights_in_the_project_that_one_is_made_for(
+    service: Service, member: Client, trigger_id: str, plan: dict[str, Any]
+) -> None:
+    admin = service.client(role="admin")
+    path = f"/v1/{admin.project_id}/scheduled_operations?all_tenants=true"
+    fault = admin.refused("POST", path, 403, body(trigger_id, plan))
+    assert fault["error"] == "rights.none"
+    assert member.get("scheduled_operations") == {"operations": []}
+    with service.parts.database.write() as uow:
+        user_id = uow.session.scalars(select(Token.user_id).where(Token.project_id == admin.project_id)).one()
+        issue(uow, member.project_id, user_id, ["admin"], None, service.parts.clock.now())
+    made = admin.post(path, body(trigger_id, plan), 201)["scheduled_operation"]
+    assert made["project_id"] == member.project_id
 
 
 def test_every_type_has_a_rule_that_is_known() -> None:

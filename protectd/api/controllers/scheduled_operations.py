@@ -17,13 +17,14 @@ from protectd.api.views import scheduled_operations as views
 from protectd.common.fields import join
 from protectd.common.ids import canonical_id
 from protectd.domain import scheduled_operations
-from protectd.domain.scheduled_operations import TYPES
+from protectd.domain.scheduled_operations import TYPES, NoRights
 from protectd.model.models import ScheduledOperation
 from protectd.model.repositories.base import Page
 from protectd.model.repositories.scheduled_operations import (
     OccurrenceRepository,
     ScheduledOperationRepository,
 )
+from protectd.plugin.base import Identity
 
 LISTING = Listing(
     ScheduledOperationRepository.sort_keys,
@@ -59,7 +60,8 @@ class ScheduledOperationsController(Controller):
         )
 
     def on_post(self, call: Call) -> Answer:
-        """Let something be done whenever a trigger fires, with the rights of whoever asks: 201."""
+        """Let something be done whenever a trigger fires, with the rights of whoever asks: 201. An
+        administrator who does it for another project needs rights there that last."""
         call.can(policies.CREATE)
         body = call.body()[schemas.KEY]
         wanted = scheduled_operations.type_of(body["operation_type"], join(schemas.KEY, "operation_type"))
@@ -73,6 +75,7 @@ class ScheduledOperationsController(Controller):
             call.runtime.clock.now(),
             schemas.KEY,
         )
+        _check_stands(call, operation)
         return Answer(
             {schemas.KEY: views.detail(operation)},
             status=201,
@@ -163,6 +166,15 @@ class OccurrencesController(Controller):
             views.occurrence,
             OccurrenceRepository.sort_keys,
         )
+
+
+def _check_stands(call: Call, operation: ScheduledOperation) -> None:
+    """:raises NoRights: whoever asks for another project would not be let in there when it is to run."""
+    if operation.project_id == call.project_id:
+        return
+    identity = Identity(operation.user_id, operation.project_id, tuple(operation.roles))
+    if call.runtime.auth.standing(identity) is None:
+        raise NoRights(user_id=operation.user_id, project_id=operation.project_id)
 
 
 def found(call: Call, operation_id: str) -> ScheduledOperation:
