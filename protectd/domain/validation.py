@@ -21,10 +21,13 @@ Schema = Mapping[str, Any]
 _FORMATS = FormatChecker(formats=())
 _FORMATS.checks("uuid")(lambda value: not isinstance(value, str) or is_uuid_like(value))
 
-NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
+_SPACE = r"\t-\r\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+"""White space, one character after the other: readers of JSON Schema differ in what `\\s` is."""
+
+NOT_BLANK = rf"^[^\u0000]*[^{_SPACE}\u0000][^\u0000]*$"
 PRINTABLE = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
 NO_NUL = r"^[^\u0000]*$"
-TRIMMED = r"^[^\s\u0000]([^\u0000]*[^\s\u0000])?$"
+TRIMMED = rf"^[^{_SPACE}\u0000]([^\u0000]*[^{_SPACE}\u0000])?$"
 """Databases differ in whether a space at the end of a name counts."""
 
 _TYPES = {

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
+from unicodedata import category
 
+import jsonschema_rs
 import pytest
 
 from protectd.common.errors import InvalidField
-from protectd.domain.validation import NOT_BLANK, check
+from protectd.domain.validation import NOT_BLANK, TRIMMED, check
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -54,6 +57,22 @@ def test_the_first_field_that_does_not_fit_is_named(value: Any, field: str, reas
 
 def test_what_fits_is_let_through() -> None:
     check({"name": "ab", "count": None, "items": []}, SCHEMA)
+
+
+ODD = [each for each in map(chr, range(1, 0x10000)) if category(each) in ("Cc", "Cf", "Zs", "Zl", "Zp")]
+
+
+@pytest.mark.parametrize("pattern", [NOT_BLANK, TRIMMED])
+def test_white_space_is_what_it_is_for_others_who_read_the_schema(pattern: str) -> None:
+    """Those for whom a pattern is ECMAScript's have another `\\s` than Python."""
+    schema = {"type": "string", "pattern": pattern}
+    theirs, fits = jsonschema_rs.validator_for(schema), []
+    for each in ODD:
+        with suppress(InvalidField):
+            check(each, schema)
+            fits.append(each)
+    assert fits == [each for each in ODD if theirs.is_valid(each)]
+    assert fits == [each for each in ODD if each.strip()]
 
 
 def test_a_value_is_never_repeated() -> None:
