@@ -10,18 +10,28 @@ from typing import Any
 import pytest
 import webtest
 
-from protectd.api.routes import routes
+from protectd.api.routes import KEY_MANAGER, routes
+from protectd.common.ids import new_id
 from tests.fakes.service import Service
 from tests.functional.test_key_manager_containers import contain, ref
 from tests.functional.test_key_manager_secrets import TEXT, keep, text, upload
 from tests.functional.test_query_counts import FEW, MANY, Counted, statements
 
 NOUNS = ("/v1/secrets", "/v1/containers", "/v1/orders")
-ROUTES = [(verb, path) for verb, path in routes() if path.startswith(NOUNS)]
+ELSEWHERE = ("/v1/secret-stores", "/v1/transport_keys/", "/v1/key-manager.json")
+"""404 where there is one store, and asked for nothing in the database."""
+
+ROUTES = [(verb, path) for verb, path in routes(KEY_MANAGER) if not path.startswith(ELSEWHERE)]
 V12 = {"OpenStack-API-Version": "key-manager 1.2"}
 
 ONE, LIST, WRITE = 3, 4, 12
-LISTS = (*NOUNS, "/v1/secrets/{secret_id}/consumers", "/v1/containers/{container_id}/consumers")
+LISTS = (
+    *NOUNS,
+    "/v1/project-quotas",
+    "/v1/transport_keys",
+    "/v1/secrets/{secret_id}/consumers",
+    "/v1/containers/{container_id}/consumers",
+)
 
 Ask = Callable[[], webtest.TestResponse]
 
@@ -42,6 +52,10 @@ class World:
         self.spare_container = contain(client, refs=[ref(each) for each in self.secrets])
         meta = {"algorithm": "aes", "bit_length": 256}
         self.orders = [self._order(meta | {"name": f"o{number}"}) for number in range(size)]
+        self.limited = [new_id() for _ in range(size)]
+        for project_id in self.limited:
+            limits = {"project_quotas": {"secrets": 7}}
+            assert client.call("PUT", f"/v1/project-quotas/{project_id}", limits).status_int == 204
         for path in (self.secrets[0], self.spare):
             self._hang_on_secret(path)
         for path in (self.containers[0], self.spare_container):
@@ -98,6 +112,7 @@ def asks(world: World) -> dict[tuple[str, str], Ask]:
         ("DELETE", "/v1/containers/{container_id}/consumers"): url,
         ("PUT", "/v1/containers/{container_id}/acl"): {"read": {"users": users("a")}},
         ("PATCH", "/v1/containers/{container_id}/acl"): {"read": {"users": users("b")}},
+        ("PUT", "/v1/project-quotas/{quota_project_id}"): {"project_quotas": {"secrets": 8, "orders": 9}},
         ("POST", "/v1/orders"): {"type": "key", "meta": {"algorithm": "aes", "bit_length": 128}},
     }
     spared = {
@@ -110,7 +125,7 @@ def asks(world: World) -> dict[tuple[str, str], Ask]:
         here = world.orders[0] if "{order_id}" in path else here
         for noun, name in (("secrets", "secret"), ("containers", "container"), ("orders", "order")):
             path = path.replace(f"/v1/{noun}/{{{name}_id}}", here)
-        return path.replace("{key}", "k0")
+        return path.replace("{key}", "k0").replace("{quota_project_id}", world.limited[0])
 
     def ask(verb: str, path: str) -> Ask:
         if (verb, path) == ("PUT", "/v1/secrets/{secret_id}"):
