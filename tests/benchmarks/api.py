@@ -8,8 +8,8 @@ checkpoints  how long a user waits for the answer to a POST of a checkpoint, at 
              plan; its answer is timed at the client, over HTTP
 everyday     GET of one, a list of 10 and a POST beside Barbican's; needs MariaDB and RabbitMQ on loopback,
              Barbican is installed from PyPI at the first use
-keys         the key manager beside Barbican: secrets shown, read, listed and kept, orders accepted and done;
-             needs what `everyday` needs
+keys         the key manager beside Barbican: secrets shown, read, listed and kept; needs the same
+orders       the same of orders, accepted and done
 deep         the first page of a long list of checkpoints, and pages deep in it, on PostgreSQL and MariaDB
 """
 
@@ -28,7 +28,7 @@ from statistics import median, quantiles
 from tests.benchmarks.data import make_tree
 from tests.benchmarks.deep import deep
 from tests.benchmarks.everyday import KINDS, everyday
-from tests.benchmarks.keys import keys
+from tests.benchmarks.keys import keys, orders
 from tests.benchmarks.services import add_places
 from tests.fakes.daemons import Standalone, User, running
 
@@ -100,6 +100,7 @@ CASES: dict[str, Callable[[argparse.Namespace], None]] = {
     "checkpoints": checkpoints,
     "everyday": everyday,
     "keys": keys,
+    "orders": orders,
     "deep": deep,
 }
 

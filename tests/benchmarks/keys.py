@@ -11,7 +11,7 @@ import argparse
 from contextlib import ExitStack
 from typing import Any
 
-from tests.benchmarks.barbican import ORDER, SECRET
+from tests.benchmarks.barbican import ORDER, SECRET, Barbican
 from tests.benchmarks.everyday import CPU, RATE, alternated
 from tests.benchmarks.installation import Protectd, Setting
 from tests.benchmarks.line import Line, Request
@@ -49,14 +49,8 @@ def secrets_of(side: Side) -> dict[str, Request]:
 
 
 def keys(arguments: argparse.Namespace) -> None:
-    with sides_of(arguments) as sides:
-        _secrets(sides, arguments)
-        _orders(sides, arguments)
-
-
-def _secrets(sides: Sides, arguments: argparse.Namespace) -> None:
-    ours, theirs = sides.made(KeyManager, "protectd, guarded", guarded=True), sides.barbican
-    with ExitStack() as stack:
+    with sides_of(arguments) as sides, ExitStack() as stack:
+        ours, theirs = _both(sides)
         for side in (ours, theirs):
             stack.enter_context(side.running(workers=0))
         asked = {side.name: secrets_of(side) for side in (ours, theirs)}
@@ -67,14 +61,19 @@ def _secrets(sides: Sides, arguments: argparse.Namespace) -> None:
             table.ratio(CPU, theirs.name, ours.name)
 
 
-def _orders(sides: Sides, arguments: argparse.Namespace) -> None:
-    ours, theirs = sides.made(KeyManager, "protectd, orders", guarded=True), sides.barbican
-    table = compare(
-        "orders",
-        [ours, theirs],
-        arguments.rounds,
-        lambda side: throughput(side, arguments.orders, arguments.connections),
-    )
-    for name in ("accepted/s", "finished/s"):
-        table.ratio(name, ours.name, theirs.name)
-    table.ratio("CPU ms each", theirs.name, ours.name)
+def orders(arguments: argparse.Namespace) -> None:
+    with sides_of(arguments) as sides:
+        ours, theirs = _both(sides)
+        table = compare(
+            "orders",
+            [ours, theirs],
+            arguments.rounds,
+            lambda side: throughput(side, arguments.orders, arguments.connections),
+        )
+        for name in ("accepted/s", "finished/s"):
+            table.ratio(name, ours.name, theirs.name)
+        table.ratio("CPU ms each", theirs.name, ours.name)
+
+
+def _both(sides: Sides) -> tuple[KeyManager, Barbican]:
+    return sides.made(KeyManager, "protectd, guarded", guarded=True), sides.barbican
