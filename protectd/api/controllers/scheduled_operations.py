@@ -66,6 +66,7 @@ class ScheduledOperationsController(Controller):
         body = call.body()[schemas.KEY]
         wanted = scheduled_operations.type_of(body["operation_type"], join(schemas.KEY, "operation_type"))
         call.can(wanted.rule)
+        _check_stands(call, canonical_id(body["trigger_id"]))
         operation = scheduled_operations.create(
             call.uow,
             call.runtime.providers,
@@ -75,7 +76,6 @@ class ScheduledOperationsController(Controller):
             call.runtime.clock.now(),
             schemas.KEY,
         )
-        _check_stands(call, operation)
         return Answer(
             {schemas.KEY: views.detail(operation)},
             status=201,
@@ -168,13 +168,19 @@ class OccurrencesController(Controller):
         )
 
 
-def _check_stands(call: Call, operation: ScheduledOperation) -> None:
-    """:raises NoRights: whoever asks for another project would not be let in there when it is to run."""
-    if operation.project_id == call.project_id:
+def _check_stands(call: Call, trigger_id: str) -> None:
+    """Before the unit of work locks anything: another server may be asked.
+
+    :raises NoRights: whoever asks for another project would not be let in there when it is to run.
+    """
+    if call.scope == call.project_id:
         return
-    identity = Identity(operation.user_id, operation.project_id, tuple(operation.roles))
-    if call.runtime.auth.standing(identity) is None:
-        raise NoRights(user_id=operation.user_id, project_id=operation.project_id)
+    trigger = call.runtime.database.ask(lambda uow: uow.triggers.find(trigger_id, call.scope))
+    if trigger is None or trigger.project_id == call.project_id:
+        return
+    user_id, project_id = call.context.user_id, trigger.project_id
+    if call.runtime.auth.standing(Identity(user_id, project_id, tuple(call.context.roles))) is None:
+        raise NoRights(user_id=user_id, project_id=project_id)
 
 
 def found(call: Call, operation_id: str) -> ScheduledOperation:
