@@ -78,7 +78,8 @@ class RetainCheckpoints(BaseTask[ScheduledOperation]):
             operation = self._entity(uow, run)
             submission = self._submission(uow, operation, run)
             due = expiry.review(uow, operation, self.env.clock.now()).removed
-            chosen = [each for each in due if each.candidate.id not in facts.passed_over][:BATCH]
+            # The oldest first, in which order whoever copies several locks them.
+            chosen = [each for each in reversed(due) if each.candidate.id not in facts.passed_over][:BATCH]
             for verdict in chosen:
                 checkpoint = self._remove(uow, verdict)
                 if checkpoint is None:
