@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+DAMAGED = "resource.damaged"
+"""Code of the error of a check that has found damage."""
+
 
 @dataclass(frozen=True, slots=True)
 class Issue:

@@ -141,6 +141,7 @@ def candidate(ended: Ended) -> Candidate:
         partial=ended.partial,
         verified=ended.verified_at is not None,
         failed=failed,
+        damaged=ended.damaged,
         held=ended.held_at is not None,
         pinned=ended.pinned,
         mirrors=ended.source_status == CheckpointStatus.AVAILABLE and not failed,

@@ -153,6 +153,7 @@ class Candidate:
 
     :ivar taken_at: when its data was read, or was to be.
     :ivar failed: it was not saved, was called an error, or could not be deleted: it counts for nothing.
+    :ivar damaged: a verification has found so: it counts for nothing, and goes no sooner for that.
     :ivar held: somebody wants it kept; `pinned`: a restore, verification or copy is reading it.
     :ivar mirrors: it is a copy, and what it was made of stays: it would be made again.
     :ivar provider_id: where it lies; `source_id`: what it is a copy of. Told, and not looked at.
@@ -163,6 +164,7 @@ class Candidate:
     partial: bool = False
     verified: bool = False
     failed: bool = False
+    damaged: bool = False
     held: bool = False
     pinned: bool = False
     mirrors: bool = False
@@ -235,7 +237,7 @@ def _protected(
 
 
 def _counts(candidate: Candidate, rules: RetentionRules) -> bool:
-    return not candidate.failed and (rules.count_partial or not candidate.partial)
+    return not (candidate.failed or candidate.damaged) and (rules.count_partial or not candidate.partial)
 
 
 # --- what the rules want ---
@@ -307,8 +309,8 @@ def _firsts(
     bucket: Callable[[datetime], object],
     zone: tzinfo,
 ) -> Iterator[Candidate]:
-    """The newest of each of the last `count` buckets. What is partial stays where a whole one in its place
-    would, and takes nobody's place."""
+    """The newest of each of the last `count` buckets. What is partial or damaged stays where a good one in
+    its place would, and takes nobody's place."""
     seen: object = None
     for each in past:
         found = bucket(each.taken_at.astimezone(zone))

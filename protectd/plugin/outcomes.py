@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from protectd.common.errors import ProtectdError, Unavailable
-from protectd.common.reports import CheckReport, RestoreReport, SaveReport
+from protectd.common.reports import DAMAGED, CheckReport, RestoreReport, SaveReport
 from protectd.plugin.base import HookContext, Operation, ProtectContext, Resource, VerifyContext
 
 
@@ -23,7 +23,7 @@ class NothingReported(ProtectdError):
 
 
 class DataDamaged(ProtectdError):
-    code = "resource.damaged"
+    code = DAMAGED
     message = "{resource}: {count} errors; the first: {first}"
 
 

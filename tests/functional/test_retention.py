@@ -14,11 +14,13 @@ from protectd.domain import checkpoints, copies
 from protectd.domain.instances import Registry
 from protectd.domain.resources import Resolver
 from protectd.domain.submission import Submission
+from protectd.domain.verifications import new_verification
 from protectd.model.repositories.checkpoints import CheckpointRepository
 from protectd.tasks.retain import RetainCheckpoints, RetainFacts
 from protectd.tasks.run import Run
 from tests.fakes.service import FILES_ID, MEMORY_ID, Client, Service
 from tests.functional.test_scheduled_operations import body, make_trigger
+from tests.functional.test_verifications import spoil
 
 
 @pytest.fixture
@@ -161,6 +163,54 @@ def test_held_pinned_and_proven_ones_stay(direct: Service, owner: Client, plan: 
     assert statuses(direct, [held, proven, plain, new]) == ["available", "available", "deleted", "available"]
     reasons = {each["checkpoint_id"]: each["reasons"] for each in review(owner, operation)["checkpoints"]}
     assert reasons == {held: ["held"], proven: ["verified"], new: ["limits", "newest"]}
+
+
+def looked_at(
+    service: Service, checkpoint_id: str, depth: str, *, hours_ago: float, code: str | None = None
+) -> None:
+    """A verification that went well, or found what `code` says."""
+    ended_at = datetime.now(UTC) - timedelta(hours=hours_ago)
+    with service.parts.database.write() as uow:
+        checkpoint = uow.checkpoints.get(checkpoint_id)
+        made = uow.verifications.add(new_verification(checkpoint, {"depth": depth}))
+        made.status, made.error_code = ("success", None) if code is None else ("fail", code)
+        made.report, made.ended_at = {}, ended_at
+        if code is None:
+            checkpoint.verified_at, checkpoint.verified_depth = ended_at, depth
+
+
+def test_what_has_proved_damaged_takes_no_place(direct: Service, owner: Client, plan: dict[str, Any]) -> None:
+    operation = schedule(owner, plan, max_backups=1)
+    oldest, proven, bad, last = made = [fire(direct, operation, days_ago=days) for days in (4, 3, 2, 1)]
+    for id in (proven, bad):
+        looked_at(direct, id, "data", hours_ago=9)
+    assert going(review(owner, operation)) == [proven, oldest]
+    for id in (bad, last):
+        looked_at(direct, id, "data", hours_ago=8, code="resource.damaged")
+    looked_at(direct, last, "structure", hours_ago=7)
+    found = review(owner, operation)
+    assert [each["damaged"] for each in found["checkpoints"]] == [True, True, False, False]
+    assert going(found) == [oldest], "the one that is known to be good stays, those that follow with it"
+    looked_at(direct, last, "restore", hours_ago=6)
+    assert going(review(owner, operation)) == [bad, proven, oldest]
+    looked_at(direct, last, "data", hours_ago=5, code="bank.unavailable")
+    assert going(review(owner, operation)) == [bad, proven, oldest], "nothing is known to be damaged"
+    assert statuses(direct, made) == ["available"] * 4
+
+
+def test_a_damaged_bank_is_no_reason_to_let_anything_go(
+    direct: Service, owner: Client, plan: dict[str, Any]
+) -> None:
+    operation = schedule(owner, plan, max_backups=1, keep_verified=0)
+    old, new = fire(direct, operation, days_ago=3), owner.checkpoint(plan)["id"]
+    with direct.parts.database.write() as uow:
+        uow.checkpoints.get(new).scheduled_operation_id = operation
+    assert going(review(owner, operation)) == [old]
+    spoil(direct, owner)
+    wanted = {"provider_id": FILES_ID, "checkpoint_id": new, "depth": "data", "parameters": {}}
+    owner.post("verifications", {"verification": wanted}, 202)
+    settle(direct)
+    assert going(review(owner, operation)) == []
 
 
 def test_failing_or_stopped_schedules_let_nothing_go(

@@ -80,16 +80,21 @@ def test_another_projects_checkpoint_and_verification_are_not_there(
     assert stranger.get("verifications") == {"verifications": []}
 
 
-def test_a_damaged_bank_is_found_and_told(direct: Service) -> None:
-    member = direct.client()
-    made = member.checkpoint(member.plan(direct.directory("damaged"), FILES_ID))
-    bank = Path(direct.parts.conf.state_dir).parent / "bank" / FILES_ID / member.project_id
+def spoil(service: Service, owner: Client) -> None:
+    """Change a byte of each pack of a project."""
+    bank = Path(service.parts.conf.state_dir).parent / "bank" / FILES_ID / owner.project_id
     for pack in (bank / "data").rglob("*"):
         if pack.is_file():
             raw = bytearray(pack.read_bytes())
             raw[40] ^= 1
             pack.chmod(0o600)
             pack.write_bytes(raw)
+
+
+def test_a_damaged_bank_is_found_and_told(direct: Service) -> None:
+    member = direct.client()
+    made = member.checkpoint(member.plan(direct.directory("damaged"), FILES_ID))
+    spoil(direct, member)
     verified = verify(member, made)
     assert verified["status"] == "fail"
     assert verified["error"]["message"]

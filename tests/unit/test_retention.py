@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -39,6 +40,26 @@ def kept(verdicts: Sequence[Verdict]) -> list[str]:
 
 def reasons(verdicts: Sequence[Verdict], id: str) -> tuple[str, ...]:
     return next(each.reasons for each in verdicts if each.candidate.id == id)
+
+
+# --- what is damaged ---
+
+
+def test_what_is_damaged_takes_nobodys_place_and_goes_no_sooner() -> None:
+    def found(count_of_bad: int, **definition: Any) -> list[str]:
+        bad = [replace(each, damaged=True, verified=True) for each in daily(count_of_bad)]
+        return kept(plan([*bad, *daily(6)[count_of_bad:]], rules(**definition), NOW))
+
+    assert found(2, max_backups=2) == ["0", "1", "2", "3"]
+    assert found(2, max_backups=2, count_partial=True) == ["0", "1", "2", "3"]
+    assert found(2, keep_daily=1) == ["0", "1", "2"]
+    assert found(2, retention_duration=1) == ["0", "1", "2", "3"]
+    assert found(6, max_backups=2) == ["0", "1", "2", "3", "4", "5"]
+
+
+def test_what_is_damaged_has_not_proved_good() -> None:
+    bad, good = Candidate("bad", NOW, verified=True, damaged=True), replace(daily(5)[4], verified=True)
+    assert kept(plan([bad, *daily(4)[1:], good], rules(max_backups=1), NOW)) == ["bad", "1", "4"]
 
 
 # --- what failed ---

@@ -50,6 +50,7 @@ _VERDICT: Schema = {
     "reasons": array(STRING),
     "partial": FLAG,
     "failed": FLAG,
+    "damaged": FLAG,
 }
 VERDICT = shape(_VERDICT)
 REMOVED = shape({"checkpoint_id": STRING, "reasons": array(STRING)})

@@ -53,6 +53,7 @@ def _verdict(verdict: Verdict | Judged) -> dict[str, Any]:
         "reasons": list(verdict.reasons),
         "partial": verdict.candidate.partial,
         "failed": verdict.candidate.failed,
+        "damaged": verdict.candidate.damaged,
     }
 
 

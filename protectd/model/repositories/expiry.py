@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, case, func, select
+from sqlalchemy import ColumnElement, bindparam, case, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
-from protectd.model.models import Checkpoint
+from protectd.common.reports import DAMAGED
+from protectd.model.models import Checkpoint, Verification
 from protectd.model.repositories.checkpoints import is_pinned
-from protectd.model.states import CheckpointStatus
+from protectd.model.states import CheckpointStatus, RunStatus
 
 ENDED = (CheckpointStatus.AVAILABLE, CheckpointStatus.ERROR)
 """How a run ends."""
@@ -23,6 +24,7 @@ class Ended(NamedTuple):
     """A checkpoint that is available, or whose run or deletion has failed.
 
     :ivar taken_at: when its data was read: of a copy, when that of its source was.
+    :ivar damaged: a verification has found so, and none as deep has found it good since.
     :ivar operation_id: the scheduled operation that made it, or the source of a copy. None: by hand, or the
         source is not known any more.
     :ivar source_status: None: that is not known, or it is no copy.
@@ -36,6 +38,7 @@ class Ended(NamedTuple):
     verified_at: datetime | None
     held_at: datetime | None
     pinned: bool
+    damaged: bool
     operation_id: str | None
     source_id: str | None
     source_status: str | None
@@ -48,6 +51,29 @@ class ExpiryRepository:
     def ended_of(self, plan_id: str) -> list[Ended]:
         """All of a plan, in every provider: first what was read last; of copies of one, the last first."""
         return [Ended(*row) for row in self.session.execute(_ENDED_OF, {"of_plan": plan_id})]
+
+
+def _depth_of(run: type[Verification]) -> ColumnElement[int]:
+    return case((run.depth == "restore", 2), (run.depth == "data", 1), else_=0)
+
+
+def _is_damaged() -> ColumnElement[bool]:
+    found, later = aliased(Verification), aliased(Verification)
+    good_since = exists().where(
+        later.checkpoint_id == found.checkpoint_id,
+        later.status == RunStatus.SUCCESS,
+        later.deleted.is_(False),
+        later.report.is_not(None),
+        later.ended_at > found.ended_at,
+        _depth_of(later) >= _depth_of(found),
+    )
+    return exists().where(
+        found.checkpoint_id == Checkpoint.id,
+        found.status == RunStatus.FAIL,
+        found.error_code == DAMAGED,
+        found.deleted.is_(False),
+        ~good_since,
+    )
 
 
 _SOURCE = aliased(Checkpoint)
@@ -66,6 +92,7 @@ _ENDED_OF = (
         Checkpoint.verified_at,
         Checkpoint.held_at,
         is_pinned(Checkpoint.id),
+        _is_damaged(),
         case(
             (Checkpoint.source_id.is_(None), Checkpoint.scheduled_operation_id),
             else_=_SOURCE.scheduled_operation_id,
