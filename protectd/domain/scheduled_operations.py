@@ -38,6 +38,8 @@ class NoRights(Forbidden):
 class OperationType:
     """
     :ivar rule: the policy that whoever made it has to pass, when it is made and each time it runs.
+    :ivar also: policies that are asked beside it when it is made or changed. Not when it runs: who may not
+        have things removed any more still has them saved.
     :ivar needs_plan: its definition names a plan.
     :ivar schema: of what else is looked at; other keys are kept and not heeded.
     """
@@ -45,11 +47,17 @@ class OperationType:
     rule: str
     needs_plan: bool = True
     schema: Mapping[str, Any] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """All that whoever says what is done has to pass."""
+        return (self.rule, *self.also)
 
 
 TYPES: Mapping[str, OperationType] = {
     PROTECT: OperationType("provider:checkpoint_create"),
-    RETENTION_PROTECT: OperationType("provider:checkpoint_create"),
+    RETENTION_PROTECT: OperationType("provider:checkpoint_create", also=("provider:checkpoint_delete",)),
     VERIFY: OperationType(
         "verification:create", schema={"depth": {"enum": list(DEPTHS)}, "parameters": _PARAMETERS}
     ),
@@ -107,7 +115,7 @@ def update(
     field: str,
 ) -> None:
     """Change what is given, from the next time on. Its trigger, and the one it is to have, are locked by the
-    caller, who has asked the rule of what it does where it `needs_rights`.
+    caller, who has asked the rules of what it does where it `needs_rights`.
 
     Who gives it another definition says what is done: it runs with their rights then. Only an administrator
     from another project, who has none to give in this one, leaves it those it has.

@@ -181,7 +181,7 @@ def test_an_administrator_needs_rights_in_the_project_that_one_is_made_for(
 
 def test_every_type_has_a_rule_that_is_known() -> None:
     known = {rule.name for rule in policies.RULES}
-    assert {type.rule for type in TYPES.values()} <= known
+    assert {rule for type in TYPES.values() for rule in type.rules} <= known
 
 
 def test_a_list_is_narrowed_by_plain_text(service: Service, member: Client, plan: dict[str, Any]) -> None:
@@ -264,6 +264,26 @@ def test_what_lets_one_run_needs_the_rule_of_what_it_does(tmp_path: Path) -> Non
             before = member.get(path)
         for given in ({"name": "n"}, {"description": "d"}, {"enabled": False}):
             assert member.call("PUT", path, {"scheduled_operation": given}).status_int == 200
+
+
+def test_who_may_not_delete_lets_no_retention_do_so(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text('"provider:checkpoint_delete": "role:admin"\n')
+    with running(tmp_path, policy=policy) as service:
+        member = service.client()
+        admin = service.client(member.project_id, "admin")
+        plan, trigger_id = member.plan(service.allowed), make_trigger(member)
+        ids = {"provider_id": plan["provider_id"], "plan_id": plan["id"]}
+        create(member, trigger_id, plan)
+        type = {"operation_type": "retention_protect"}
+        member.refused("POST", "scheduled_operations", 403, body(trigger_id, plan, **type))
+        path = f"scheduled_operations/{create(admin, trigger_id, plan, **type)['id']}"
+        before = member.get(path)
+        wide = {"operation_definition": {**ids, "max_backups": 1, "retention_scope": "plan"}}
+        for given in (wide, {"enabled": True}):
+            member.refused("PUT", path, 403, {"scheduled_operation": given})
+            assert member.get(path) == before
+        assert admin.call("PUT", path, {"scheduled_operation": wide}).status_int == 200
 
 
 def test_a_deleted_one_is_gone(member: Client, trigger_id: str, plan: dict[str, Any]) -> None:

@@ -65,7 +65,8 @@ class ScheduledOperationsController(Controller):
         call.can(policies.CREATE)
         body = call.body()[schemas.KEY]
         wanted = scheduled_operations.type_of(body["operation_type"], join(schemas.KEY, "operation_type"))
-        call.can(wanted.rule)
+        for rule in wanted.rules:
+            call.can(rule)
         _check_stands(call, canonical_id(body["trigger_id"]))
         operation = scheduled_operations.create(
             call.uow,
@@ -112,7 +113,8 @@ class ScheduledOperationController(Controller):
         operation = self._locked(call, *([body["trigger_id"]] if "trigger_id" in body else []))
         call.can(policies.UPDATE, operation)
         if scheduled_operations.needs_rights(body):
-            call.can_in(TYPES[operation.operation_type].rule, operation.project_id)
+            for rule in TYPES[operation.operation_type].rules:
+                call.can_in(rule, operation.project_id)
         scheduled_operations.update(
             call.uow,
             call.runtime.providers,
