@@ -26,11 +26,11 @@ class Errands:
         :param errand: raises nothing.
         """
         with self._lock:
-            alone = len(self._waiting) >= MOST
+            begins = not self._is_at_work
+            alone = not begins and len(self._waiting) >= MOST
             if not alone:
                 self._waiting.append(errand)
-            begins = not alone and not self._is_at_work
-            self._is_at_work = self._is_at_work or begins
+            self._is_at_work = True
         if alone:
             errand()
         elif begins:

@@ -62,6 +62,20 @@ def test_one_whose_thread_ends_in_the_middle_keeps_nobody_from_work(errands):
     assert done == ["left", "next"]
 
 
+def test_not_even_when_as_much_waits_as_may(errands):
+    done = []
+
+    def broken() -> None:
+        for number in range(MOST):
+            errands.bring(lambda number=number: done.append(number))
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        errands.bring(broken)
+    errands.bring(lambda: done.append(MOST))
+    assert done == list(range(MOST + 1))
+
+
 def test_nothing_that_many_bring_at_once_is_lost_or_done_twice(errands):
     done: list[int] = []
     go = threading.Event()
