@@ -42,8 +42,9 @@ class Simulation(BaseTask[Any]):
 
     def _entity(self, uow: UnitOfWork, run: Run) -> Any:
         """Nothing has taken any time since its begin, so it is not read anew. It moves only as far as its row
-        is what it seems."""
-        return super()._entity(uow, run) if run.entity is None else uow.again(run.entity)
+        is what it seems. Once: it shows what was written of it, also where that is rolled back."""
+        entity, run.entity = run.entity, None
+        return super()._entity(uow, run) if entity is None else uow.again(entity)
 
     def handle_processing(self, run: Run) -> None:
         run.progress.check()

@@ -27,7 +27,7 @@ class Run:
     :ivar counted: it is in its project's quota of operations.
     :ivar facts: what `handle_begin` read and `handle_processing` needs.
     :ivar begun: `handle_begin` is committed with the claim.
-    :ivar entity: as that has left it.
+    :ivar entity: as that has left it, until an end has made use of it.
     :ivar follow_ons: tasks that the terminal transaction submitted; announced after its commit.
     :ivar next: the tasks that the terminal transaction has claimed.
     :ivar goes_on: whether it may claim any.

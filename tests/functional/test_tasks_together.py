@@ -13,10 +13,11 @@ from sqlalchemy import event
 
 from protectd.common.ids import new_id
 from protectd.domain.quota import QuotaOptions, Quotas
-from protectd.model.models import Checkpoint, Task
+from protectd.domain.submission import Submission
+from protectd.model.models import Checkpoint, Restore, Task
 from protectd.model.repositories.quotas import CHECKPOINTS, OPERATIONS
 from protectd.model.repositories.waiting import Claimer, Limits
-from protectd.model.states import CheckpointStatus, MoveNotAllowed, move_all
+from protectd.model.states import CheckpointStatus, MoveNotAllowed, ResourceStatus, RunStatus, move_all
 from protectd.model.unit_of_work import Database
 from protectd.tasks.env import TaskEnv
 from protectd.tasks.hold import TOGETHER
@@ -75,6 +76,23 @@ def submitted(env: TaskEnv, clock: ManualClock, count: int, **values: object) ->
         ids.append(new_checkpoint(env.database, clock, **values)[1].task_id)
         clock.advance(0.001)
     return ids
+
+
+def new_restore(env: TaskEnv, clock: ManualClock, checkpoint: Checkpoint) -> tuple[Restore, str]:
+    with env.database.write() as uow:
+        restore = uow.restores.add(rows.restore(checkpoint_id=checkpoint.id))
+        submission = Submission(uow, CONTEXT, clock)
+        submission.process_restore(restore)
+    return restore, submission.submitted[0].task_id
+
+
+def new_delete(env: TaskEnv, clock: ManualClock, checkpoint: Checkpoint) -> str:
+    with env.database.write() as uow:
+        deleted = uow.checkpoints.get(checkpoint.id)
+        deleted.status = CheckpointStatus.DELETING
+        submission = Submission(uow, CONTEXT, clock)
+        submission.process_delete(deleted)
+    return submission.submitted[0].task_id
 
 
 def task_of(env: TaskEnv, task_id: str) -> Task:
@@ -238,6 +256,32 @@ def test_a_fault_of_the_program_is_a_visible_end_of_the_one_it_is_about(env, clo
     hear(env, ids[0])
     assert states(env, ids) == ["done", "failed", "done"]
     assert checkpoint_of(env, ids[1]).status == CheckpointStatus.ERROR
+
+
+def test_what_ends_anew_since_the_next_could_not_begin_is_as_its_rows_say(env, clock, protecting):
+    """Not as the first try has left it in memory, which was rolled back."""
+    made = submitted(env, clock, 2)
+    hear(env, made[0])
+    restored, deleted = [checkpoint_of(env, id) for id in made]
+    (last,) = submitted(env, clock, 1)
+    restore, restoring = new_restore(env, clock, restored)
+    deleting = new_delete(env, clock, deleted)
+
+    def submit_one_that_cannot_begin(run: Run) -> None:
+        protecting.work = staticmethod(lambda run: None)
+        (bad,) = submitted(env, clock, 1)
+        with env.database.write() as uow:
+            uow.tasks.request_cancel(bad, clock.now())
+
+    protecting.work = staticmethod(submit_one_that_cannot_begin)
+    hear(env, last)
+    assert states(env, [last, restoring, deleting]) == ["done"] * 3
+    with env.database.read() as uow:
+        assert uow.restores.get(restore.id).status == RunStatus.SUCCESS
+    gone = checkpoint_of(env, deleting)
+    assert (gone.status, gone.counted) == (CheckpointStatus.DELETED, False)
+    assert [each.status for each in gone.resources] == [ResourceStatus.DELETED]
+    assert usage(env)[CHECKPOINTS] == 2
 
 
 def test_what_no_schedule_has_made_and_what_one_has_go_on_beside_each_other(env, clock):
