@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from protectd.common.context import RequestContext
@@ -46,8 +47,11 @@ class BaseTask(Ending[E]):
             self._process_and_suppress(context, task_id)
 
     def _process_and_suppress(self, context: RequestContext, task_id: str) -> None:
+        self._suppress(context, task_id, lambda: self._process(context, task_id))
+
+    def _suppress(self, context: RequestContext, task_id: str, work: Callable[[], None]) -> None:
         try:
-            self._process(context, task_id)
+            work()
         except Unavailable as error:
             LOG.warning("task %s (request %s) is left for later: %s", task_id, context.request_id, error)
         except Exception:
@@ -191,10 +195,11 @@ class BaseTask(Ending[E]):
         return following or []
 
     def _do_alone(self, runs: Sequence[Run]) -> None:
+        """Each to its own end, even where that of another cannot be written."""
         for run in runs:
             run.goes_on, run.entity = False, None
             with trail(**_about(run)):
-                self._doer(run.operation)._run(run)
+                self._suppress(run.context, run.task_id, partial(self._doer(run.operation)._run, run))
 
     def _end_together(self, runs: list[Run], *, goes_on: bool) -> list[Run] | None:
         """:returns: those that were claimed with the ends. None: nothing has happened."""

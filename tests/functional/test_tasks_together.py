@@ -284,6 +284,21 @@ def test_what_ends_anew_since_the_next_could_not_begin_is_as_its_rows_say(env, c
     assert usage(env)[CHECKPOINTS] == 2
 
 
+def test_one_whose_end_cannot_even_be_told_keeps_no_other_from_its_own(env, clock, protecting):
+    ids = submitted(env, clock, 3)
+
+    def fail(run: Run) -> None:
+        if run.task_id == ids[1]:
+            raise ZeroDivisionError
+
+    def break_off(self, uow, entity, error, run) -> None:
+        raise ZeroDivisionError
+
+    protecting.work, protecting.handle_error = staticmethod(fail), break_off
+    hear(env, ids[0])
+    assert states(env, ids) == ["done", "running", "done"]
+
+
 def test_what_no_schedule_has_made_and_what_one_has_go_on_beside_each_other(env, clock):
     ids = [*submitted(env, clock, 2), *submitted(env, clock, 1, scheduled_operation_id=new_id())]
     hear(env, ids[0])
