@@ -18,18 +18,19 @@ class Hands:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._held: set[str] = set()
-        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._ended: OrderedDict[str, bool] = OrderedDict()
 
     def knows(self, task_id: str) -> bool:
         """Whether a message about this task tells nothing: it runs here, and what its lease was lost with is
-        taken anew when that has ended; or its end was written here, and there is no way back from that."""
+        taken anew when that has ended; or its end was written here. That is taken for known once: who says
+        it again may have a row that has lost its end, as behind a failover."""
         with self._lock:
-            return task_id in self._held or task_id in self._ended
+            return task_id in self._held or self._ended.pop(task_id, False)
 
     def note_end(self, task_id: str) -> None:
         """After the commit that has ended it for good."""
         with self._lock:
-            self._ended[task_id] = None
+            self._ended[task_id] = True
             if len(self._ended) > REMEMBERED:
                 self._ended.popitem(last=False)
 

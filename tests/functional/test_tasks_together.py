@@ -299,6 +299,19 @@ def test_one_whose_end_cannot_even_be_told_keeps_no_other_from_its_own(env, cloc
     assert states(env, ids) == ["done", "running", "done"]
 
 
+def test_one_whose_end_the_database_has_forgotten_is_done_anew(env, clock, protecting):
+    """As after a failover to a copy that was a moment behind: the relay says it again, until it is done."""
+    (id,) = submitted(env, clock, 1)
+    hear(env, id)
+    with env.database.write() as uow:
+        uow.tasks.get(id).state = "pending"
+        uow.checkpoints.get(uow.tasks.get(id).entity_id).status = CheckpointStatus.PENDING
+    hear(env, id)
+    hear(env, id)
+    assert states(env, [id]) == ["done"]
+    assert protecting.ran == [id, id]
+
+
 def test_what_no_schedule_has_made_and_what_one_has_go_on_beside_each_other(env, clock):
     ids = [*submitted(env, clock, 2), *submitted(env, clock, 1, scheduled_operation_id=new_id())]
     hear(env, ids[0])
