@@ -243,7 +243,10 @@ static int read_begun(Begun *begun, const Py_buffer *from, const Py_buffer *whol
 /* Digests of a list of buffers, or NULL with an exception. */
 static PyObject *digests_of(PyObject *list, Lane *whole)
 {
-    Py_ssize_t count = PyList_Size(list), held = 0;
+    PyObject *objects = PyList_AsTuple(list); /* the list may change while an object gives its buffer */
+    if (!objects)
+        return NULL;
+    Py_ssize_t count = PyTuple_Size(objects), held = 0;
     Py_buffer *pieces = PyMem_Calloc((size_t)count + 1, sizeof *pieces);
     uint8_t *made = PyMem_Calloc((size_t)count + 1, DIGEST);
     PyObject *found = NULL;
@@ -252,7 +255,7 @@ static PyObject *digests_of(PyObject *list, Lane *whole)
         goto end;
     }
     for (; held < count; held++)
-        if (PyObject_GetBuffer(PyList_GetItem(list, held), &pieces[held], PyBUF_SIMPLE) < 0)
+        if (PyObject_GetBuffer(PyTuple_GetItem(objects, held), &pieces[held], PyBUF_SIMPLE) < 0)
             goto end;
     Py_BEGIN_ALLOW_THREADS
     run(whole, pieces, count, made);
@@ -268,6 +271,7 @@ end:
         PyBuffer_Release(&pieces[--held]);
     PyMem_Free(made);
     PyMem_Free(pieces);
+    Py_DECREF(objects);
     return found;
 }
 

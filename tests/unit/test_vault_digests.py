@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -97,6 +98,19 @@ def test_bytes_that_were_not_begun_are_refused() -> None:
         native.digests((b"x",))
     with pytest.raises((TypeError, BufferError)):
         native.beside([b"x"], b"w" * 64, bytes(native.begin()))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="only C gives buffers before Python 3.12")
+def test_a_list_that_loses_its_pieces_while_they_give_their_buffers_is_hashed_as_it_was() -> None:
+    native = pytest.importorskip("protectd.vault._sha256", reason="the module in C was not built")
+
+    class Thief:
+        def __buffer__(self, flags: int) -> memoryview:
+            pieces.clear()
+            return memoryview(b"first")
+
+    pieces = [Thief(), bytearray(b"second")]
+    assert native.digests(pieces) == [oracle(b"first"), oracle(b"second")]
 
 
 def test_things_are_gathered_until_they_are_worth_it() -> None:
