@@ -16,7 +16,8 @@ from protectd.vault.snapshot import Snapshot
 from protectd.vault.tree import Node
 from protectd.vault.walk import Visit, walk
 
-_BLOBS_AT_ONCE = 1024
+_HELD_AT_ONCE = 2048
+"""Nodes and blobs: all nodes of a directory are held as long as one file of it waits."""
 
 
 def check_trees(
@@ -68,19 +69,20 @@ class _Files:
         self._findings = findings
         self._met = met
         self._waiting: list[tuple[Visit, Node, list[bytes]]] = []
-        self._blobs = 0
+        self._held = 0
         self.used: list[Rows] = []
 
     def add(self, visit: Visit) -> None:
         for node in visit.nodes:
             if node.content:
                 self._waiting.append((visit, node, node.content))
-                self._blobs += len(node.content)
-        if self._blobs >= _BLOBS_AT_ONCE:
+                self._held += len(node.content)
+        self._held += len(visit.nodes)
+        if self._held >= _HELD_AT_ONCE:
             self.flush()
 
     def flush(self) -> None:
-        waiting, self._waiting, self._blobs = self._waiting, [], 0
+        waiting, self._waiting, self._held = self._waiting, [], 0
         if not waiting:
             return
         rows = self._index.rows_of(DATA, [blob_id for _, _, content in waiting for blob_id in content])
@@ -104,7 +106,8 @@ class _Files:
                     f" {node.size}; {MAKE_AGAIN}"
                 )
                 continue
-            first = content[int(np.argmax(rows[starts[number] :] < 0))].hex()
+            start = starts[number]
+            first = content[int(np.argmax(rows[start : start + len(content)] < 0))].hex()
             self._findings.error(
                 f"{visit}: the file {node.name!r} needs {missing[number]} data blob(s) that no index knows,"
                 f" first {first}; {REBUILD_INDEX} if the packs are there, else {MAKE_AGAIN}"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 
@@ -9,10 +10,12 @@ from protectd.common.errors import Cancelled
 from protectd.common.progress import Counts, Progress
 from protectd.plugin.base import BankRefused, BankUnavailable
 from protectd.vault.check import check, check_pack, check_structure, read_and_check_pack
-from protectd.vault.index import encode_index
+from protectd.vault.check_trees import check_trees
+from protectd.vault.findings import Findings
+from protectd.vault.index import Rows, encode_index
 from protectd.vault.pack import DATA, TREE, BlobEntry, pack_key
 from protectd.vault.repository import INDEX, SNAPSHOTS, Repository
-from protectd.vault.tree import EMPTY_TREE, encode_node, encode_tree
+from protectd.vault.tree import EMPTY_TREE, Node, encode_node, encode_tree
 from tests.fakes.faults import FaultyBank
 from tests.fakes.vault_kit import (
     blob_id,
@@ -199,6 +202,32 @@ def test_a_file_whose_blobs_no_index_knows_is_named(vault: Repository) -> None:
     errors = _one(vault, tree_of(file_of(b"gone", b"never stored", b"text")), b"text")
     assert "'gone'" in errors.replace("b'", "'") and blob_id(b"never stored").hex() in errors
     assert "1 data blob" in errors
+
+
+def test_each_file_is_told_the_first_of_its_own_blobs_that_is_missing(vault: Repository) -> None:
+    tree = tree_of(file_of(b"a", b"text", b"gone 1", b"gone 2"), file_of(b"b", b"gone 3", b"text"))
+    errors = _one(vault, tree, b"text")
+    assert f"2 data blob(s) that no index knows, first {blob_id(b'gone 1').hex()}" in errors
+    assert f"1 data blob(s) that no index knows, first {blob_id(b'gone 3').hex()}" in errors
+
+
+def test_few_directories_are_held_however_few_blobs_they_have(vault: Repository) -> None:
+    empty = [file_of(b"%03d" % number) for number in range(199)]
+    contents = [b"%d" % number for number in range(40)]
+    trees = [tree_of(*empty, file_of(b"full", each)) for each in contents]
+    root = tree_of(*(directory_of(b"%03d" % number, each) for number, each in enumerate(trees)))
+    store_pack(vault, [(DATA, each) for each in contents])
+    store_pack(vault, [(TREE, each) for each in (*trees, root)])
+    save_root(vault, root)
+    held: list[int] = []
+
+    def met(rows: Rows | None = None) -> None:
+        held.append(sum(isinstance(each, Node) for each in gc.get_objects()))
+
+    met()
+    used = check_trees(vault, vault.load_index(), vault.snapshots(), Findings(), Progress(), met)
+    assert len(used) == 81
+    assert max(held) - held[0] < 2500
 
 
 def test_a_missing_subtree_is_named_with_its_place(vault: Repository) -> None:
