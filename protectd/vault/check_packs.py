@@ -72,7 +72,10 @@ def check_pack(
 
     whole = Whole()
     for group in grouped(opened()):
-        for (entry, _), digest in zip(group, whole.beside([plain for _, plain in group], pack), strict=True):
+        found = whole.beside([plain for _, plain in group], pack)
+        asked = [entry for entry, _ in group]
+        del group  # before the next ones are opened
+        for entry, digest in zip(asked, found, strict=True):
             try:
                 prove(entry, digest)
             except VaultDamaged as error:

@@ -54,12 +54,14 @@ class Whole:
 
 
 def grouped(items: Iterable[tuple[Item, Piece]]) -> Iterator[list[tuple[Item, Piece]]]:
-    """Things with their bytes, as many together as are worth it."""
+    """Things with their bytes, as many together as are worth it. Nothing of a group is held here while the
+    next is gathered: whoever takes it lets go of it, or holds the bytes of both."""
     group: list[tuple[Item, Piece]] = []
     held = 0
     for item in items:
         group.append(item)
         held += len(item[1])
+        del item
         if held >= GROUP_BYTES:
             yield group
             group, held = [], 0

@@ -182,10 +182,13 @@ class _Restorer:
         if read < length:
             refuse_short(self._role.bank, pack_key(job.pack_id), start, read, length)
         for group in grouped(self._opened(job, first, last, buffer[:read])):
-            proven = self._proven(job, group) if self._role.verify else group
-            for number, plain in proven:
-                for file_number, position in job.blobs[number].places:
-                    self._write(file_number, job.files[file_number], plain, position, job.blobs[number].id)
+            self._group(job, group)
+            del group  # before the next ones are opened
+
+    def _group(self, job: _Portion, group: Sequence[tuple[int, bytes]]) -> None:
+        for number, plain in self._proven(job, group) if self._role.verify else group:
+            for file_number, position in job.blobs[number].places:
+                self._write(file_number, job.files[file_number], plain, position, job.blobs[number].id)
 
     def _opened(
         self, job: _Portion, first: int, last: int, stretch: memoryview

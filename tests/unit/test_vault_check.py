@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,7 @@ from protectd.common.progress import Counts, Progress
 from protectd.plugin.base import BankRefused, BankUnavailable
 from protectd.vault.check import check, check_pack, check_structure, read_and_check_pack
 from protectd.vault.check_trees import check_trees
+from protectd.vault.digests import GROUP_BYTES
 from protectd.vault.findings import Findings
 from protectd.vault.index import Rows, encode_index
 from protectd.vault.pack import DATA, TREE, BlobEntry, pack_key
@@ -123,6 +125,18 @@ def test_a_pack_that_is_cut_short_anywhere_never_raises(vault: Repository) -> No
     pack_id, raw, entries = make_pack(vault, [(DATA, b"text"), (DATA, b"more")])
     for end in range(len(raw)):
         assert check_pack(memoryview(raw)[:end], pack_id, entries, vault.sealer)
+
+
+def test_a_pack_of_large_blobs_takes_the_memory_of_one(vault: Repository) -> None:
+    size = 2 * GROUP_BYTES
+    pack_id, raw, entries = make_pack(vault, [(DATA, bytes([number]) * size) for number in range(4)])
+    tracemalloc.start()
+    try:
+        assert check_pack(raw, pack_id, entries, vault.sealer) == []
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * size
 
 
 def test_an_index_that_tells_another_story_than_the_header_is_found(vault: Repository) -> None:

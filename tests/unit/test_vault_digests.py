@@ -6,6 +6,9 @@ import hashlib
 import shutil
 import sys
 import sysconfig
+import weakref
+from array import array
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -118,3 +121,21 @@ def test_things_are_gathered_until_they_are_worth_it() -> None:
     groups = list(grouped([(0, large), (1, small), (2, large), (3, small)]))
     assert [[number for number, _ in group] for group in groups] == [[0, 1, 2], [3]]
     assert list(grouped([])) == []
+
+
+def test_a_group_is_gone_before_the_next_is_gathered() -> None:
+    piece = array("B", bytes(GROUP_BYTES // 2))
+    made: list[weakref.ref[array[int]]] = []
+
+    def items() -> Iterator[tuple[None, memoryview]]:
+        for number in range(6):
+            assert len([each for each in made if each() is not None]) == number % 2
+            own = array("B", piece)
+            made.append(weakref.ref(own))
+            yield None, memoryview(own)
+            del own
+
+    for group in grouped(items()):
+        assert len(group) == 2
+        del group
+    assert len(made) == 6
