@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from protectd.common.errors import ProtectdError, Unavailable
 from protectd.domain import describing, manifests, quota
-from protectd.domain.manifests import Manifest
+from protectd.domain.manifests import Manifest, ManifestDamaged
 from protectd.model.unit_of_work import Database
 from protectd.vault.reading import Reading
 from protectd.vault.snapshot import Snapshot
@@ -58,7 +58,7 @@ class Importer:
         done: Imported,
     ) -> None:
         """From the newest description whose data is there: a late attempt may have left another."""
-        for made in _usable(looking, snapshots, found):
+        for made in self._usable(looking, snapshots, found):
             if isinstance(made, ProtectdError):
                 done.left_out.setdefault(checkpoint_id, str(made))
                 continue
@@ -84,15 +84,32 @@ class Importer:
             quota.keep(uow, uow.checkpoints.add(row), row.stored_bytes)
         return True
 
+    def _usable(
+        self, looking: Reading, snapshots: list[Snapshot], found: list[Snapshot]
+    ) -> Iterator[tuple[Manifest, dict[str, str], str] | ProtectdError]:
+        for snapshot in found:
+            try:
+                manifest = describing.read(looking, snapshot)
+                self._check_named(manifest)
+                yield manifest, manifests.located(manifest, snapshots), snapshot.id
+            except Unavailable:
+                raise
+            except ProtectdError as error:
+                yield error
 
-def _usable(
-    looking: Reading, snapshots: list[Snapshot], found: list[Snapshot]
-) -> Iterator[tuple[Manifest, dict[str, str], str] | ProtectdError]:
-    for snapshot in found:
-        try:
-            manifest = describing.read(looking, snapshot)
-            yield manifest, manifests.located(manifest, snapshots), snapshot.id
-        except Unavailable:
-            raise
-        except ProtectdError as error:
-            yield error
+    def _check_named(self, manifest: Manifest) -> None:
+        """Whoever has the password of a vault writes there what they like, and what a plan has made decides
+        what its retention lets go.
+
+        :raises ManifestDamaged: it names something of another project.
+        """
+        said = manifest.checkpoint
+        with self.database.read() as uow:
+            named = {
+                "plan": uow.plans.find(said["plan"]["id"]),
+                "checkpoint": uow.checkpoints.find(said.get("source_id") or ""),
+            }
+        for noun, row in named.items():
+            if row is not None and row.project_id != self.project_id:
+                reason = f"it names a {noun} of another project"
+                raise ManifestDamaged(checkpoint_id=manifest.id, reason=reason)

@@ -18,7 +18,10 @@ from sqlalchemy import delete
 
 from protectd.cmd.manage import parser
 from protectd.common.errors import ProtectdError
+from protectd.common.progress import Progress
+from protectd.domain import describing
 from protectd.domain.imports import Importer
+from protectd.domain.manifests import Manifest
 from protectd.domain.vaults import OtherVault
 from protectd.model.models import Checkpoint, CheckpointResource, QuotaUsage, Task
 from protectd.model.repositories.vaults import VaultRowNotFound
@@ -222,6 +225,32 @@ def test_one_whose_data_is_gone_is_named(manager: Manager, owner: Client, made: 
     (left_out,) = done["left_out"]
     assert left_out["checkpoint_id"] == gone["id"]
     assert gone["resources"][0]["id"] in left_out["reason"]
+
+
+def rewrite(manager: Manager, owner: Client, checkpoint: dict[str, Any], said: dict[str, Any]) -> None:
+    """As whoever has the password of the vault can."""
+    with manager.vault(owner) as vault, vault.notes(Progress()) as notes:
+        with vault.reading(Progress()) as looking:
+            [snapshot] = describing.described(looking.snapshots())[checkpoint["id"]]
+            manifest = describing.read(looking, snapshot)
+        describing.write(notes, Manifest({**manifest.checkpoint, **said}, manifest.resources))
+        vault.forget([snapshot.id])
+
+
+def test_what_names_things_of_another_project_is_left_out(
+    direct: Service, manager: Manager, owner: Client, made: list[dict[str, Any]]
+) -> None:
+    """It would count in that project's retention, and its own checkpoints would go instead."""
+    stranger = direct.client()
+    foreign, kept = stranger.checkpoint(stranger.plan(direct.directory("foreign"), FILES_ID)), made[1]
+    plan = kept["protection_plan"] | {"id": foreign["protection_plan"]["id"]}
+    for forged in ({"plan": plan}, {"source_id": foreign["id"]}):
+        rewrite(manager, owner, kept, {"plan": kept["protection_plan"], **forged})
+        manager.lose_rows(owner)
+        for dry in (["--dry-run"], []):
+            done = manager.of(owner, *dry, code=1)
+            assert (kept["id"] in done["imported"], len(done["left_out"])) == (False, 1)
+            assert "of another project" in str(done["left_out"])
 
 
 def test_imports_at_once_make_one_row_each(
