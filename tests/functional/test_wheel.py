@@ -87,6 +87,22 @@ def test_the_module_in_c_is_in_it_where_this_checkout_has_it(environment: Path) 
     assert run(environment / "venv/bin/python", "-c", asked, cwd=environment) == f"{NATIVE}\n"
 
 
+@pytest.mark.parametrize(("free", "told"), [("0", "cp311 1"), ("1", "None 0")])
+def test_an_interpreter_without_a_lock_gets_a_wheel_without_the_module(free: str, told: str) -> None:
+    pytest.importorskip("setuptools")
+    asked = f"""
+import sysconfig
+sysconfig.get_config_vars()["Py_GIL_DISABLED"] = {free}
+import setuptools
+from distutils.core import run_setup
+made = run_setup("setup.py", stop_after="config")
+wheel = made.get_command_obj("bdist_wheel")
+wheel.ensure_finalized()
+print(wheel.py_limited_api or None, len(made.ext_modules or ()))
+"""
+    assert run(sys.executable, "-c", asked, cwd=ROOT).splitlines()[-1] == told
+
+
 def test_its_service_protects_and_restores(environment: Path, tmp_path: Path) -> None:
     daemon = Standalone(tmp_path / "state")
     daemon.command[:3] = [str(environment / "venv/bin/protectd")]
