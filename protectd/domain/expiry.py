@@ -64,11 +64,11 @@ def review_of(
     rules = rules or RetentionRules.parse(operation.operation_definition, "operation_definition")
     zone, stopped = zone_of(trigger), halted_by(operation, of)
     own, copies = _lots(operation, rules, ended)
-    halted = stopped or _failed(own, LAST_FAILED)
+    halted = stopped or _failed(own, LAST_FAILED, now)
     verdicts = plan(_candidates(own), rules, now, zone, halted)
     gone = {each.candidate.id for each in verdicts if each.action == "remove"}
     for lot in copies:
-        halts = stopped or _failed(lot, COPY_FAILED)
+        halts = stopped or _failed(lot, COPY_FAILED, now)
         verdicts += plan(_candidates(lot, gone), rules, now, zone, halts)
     verdicts.sort(key=lambda each: (each.candidate.taken_at, each.candidate.id), reverse=True)
     return Review(rules, zone, halted, verdicts)
@@ -96,9 +96,9 @@ def _is_seen(ended: Ended, operation: ScheduledOperation, rules: RetentionRules)
     return rules.scope == PLAN or ended.operation_id is not None
 
 
-def _failed(lot: Sequence[Ended], reason: str) -> str | None:
-    """:param lot: the newest first."""
-    newest = next((each.status for each in lot if each.status in ENDED), None)
+def _failed(lot: Sequence[Ended], reason: str, now: datetime) -> str | None:
+    """:param lot: the newest first. What lies in the future, by a clock that was wrong, was not the last."""
+    newest = next((each.status for each in lot if each.status in ENDED and each.taken_at <= now), None)
     return reason if newest == CheckpointStatus.ERROR else None
 
 

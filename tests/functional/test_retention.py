@@ -232,6 +232,20 @@ def test_failing_or_stopped_schedules_let_nothing_go(
     assert statuses(direct, old) == ["available"] * 2
 
 
+def test_what_a_wrong_clock_dated_into_the_future_was_not_the_last_run(
+    direct: Service, owner: Client, plan: dict[str, Any]
+) -> None:
+    operation = schedule(owner, plan, max_backups=1)
+    old, new, future = (fire(direct, operation, days_ago=days) for days in (3, 2, -9))
+    assert going(review(owner, operation)) == [old]
+    age(direct, future, -9, status="error")
+    found = review(owner, operation)
+    assert (found["halted"], going(found)) == (None, [old])
+    age(direct, future, -9, status="available")
+    age(direct, new, 2, status="error")
+    assert review(owner, operation)["halted"] == "last_run_failed"
+
+
 def test_two_schedules_of_a_plan_leave_each_others_alone(
     direct: Service, owner: Client, plan: dict[str, Any]
 ) -> None:
