@@ -15,7 +15,7 @@ from protectd.domain.submission import reference
 from protectd.model.models import Task
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.tasks.ending import Ending, end_state
-from protectd.tasks.errors import BeginFailed, LeaseLost
+from protectd.tasks.errors import BeginFailed, LeaseLost, NotKnown
 from protectd.tasks.hold import (
     begun,
     claim,
@@ -111,12 +111,22 @@ class BaseTask(Ending[E]):
 
     def _begin(self, uow: UnitOfWork, runs: list[Run]) -> None:
         """Of runs whose claim is in this unit of work, whatever their operations."""
+        self._check_known(runs)
         for doer, own in self._by_doer(runs):
             try:
                 doer.begin_all(uow, own)
             except Exception as error:
                 # The door of tasks: the claim is made without it, and what fails then becomes a visible end.
                 raise BeginFailed(task_id=own[0].task_id, reason=type(error).__name__) from error
+
+    def _check_known(self, runs: Sequence[Run]) -> None:
+        """What cannot be done here is not claimed: its turn would come again and again, and nobody else's."""
+        known = self.env.operations.keys() | {self.operation}
+        strange = [run for run in runs if run.operation not in known]
+        for run in strange:
+            self.env.hands.note_strange(run.task_id)
+        if strange:
+            raise NotKnown(operations=", ".join(sorted({run.operation for run in strange})))
 
     def begin_all(self, uow: UnitOfWork, runs: Sequence[Run]) -> None:
         """Have runs of this operation begin; those that are not said to have, do so later and alone. Who has
@@ -268,10 +278,9 @@ class BaseTask(Ending[E]):
 
     def _go_on(self, uow: UnitOfWork) -> list[Run]:
         try:
-            tasks = take_next(self.env, uow)
+            return begun(self.env, self._begin, uow, take_next(self.env, uow))
         except Unavailable as error:
             raise BeginFailed(task_id="next", reason=str(error)) from error
-        return begun(self.env, self._begin, uow, tasks)
 
 
 def _about(run: Run) -> dict[str, str]:

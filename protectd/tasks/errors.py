@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protectd.common.errors import Cancelled, Conflict, ProtectdError
+from protectd.common.errors import Cancelled, Conflict, ProtectdError, Unavailable
 
 
 class LeaseLost(ProtectdError):
@@ -17,6 +17,13 @@ class BeginFailed(ProtectdError):
 
     code = "task.begin_failed"
     message = "task {task_id} could not begin with its claim: {reason}"
+
+
+class NotKnown(Unavailable):
+    """A newer process has submitted it. The claim is not made, and another worker is to make it."""
+
+    code = "task.not_known"
+    message = "this worker does not know what {operations} is"
 
 
 class Stopping(Cancelled):

@@ -15,7 +15,7 @@ from protectd.model.models import Task
 from protectd.model.repositories.waiting import Announced, NoRoom
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.tasks.env import TaskEnv
-from protectd.tasks.errors import BeginFailed, LeaseLost
+from protectd.tasks.errors import BeginFailed, LeaseLost, NotKnown
 from protectd.tasks.run import Run
 
 LOG = logging.getLogger(__name__)
@@ -29,7 +29,11 @@ last of them does not wait longer than some milliseconds for the first."""
 
 Take = Callable[[UnitOfWork], list[Task]]
 Begin = Callable[[UnitOfWork, list[Run]], None]
-"""Has runs begin in the unit of work that has claimed them. :raises BeginFailed: nothing of both may stay."""
+"""Has runs begin in the unit of work that has claimed them.
+
+:raises BeginFailed: nothing of both may stay.
+:raises NotKnown: one of them is for others; it is not taken again.
+"""
 
 
 def claim(env: TaskEnv, begin: Begin, operation: str, context: RequestContext, task_id: str) -> list[Run]:
@@ -53,17 +57,17 @@ def claim_next(env: TaskEnv, begin: Begin) -> list[Run]:
     for _ in range(RIVALS):
         try:
             return _claim(env, begin, lambda uow: take_next(env, uow))
-        except NoRoom as error:
+        except (NoRoom, NotKnown) as error:
             LOG.debug("%s", error)
     return []
 
 
 def take_next(env: TaskEnv, uow: UnitOfWork) -> list[Task]:
     """:raises NoRoom: others were faster."""
-    now, held = env.clock.now(), env.hands.held()
+    now, but = env.clock.now(), env.hands.passes_over()
     if env.goes_together:
-        return uow.tasks.claim_several(TOGETHER, env.claimer, new_id(), now, but=held)
-    return _listed(uow.tasks.claim_next(env.claimer, new_id(), now, but=held))
+        return uow.tasks.claim_several(TOGETHER, env.claimer, new_id(), now, but=but)
+    return _listed(uow.tasks.claim_next(env.claimer, new_id(), now, but=but))
 
 
 def _take_this(env: TaskEnv, uow: UnitOfWork, task_id: str) -> list[Task]:
@@ -82,7 +86,7 @@ def _claim_this(env: TaskEnv, begin: Begin, task_id: str) -> list[Run]:
         return []
     try:
         return _claim(env, begin, lambda uow: _take_this(env, uow, task_id))
-    except NoRoom as error:
+    except (NoRoom, NotKnown) as error:
         LOG.log(logging.DEBUG if env.in_turn else logging.INFO, "task %s waits: %s", task_id, error)
         return []
 

@@ -312,6 +312,22 @@ def test_one_whose_end_the_database_has_forgotten_is_done_anew(env, clock, prote
     assert protecting.ran == [id, id]
 
 
+@pytest.mark.parametrize("brief", [True, False])
+def test_what_this_worker_does_not_know_is_left_to_others_and_keeps_nobody_waiting(env, clock, brief):
+    """As while a newer version is brought in."""
+    env.is_brief = brief
+    ids = submitted(env, clock, TOGETHER + 3)
+    strange = [ids[0], ids[2], ids[-1]]
+    with env.database.write() as uow:
+        for id in strange:
+            uow.tasks.get(id).operation = "newer"
+    hear(env, ids[1])
+    assert states(env, strange) == ["pending"] * 3
+    assert [task_of(env, id).attempts for id in strange] == [0] * 3
+    known = [id for id in ids if id not in strange]
+    assert states(env, known) == ["done"] * len(known)
+
+
 def test_what_no_schedule_has_made_and_what_one_has_go_on_beside_each_other(env, clock):
     ids = [*submitted(env, clock, 2), *submitted(env, clock, 1, scheduled_operation_id=new_id())]
     hear(env, ids[0])
