@@ -122,8 +122,9 @@ class Packer:
         if not self._pack.room_for(length):
             self.flush()
         if not self._pack.room_for(length):  # one blob larger than a pack: the tree of a huge directory
+            larger = _PackMemory(length + 4 * KIB)
             self._free.append(self._pack)
-            self._pack = _PackMemory(length + 4 * KIB)
+            self._pack = larger
         return self._pack
 
     def flush(self) -> None:
@@ -131,12 +132,13 @@ class Packer:
         if not self._pack.blobs:
             return
         self._wait()
+        following = self._free.pop() if self._free else _PackMemory(self._size)
         pack = self._pack
         trailer = seal_plain_header(self._sealer, pack.header)
         pack.view[pack.end : pack.end + len(trailer)] = trailer
         pack.end += len(trailer)
         self._storing = (pack, self._putter.submit(self._put, pack))
-        self._pack = self._free.pop() if self._free else _PackMemory(self._size)
+        self._pack = following
 
     def _put(self, pack: _PackMemory) -> StoredPack:
         with pack.view[: pack.end] as body:

@@ -39,7 +39,11 @@ class Pages:
     """Private memory that goes back to the system when it is closed, unlike what an allocator keeps."""
 
     def __init__(self, size: int) -> None:
-        self._pages = mmap.mmap(-1, size)
+        """:raises MemoryError: there is no more. mmap's OSError would be taken for one of a file at hand."""
+        try:
+            self._pages = mmap.mmap(-1, size)
+        except OSError as error:
+            raise MemoryError(f"{size} bytes: {error.strerror}") from error
         self.view = memoryview(self._pages)
 
     def close(self) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import closing
+import resource
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
+import zstandard
 
 from protectd.common.units import KIB, MIB
 from protectd.plugin.banks.memory import MemoryBank
@@ -14,7 +18,7 @@ from protectd.plugin.base import BankRefused, Buffer
 from protectd.vault.check import check_pack
 from protectd.vault.crypto import MasterKey, Sealer
 from protectd.vault.index_files import MAX_BLOBS
-from protectd.vault.pack import DATA, TREE, pack_key, parse_header
+from protectd.vault.pack import DATA, TREE, BlobEntry, pack_key, parse_header
 from protectd.vault.packer import Packer, StoredPack
 
 KEY = MasterKey.generate()
@@ -103,3 +107,46 @@ def test_closes_a_pack_that_fills_an_index_file_by_itself() -> None:
             ours.add(b"%032d" % number, b"tiny")
         packs = ours.take_stored() + finish(ours)
     assert [pack.blobs for pack in packs] == [MAX_BLOBS, 1]
+
+
+def test_without_memory_for_the_next_pack_the_full_one_stays_as_it_is() -> None:
+    """Not an OSError: a backup would blame the file that it reads, and go on."""
+    bank = MemoryBank()
+    with closing(packer(bank, pack_bytes=512 * MIB)) as ours:
+        ids = [add(ours, b"before")]
+        with address_space(256 * MIB), pytest.raises(MemoryError):
+            ours.flush()
+        ids.append(add(ours, b"after"))
+        packs = finish(ours)
+    prove(bank, packs)
+    assert [entry.id for pack in packs for entry in parse_header(pack.header)] == ids
+
+
+def test_without_memory_for_a_larger_pack_the_one_at_hand_is_used_once() -> None:
+    bank, larger = MemoryBank(), os.urandom(16 * MIB)
+    unit = Sealer(KEY).seal(zstandard.ZstdCompressor().compress(larger))
+    entry = BlobEntry(TREE, hashlib.sha256(larger).digest(), 0, len(unit), len(larger))
+    with closing(packer(bank, TREE)) as ours:
+        ids = [add(ours, b"before")]
+        ours.flush()
+        ours.settle()
+        with address_space(4 * MIB), pytest.raises(MemoryError):
+            ours.add_sealed(entry, unit)
+        ids.append(add(ours, b"after"))
+        ours.add_sealed(entry, unit)
+        ids += [entry.id, add(ours, b"last")]
+        packs = finish(ours)
+    prove(bank, packs)
+    assert [entry.id for pack in packs for entry in parse_header(pack.header)] == ids
+
+
+@contextmanager
+def address_space(room: int) -> Iterator[None]:
+    """No more than so many bytes beside what this process has."""
+    former = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + room, former[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, former)
