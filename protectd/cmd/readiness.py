@@ -49,14 +49,19 @@ def _start_checkpoint(uow: UnitOfWork, made: Parts) -> None:
     plan = uow.plans.add(_plan())
     uow.session.expire_all()
     plan = uow.plans.to_run(plan.id, NOBODY)
-    checkpoint = uow.checkpoints.insert(Checkpoint.of(plan))
+    checkpoint = uow.checkpoints.insert(Checkpoint.of(plan, {NOBODY: NOBODY}, NOBODY))
     context = RequestContext(request_id=NOBODY, project_id=NOBODY, user_id=NOBODY, roles=())
     Submission(uow, context, made.clock).process_checkpoint(checkpoint)
     uow.instances.by_ids([plan.resources[0].resource_id], NOBODY)
 
 
 def _plan() -> Plan:
-    resource = PlanResource(resource_id=new_id(), resource_type=NOBODY, resource_name=NOBODY)
+    resource = PlanResource(
+        resource_id=new_id(),
+        resource_type=NOBODY,
+        resource_name=NOBODY,
+        resource_extra_info={NOBODY: NOBODY},
+    )
     return Plan(
         id=new_id(),
         name=NOBODY,
