@@ -16,6 +16,7 @@ from protectd.tasks.errors import EntityNotReady
 from protectd.tasks.run import Run
 from protectd.tasks.snapshots import forget_checkpoint, snapshot_ids
 
+FORGETS = "forgets"
 ENDED = (ResourceStatus.AVAILABLE, ResourceStatus.ERROR)
 
 
@@ -46,7 +47,10 @@ class DeleteCheckpoint(BaseTask[Checkpoint]):
     def handle_processing(self, run: Run) -> None:
         provider = provider_of(self.env, run)
         with self.env.vaults.session(provider, run.context.project_id) as vault:
-            forget_checkpoint(vault, run.entity_id, also=run.facts.snapshot_ids)
+            # Who was out for a while may be taken for dead, and the checkpoint be somebody's again.
+            forget_checkpoint(
+                vault, run.entity_id, also=run.facts.snapshot_ids, begin=lambda: run.marks.add(FORGETS)
+            )
 
     def handle_success(self, uow: UnitOfWork, checkpoint: Checkpoint, run: Run) -> None:
         """The row stays and says deleted: a client that waits for the end has to find it."""

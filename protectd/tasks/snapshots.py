@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 
 from protectd.common.errors import ProtectdError
@@ -20,18 +20,24 @@ def snapshot_ids(checkpoint: Checkpoint) -> frozenset[str]:
 
 
 def forget_checkpoint(
-    vault: OpenVault, checkpoint_id: str, *, also: Collection[str] = (), keep: Collection[str] = ()
+    vault: OpenVault,
+    checkpoint_id: str,
+    *,
+    also: Collection[str] = (),
+    keep: Collection[str] = (),
+    begin: Callable[[], object] = lambda: None,
 ) -> int:
     """Forget what describes the checkpoint, then every snapshot that is tagged with it, and those of `also`,
     which need not read any more. What is broken off leaves data that nothing describes.
 
-    Safe to repeat. :returns: how many were meant.
+    Safe to repeat. :param begin: called before anything goes. :returns: how many were meant.
     """
     snapshots = vault.snapshots()
     described = {each.id for each in snapshots if MANIFEST_TAG + checkpoint_id in each.tags}
     meant = {each.id for each in snapshots if CHECKPOINT_TAG + checkpoint_id in each.tags} | set(also)
     found = [sorted(ids.difference(keep)) for ids in (described, meant)]
     for ids in filter(None, found):
+        begin()
         vault.forget(ids)
     return sum(map(len, found))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 import time
@@ -15,6 +14,7 @@ from pyfastcdc import FastCDC
 
 from protectd.common.units import KIB, MIB
 from protectd.vault.crypto import MasterKey, Sealer
+from protectd.vault.digests import digests
 
 _SAMPLE_BYTES = 256 * MIB
 _PIECE_BYTES = MIB
@@ -69,7 +69,7 @@ def measure_limits(source: Path, place: Path) -> Limits:
         return Limits(
             read=_rate(len(data), lambda: _read(path, room)),
             cut=_rate(len(data), lambda: sum(chunk.length for chunk in cutter.cut_buf(memoryview(data)))),
-            digest=_rate(len(data), lambda: [hashlib.sha256(piece).digest() for piece in pieces]),
+            digest=_rate(len(data), lambda: digests(pieces)),
             compress=_rate(len(data), lambda: [compressor.compress(piece) for piece in pieces]),
             seal=_rate(stored, lambda: [sealer.seal_into(frame, room) for frame in frames]),
             unseal=_rate(stored, lambda: [sealer.open_into(unit, room) for unit in units]),

@@ -413,6 +413,32 @@ def test_a_deleted_checkpoint_is_gone_and_its_bytes_come_back(site, source, prot
     assert site.verified(verification).status == "success"
 
 
+def test_who_lost_the_lease_of_a_deletion_forgets_nothing(site, protected, monkeypatch):
+    """As one that was stopped with the vault open, and goes on when the checkpoint is somebody's again."""
+    session = site.env.vaults.session
+
+    @contextmanager
+    def slow(*args, **options):
+        with session(*args, **options) as vault, monkeypatch.context() as patch:
+            snapshots = vault.snapshots
+
+            def found():
+                with site.database.write() as uow:
+                    uow.tasks.live("checkpoint", protected.id)[0].lease_token = "b" * 36
+                return snapshots()
+
+            patch.setattr(vault, "snapshots", found)
+            yield vault
+
+    before = site.snapshots()
+    site.delete(protected)
+    monkeypatch.setattr(site.env.vaults, "session", slow)
+    site.work()
+    monkeypatch.undo()
+    assert site.snapshots() == before != []
+    assert site.found(protected).status == "deleting"
+
+
 def test_a_checkpoint_whose_snapshots_are_damaged_can_be_deleted_and_made_anew(site, source, protected):
     keys = {f"snapshots/{each}" for each in snapshot_ids(site.found(protected))}
     for key in keys:
