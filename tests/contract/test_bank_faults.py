@@ -265,6 +265,19 @@ def test_a_token_that_ran_out_is_renewed(setting: Setting) -> None:
 
 
 @only("swift")
+def test_what_came_later_than_a_newer_one_is_there_or_to_be_tried_again(setting: Setting) -> None:
+    """Swift takes the newest of several and answers 202 to the others, whose bytes it has not kept."""
+    setting.once.put("index/aa", b"same for all")
+    setting.line.fail(202, 1, "PUT")
+    setting.once.put("index/aa", b"same for all")
+    setting.line.fail(202, 1, "PUT")
+    with pytest.raises(BankUnavailable) as caught:
+        setting.once.put("index/aa", b"another")
+    assert "somebody else" in str(caught.value)
+    assert setting.once.get("index/aa") == b"same for all"
+
+
+@only("swift")
 def test_what_changes_on_its_way_is_refused_by_the_server(setting: Setting) -> None:
     setting.line.fail(422, 1, "PUT")
     with pytest.raises(BankUnavailable) as caught:

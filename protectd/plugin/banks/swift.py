@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import ClassVar, Self
 from urllib.parse import urlencode
 
@@ -16,7 +16,7 @@ from protectd.plugin.banks.http_bank import HttpBank, schema_of, timeout_of
 from protectd.plugin.banks.statuses import failure
 from protectd.plugin.banks.swift_session import Account, Identity, SwiftSession
 from protectd.plugin.banks.urls import place_of, server_of
-from protectd.plugin.base import BankObject, BankRefused, BankUnavailable, Buffer, Schema
+from protectd.plugin.base import BankObject, BankObjectNotFound, BankRefused, BankUnavailable, Buffer, Schema
 
 PAGE = 1000
 CREDENTIAL = "application_credential_secret"
@@ -87,8 +87,16 @@ class SwiftBank(HttpBank):
                 raise BankUnavailable(reason=f"{key} was changed on its way")
             if answer.status == 404:
                 raise BankRefused(key=key, reason=f"there is no container {self._container}")
-            if answer.status != 201:
+            if answer.status not in (201, 202):
                 raise failure(answer.status, key)
+        if answer.status == 202 and not self._holds(key, data):
+            # A newer one is there and ours was let go: of another writer, or of a clock that is ahead.
+            raise BankUnavailable(reason=f"{key} was written by somebody else at the same moment")
+
+    def _holds(self, key: str, data: Buffer) -> bool:
+        with suppress(BankObjectNotFound):
+            return self.get(key) == bytes(data)
+        return False
 
     def list(self, prefix: str) -> Iterator[BankObject]:
         start = f"{self._prefix}{prefix}/" if prefix else self._prefix
