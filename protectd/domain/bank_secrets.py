@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta
 
 from protectd.common.clock import Clock
 from protectd.common.errors import ProtectdError, Unavailable
+from protectd.common.memory import Memory
 from protectd.domain.secrets import Secrets
 from protectd.model.models import Secret
 from protectd.model.repositories.secrets import SecretNotFound
@@ -17,7 +16,7 @@ from protectd.plugin.base import BankRefused, BankUnavailable
 SECRET_TYPE = "bank-credential"
 """No other secret of the service is ever shown to a bank."""
 
-REMEMBERED = timedelta(seconds=10)
+REMEMBERED_S = 10.0
 """A bank that signs each request asks that often only; another text is taken up so soon."""
 
 
@@ -34,19 +33,15 @@ class BankSecrets:
         self._database = database
         self._secrets = secrets
         self._project_id = project_id
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._known: dict[str, tuple[datetime, str]] = {}
+        self._known: Memory[str, str] = Memory(REMEMBERED_S, monotonic=clock.monotonic)
 
     def open(self, secret_id: str) -> str:
         """:raises BankUnavailable: the database is away. :raises BankRefused: there is none such, or it does
         not open."""
-        now = self._clock.now()
-        with self._lock:
-            moment, text = self._known.get(secret_id, (now - REMEMBERED, ""))
-            if not now - REMEMBERED < moment <= now:
-                text = self._opened(secret_id)
-                self._known[secret_id] = now, text
+        text = self._known.recall(secret_id)
+        if text is None:
+            text = self._opened(secret_id)
+            self._known.note(secret_id, text)
         return text
 
     def _opened(self, secret_id: str) -> str:

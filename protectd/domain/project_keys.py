@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 
 from protectd.common.clock import Clock, SystemClock
 from protectd.common.errors import Unavailable
 from protectd.common.ids import new_id
+from protectd.common.memory import Memory
 from protectd.model.models import ProjectKeyRow
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.plugin.base import ProjectKey, SecretStorePlugin, WrappedKey
@@ -32,9 +31,9 @@ class ProjectKeys:
 
     def __init__(self, stores: Mapping[str, SecretStorePlugin], clock: Clock | None = None) -> None:
         self._stores = dict(stores)
-        self._clock = clock or SystemClock()
-        self._open: OrderedDict[tuple[str, str, str], tuple[float, ProjectKey]] = OrderedDict()
-        self._guard = threading.Lock()
+        self._open: Memory[tuple[str, str, str], ProjectKey] = Memory(
+            KEPT_S, KEPT, (clock or SystemClock()).monotonic
+        )
 
     def store(self, name: str) -> SecretStorePlugin:
         """:raises StoreNotConfigured: there is none such."""
@@ -56,7 +55,7 @@ class ProjectKeys:
 
         :raises SecretDamaged: it does not open. :raises StoreNotConfigured: there is no such store.
         """
-        kept = self._kept((store, project_id, key_id))
+        kept = self._open.recall((store, project_id, key_id))
         if kept is not None:
             return kept
         row = uow.project_keys.find(key_id)
@@ -89,21 +88,9 @@ class ProjectKeys:
         """Kept by its id: a row that never came to be is asked for by nobody, and wrapped anew the key is
         still the same. It opens for the project of the secret that asks, whatever its own row says."""
         place = (row.store, project_id, row.id)
-        kept = self._kept(place)
+        kept = self._open.recall(place)
         if kept is None:
             wrapped = WrappedKey(row.master_key_id, bytes(row.wrapped))
             kept = self.store(row.store).unwrap(wrapped, key_id=row.id, project_id=project_id)
-            self._keep(place, kept)
+            self._open.note(place, kept)
         return kept
-
-    def _kept(self, place: tuple[str, str, str]) -> ProjectKey | None:
-        with self._guard:
-            until, key = self._open.get(place, (0.0, None))
-            return key if until > self._clock.monotonic() else None
-
-    def _keep(self, place: tuple[str, str, str], key: ProjectKey) -> None:
-        with self._guard:
-            self._open[place] = (self._clock.monotonic() + KEPT_S, key)
-            self._open.move_to_end(place)
-            while len(self._open) > KEPT or next(iter(self._open.values()))[0] <= self._clock.monotonic():
-                self._open.popitem(last=False)

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from protectd.cmd.build import Parts, parts
 from protectd.common.errors import ConfigurationError
 from protectd.common.ids import new_id
 from protectd.common.progress import Counts, Progress
-from protectd.domain.bank_secrets import REMEMBERED, SECRET_TYPE, BankSecrets
+from protectd.domain.bank_secrets import REMEMBERED_S, SECRET_TYPE, BankSecrets
 from protectd.domain.banks import bank_of
 from protectd.domain.secrets import Secrets
 from protectd.model.repositories.secrets import SecretNotFound
@@ -108,7 +107,7 @@ def test_another_text_in_its_place_is_taken_up(server: Any, kept: BankSecrets, c
     bank = signed(server, f"secret:{secret_id}", kept)
     assert "not the one" not in refusal(bank)
     kept.replace(secret_id, SECRET)
-    clock.advance(REMEMBERED / timedelta(seconds=1))
+    clock.advance(REMEMBERED_S)
     bank.put("config", b"x")
     assert bank.get("config") == b"x"
 
