@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 
 from protectd.api.bodies import JSON
+from protectd.api.contracts import DATA_PROTECTION, KEY_MANAGER
 from protectd.api.controllers.base import Controller
 from protectd.api.controllers.key_manager.base import KeyManagerController
-from protectd.api.controllers.root import DATA_PROTECTION, KEY_MANAGER
 from protectd.api.document_links import links, operation_ids
 from protectd.api.policies import RULES
 from protectd.api.query import MAX_NUMBER

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from protectd.api.controllers.root import KEY_MANAGER_NOUNS, TRIGGERS
+from protectd.api.contracts import KEY_MANAGER_NOUNS, TRIGGERS
 from protectd.cmd.build import Parts
 
 Action = Callable[[Parts, argparse.Namespace], int]

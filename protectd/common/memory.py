@@ -14,8 +14,8 @@ MOST = 10_000
 
 
 class Memory(Generic[K, V]):
-    """Nothing is known for longer than `keep_s` after it was noted, and what is over is let go of with the next
-    note; with more than `most` things the oldest are forgotten.
+    """Nothing is known for longer than `keep_s` after it was noted, and what is over is let go of with the
+    next note; with more than `most` things the oldest are forgotten.
 
     Safe for use from many threads.
     """

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from protectd.api.controllers.root import KEY_MANAGER_CONTROLLERS, KEY_MANAGER_NOUNS
+from protectd.api.contracts import KEY_MANAGER_NOUNS
+from protectd.api.controllers.root import KEY_MANAGER_CONTROLLERS
 from protectd.api.microversions import HEADER
 from protectd.api.routes import KEY_MANAGER, routes
 from protectd.common.ids import new_id

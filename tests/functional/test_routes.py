@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from protectd.api.routes import routes
+from protectd.api.middleware.auth import PUBLIC
+from protectd.api.routes import CONTROLLERS, KEY_MANAGER, routes
 from tests.fakes.service import MEMORY_ID, Client, fault_of
 
 UNKNOWN_ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
@@ -19,6 +20,12 @@ WORDS = {"provider_id": MEMORY_ID, "protectable_type": "directory", "service_id"
 def url(path: str, client: Client) -> str:
     known = WORDS | {"project_id": client.project_id, "quota_project_id": client.project_id}
     return re.sub(r"{(\w+)}", lambda found: known.get(found[1], UNKNOWN_ID), path)
+
+
+def test_what_the_document_calls_public_is_what_passes_without_a_token() -> None:
+    """A path that brings a signature of its own is public, too."""
+    public = {each.path for each in (*CONTROLLERS, *KEY_MANAGER) if each.public}
+    assert public == {*PUBLIC.split(), "/v1/triggers/{trigger_id}/fire"}
 
 
 @pytest.mark.parametrize("path", DATA_PROTECTION)

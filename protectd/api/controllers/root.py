@@ -11,6 +11,7 @@ from protectd.api import environ as env
 from protectd.api import microversions
 from protectd.api.answers import Answer
 from protectd.api.call import Call
+from protectd.api.contracts import DATA_PROTECTION, KEY_MANAGER, KEY_MANAGER_NOUNS, TRIGGERS
 from protectd.api.controllers.base import Controller
 from protectd.api.controllers.key_manager.base import KeyManagerController
 from protectd.api.controllers.key_manager.containers import ContainersController
@@ -35,29 +36,8 @@ from protectd.api.schemas import versions as schemas
 from protectd.api.terms import Terms
 from protectd.api.views import versions as views
 
-DATA_PROTECTION, KEY_MANAGER = "openapi.json", "key-manager.json"
-"""Names of the documents of the two contracts."""
-
-KEY_MANAGER_NOUNS = frozenset(
-    {
-        "secrets",
-        "containers",
-        "orders",
-        "secret-stores",
-        "quotas",
-        "project-quotas",
-        "transport_keys",
-        DATA_PROTECTION,
-        KEY_MANAGER,
-    }
-)
-"""Never taken for a project: the other contract has these words here."""
-
 JSON_HOME = "application/json-home"
 """Who wants that is led to the version, as the key manager's contract has it."""
-
-TRIGGERS = "triggers"
-"""Never taken for a project either: below it are the doors for events."""
 
 PROJECT_CONTROLLERS: dict[str, Callable[[], Controller]] = {
     "providers": ProvidersController,

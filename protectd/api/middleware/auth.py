@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 
 from protectd.api import environ as env
 from protectd.api import runtime as runtimes
-from protectd.api.controllers.root import KEY_MANAGER_NOUNS
+from protectd.api.contracts import KEY_MANAGER_NOUNS
 from protectd.common.context import RequestContext
 from protectd.common.errors import Unauthorized
 from protectd.plugin.base import AuthPlugin, Identity
