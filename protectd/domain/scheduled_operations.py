@@ -16,8 +16,8 @@ from protectd.domain.checkpoints import PlanOfOtherProvider
 from protectd.domain.occurrences import SKIPPED, WAITING
 from protectd.domain.providers import Provider, Providers
 from protectd.domain.retention import RetentionRules
-from protectd.domain.verifications import DEPTHS
 from protectd.model.models import Plan, ScheduledOperation
+from protectd.model.models.verifications import DEPTHS
 from protectd.model.unit_of_work import UnitOfWork
 
 PROTECT = "protect"

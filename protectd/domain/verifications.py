@@ -10,14 +10,9 @@ from sqlalchemy import or_
 
 from protectd.common.ids import new_id
 from protectd.model.models import Checkpoint, Verification
+from protectd.model.models.verifications import DATA, DEPTHS
 from protectd.model.states import RunStatus, swap
 from protectd.model.unit_of_work import UnitOfWork
-
-STRUCTURE = "structure"
-DATA = "data"
-RESTORE = "restore"
-DEPTHS = (STRUCTURE, DATA, RESTORE)
-"""Each proves what those before it do, and more."""
 
 
 def new_verification(checkpoint: Checkpoint, wanted: Mapping[str, Any]) -> Verification:

@@ -39,8 +39,8 @@ Begin = Callable[[UnitOfWork, list[Run]], None]
 def claim(env: TaskEnv, begin: Begin, operation: str, context: RequestContext, task_id: str) -> list[Run]:
     """Take the task that a message is about or, where tasks go by turns, those whose turn it is.
 
-    None: there is nothing to do here: it is another's, over, not due, not for this host, has to wait for
-    room, or is not what the message says.
+    :returns: none where there is nothing to do here: it is another's, over, not due, not for this host, has
+        to wait for room, or is not what the message says.
     """
     if env.in_turn and env.hands.knows(task_id):
         return []
@@ -52,8 +52,7 @@ def claim(env: TaskEnv, begin: Begin, operation: str, context: RequestContext, t
 
 
 def claim_next(env: TaskEnv, begin: Begin) -> list[Run]:
-    """Take the task whose turn it is, or several of those that go together. None: none waits that may be run
-    here and now."""
+    """Take the task whose turn it is, or several of those that go together, if any may run here and now."""
     for _ in range(RIVALS):
         try:
             return _claim(env, begin, lambda uow: take_next(env, uow))

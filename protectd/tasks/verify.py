@@ -12,8 +12,8 @@ from protectd.common.progress import Progress
 from protectd.common.reports import CheckReport
 from protectd.domain import parameters, verifications
 from protectd.domain.providers import Provider
-from protectd.domain.verifications import DATA, RESTORE
 from protectd.model.models import Verification
+from protectd.model.models.verifications import DATA, RESTORE
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.plugin import runner
 from protectd.plugin.base import VerifyContext

@@ -22,7 +22,7 @@ from protectd.api.schemas.common import (
 from protectd.api.schemas.narrowing import parameters_of
 from protectd.api.schemas.runs import RUN
 from protectd.domain.providers import Protectables, Providers
-from protectd.domain.verifications import DEPTHS
+from protectd.model.models.verifications import DEPTHS
 
 KEY = "verification"
 

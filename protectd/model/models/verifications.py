@@ -10,6 +10,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 from protectd.model.base import LENGTH_WORD, TABLE_OPTIONS, Base, Json, id_column
 from protectd.model.models.runs import CheckpointRun
 
+STRUCTURE = "structure"
+DATA = "data"
+RESTORE = "restore"
+DEPTHS = (STRUCTURE, DATA, RESTORE)
+"""Each proves what those before it do, and more."""
+
 
 class Verification(CheckpointRun, Base):
     """`depth` is structure (index, packs, trees), data (every byte, fresh from the bank) or restore (written
@@ -21,7 +27,7 @@ class Verification(CheckpointRun, Base):
     kind = "verification"
 
     id: Mapped[str] = id_column()
-    depth: Mapped[str] = mapped_column(String(LENGTH_WORD), default="structure")
+    depth: Mapped[str] = mapped_column(String(LENGTH_WORD), default=STRUCTURE)
     read_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     recovery_s: Mapped[float | None] = mapped_column(Double)
     report: Mapped[dict[str, Any] | None] = mapped_column(Json)

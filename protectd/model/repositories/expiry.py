@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, aliased
 
 from protectd.common.reports import DAMAGED
 from protectd.model.models import Checkpoint, Verification
+from protectd.model.models.verifications import DEPTHS
 from protectd.model.repositories.checkpoints import is_pinned
 from protectd.model.states import CheckpointStatus, RunStatus
 
@@ -54,7 +55,7 @@ class ExpiryRepository:
 
 
 def _depth_of(run: type[Verification]) -> ColumnElement[int]:
-    return case((run.depth == "restore", 2), (run.depth == "data", 1), else_=0)
+    return case({depth: number for number, depth in enumerate(DEPTHS)}, value=run.depth, else_=0)
 
 
 def _is_damaged() -> ColumnElement[bool]:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import defer
 
 from protectd.common.errors import NotFound
 from protectd.model.models import Verification
+from protectd.model.models.verifications import RESTORE
 from protectd.model.repositories.base import Repository
 from protectd.model.repositories.filters import exact
 from protectd.model.states import RunStatus
@@ -60,7 +61,7 @@ class VerificationRepository(Repository[Verification]):
         found = exists().where(
             Verification.checkpoint_id == verification.checkpoint_id,
             Verification.id != verification.id,
-            Verification.depth == "restore",
+            Verification.depth == RESTORE,
             Verification.status == RunStatus.SUCCESS,
             Verification.ended_at > moment,
         )
