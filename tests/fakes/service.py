@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -142,11 +143,13 @@ class Service:
 
     @contextmanager
     def counted_statements(self) -> Iterator[list[str]]:
-        """The SQL that the block makes the service send."""
+        """The SQL that the block makes the service send in this thread, which answers its requests."""
         seen: list[str] = []
+        here = threading.get_ident()
 
         def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
-            seen.append(statement)
+            if threading.get_ident() == here:
+                seen.append(statement)
 
         self.parts.dispatcher.flush()
         engine = self.parts.database.engine

@@ -16,7 +16,6 @@ from protectd.model.unit_of_work import Database
 from protectd.plugin.secret_stores.crypto import CryptoStore
 from tests.fakes.service import Client, Service
 from tests.functional.test_key_manager_secrets import keep, payload, text
-from tests.functional.test_query_counts import statements
 
 pytest_plugins = ["tests.fakes.databases"]
 
@@ -142,7 +141,7 @@ def test_containers_are_listed_and_narrowed(service: Service) -> None:
     counts = []
     for limit in (2, 12):
         client.get("protectables")  # its token is known
-        with statements(service) as sent:
+        with service.counted_statements() as sent:
             client.get(f"/v1/containers?limit={limit}")
         counts.append(len(sent))
     assert counts[0] == counts[1]
