@@ -13,6 +13,9 @@ Ask = Callable[[], webtest.TestResponse]
 Counted = dict[Route, tuple[int, int, list[str]]]
 """Status, number of statements, and these."""
 
+CONFIGURED = "[api]\ntoken_memory_s = 300\n"
+"""A token that was seen once is not looked for again, however busy the machine is."""
+
 FRAMES = ("BEGIN", "SAVEPOINT", "RELEASE")
 
 

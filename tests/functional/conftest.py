@@ -65,11 +65,15 @@ def master_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def service(
-    database_url: str, master_key: Path, tmp_path_factory: pytest.TempPathFactory
+    database_url: str,
+    master_key: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
 ) -> Iterator[Service]:
-    """Tasks wait: nobody reads the queue. Callers of each test have projects of their own."""
-    place = tmp_path_factory.mktemp("service")
-    with running(place, database=database_url, master_key=master_key) as made:
+    """Tasks wait: nobody reads the queue. Callers of each test have projects of their own. A module may have
+    `CONFIGURED`, more of the configuration file."""
+    place, more = tmp_path_factory.mktemp("service"), getattr(request.module, "CONFIGURED", "")
+    with running(place, database=database_url, master_key=master_key, more=more) as made:
         yield made
 
 

@@ -18,6 +18,7 @@ from protectd.api.routes import routes
 from protectd.domain.events import sign
 from protectd.model.base import utc_now
 from protectd.model.models import Occurrence
+from tests.fakes.route_counts import CONFIGURED as CONFIGURED
 from tests.fakes.route_counts import Ask, Counted, check, count
 from tests.fakes.service import FILES_ID, MEMORY_ID, Service, run_body
 

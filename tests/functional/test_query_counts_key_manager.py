@@ -10,6 +10,7 @@ import pytest
 
 from protectd.api.routes import KEY_MANAGER, routes
 from protectd.common.ids import new_id
+from tests.fakes.route_counts import CONFIGURED as CONFIGURED
 from tests.fakes.route_counts import Ask, Counted, check, count
 from tests.fakes.service import Service
 from tests.functional.test_key_manager_containers import contain, ref
