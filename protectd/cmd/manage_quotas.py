@@ -41,7 +41,7 @@ def quota_recount(made: Parts, args: argparse.Namespace) -> int:
     need_database(made)
     made.check_schema()
     projects = [args.project] if args.project else _projects(made)
-    healed = {id: heal(made.database, id, made.clock.now()) for id in projects}
+    healed = {id: heal(made.database, id, made.clock) for id in projects}
     show(
         {
             id: {name: {"said": said, "in_use": true} for name, (said, true) in found.items()}

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from protectd.common.clock import Clock
 from protectd.domain import quota
-from protectd.model.base import utc_now
 from protectd.model.repositories.quotas import RESOURCES
 from protectd.model.unit_of_work import Database, UnitOfWork
 
 BATCH = 100
 
 
-def heal(database: Database, project_id: str, now: datetime | None = None) -> Mapping[str, tuple[int, int]]:
+def heal(database: Database, project_id: str, clock: Clock) -> Mapping[str, tuple[int, int]]:
     """Count a project's things anew. Safe beside everything that takes and gives, and any number of times.
 
-    :param now: what has expired by then does not count; None: by this host's clock.
+    :param clock: what has expired by it does not count.
     :returns: for each resource that was wrong, what was said and what is true.
     """
     _heal_marks(database, project_id)
-    now = now or utc_now()
+    now = clock.now()
     with database.read() as uow:
         if not uow.balances.balance(project_id, now).wrong:
             return {}

@@ -40,7 +40,7 @@ class UsageAudit:
         return healed
 
     def _heal(self, project_id: str) -> bool:
-        found = heal(self._database, project_id, self._clock.now())
+        found = heal(self._database, project_id, self._clock)
         for resource, (said, true) in found.items():
             level = logging.INFO if resource in EXPIRING and true < said else logging.WARNING
             LOG.log(level, DRIFT, project_id, said, resource, true)

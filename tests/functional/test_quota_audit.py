@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,8 +15,8 @@ from protectd.common.ids import new_id
 from protectd.domain import quota
 from protectd.domain.balances import BATCH, heal
 from protectd.engine.usage import REST_S, UsageAudit
-from protectd.model.models import Checkpoint
-from protectd.model.repositories.quotas import CHECKPOINTS, OPERATIONS, PLANS, STORED_BYTES
+from protectd.model.models import Checkpoint, Secret
+from protectd.model.repositories.quotas import CHECKPOINTS, OPERATIONS, PLANS, SECRETS, STORED_BYTES
 from protectd.model.unit_of_work import Database
 from protectd.tasks.delete import DeleteCheckpoint
 from protectd.tasks.run import Run
@@ -25,6 +26,8 @@ from tests.fakes.tasks import CONTEXT, env_of, new_checkpoint, run_task
 from tests.functional.test_commands import run
 
 pytest_plugins = ["tests.fakes.databases"]
+
+CLOCK = ManualClock()
 
 
 @pytest.fixture
@@ -51,9 +54,9 @@ def test_what_an_older_version_left_is_counted(any_database: Database, project: 
     add_checkpoint(any_database, project, "error-deleting", manifest_id="ab" * 32)
     for status in ("error", "deleted"):
         add_checkpoint(any_database, project, status, counted=True, counted_bytes=10)
-    heal(any_database, project)
+    heal(any_database, project, CLOCK)
     assert usages(any_database, project) == {PLANS: 6, CHECKPOINTS: 2, STORED_BYTES: 20}
-    assert heal(any_database, project) == {}
+    assert heal(any_database, project, CLOCK) == {}
 
 
 def test_a_deletion_that_failed_counts_what_did_before(any_database: Database, project: str) -> None:
@@ -62,7 +65,7 @@ def test_a_deletion_that_failed_counts_what_did_before(any_database: Database, p
         add_checkpoint(any_database, project, "deleting", **values)
         for values in ({}, {"counted": True, "counted_bytes": 10, "manifest_id": "ab" * 32})
     )
-    heal(any_database, project)
+    heal(any_database, project, CLOCK)
     deletion, run_of_nobody = DeleteCheckpoint(env_of(any_database, ManualClock())), cast("Run", None)
     before = usages(any_database, project)
     assert before == {PLANS: 2, CHECKPOINTS: 1, STORED_BYTES: 10}
@@ -71,7 +74,7 @@ def test_a_deletion_that_failed_counts_what_did_before(any_database: Database, p
             row = uow.checkpoints.get(id, lock=True)
             deletion.handle_error(uow, row, Cancelled(), run_of_nobody)
     assert usages(any_database, project) == before
-    assert heal(any_database, project) == {}
+    assert heal(any_database, project, CLOCK) == {}
     with any_database.read() as uow:
         found = [uow.checkpoints.get(each.id) for each in (empty, full)]
     assert [(each.status, each.counted) for each in found] == [
@@ -94,9 +97,9 @@ def test_what_failed_but_has_a_snapshot_counts_as_before(
                 made.manifest_id = "ab" * 32
             else:
                 made.resources[1].snapshot_id = "cd" * 32
-    heal(any_database, project)
+    heal(any_database, project, CLOCK)
     assert usages(any_database, project) == {PLANS: 1, CHECKPOINTS: 1, STORED_BYTES: 10}
-    assert heal(any_database, project) == {}
+    assert heal(any_database, project, CLOCK) == {}
 
 
 def test_more_than_a_batch_of_them_is_counted(any_database: Database, project: str) -> None:
@@ -104,7 +107,7 @@ def test_more_than_a_batch_of_them_is_counted(any_database: Database, project: s
         plan = uow.plans.add(rows.plan(project_id=project))
         for _ in range(BATCH + 5):
             uow.checkpoints.add(rows.checkpoint(plan, counted=False, status="available"))
-    heal(any_database, project)
+    heal(any_database, project, CLOCK)
     assert usages(any_database, project) == {PLANS: 1, CHECKPOINTS: BATCH + 5}
 
 
@@ -113,23 +116,36 @@ def test_figures_that_somebody_has_changed_are_set_right(any_database: Database,
         uow.plans.add(rows.plan(project_id=project))
         uow.quotas.take(project, PLANS, 7)
         uow.quotas.take(project, OPERATIONS, 3)
-    assert heal(any_database, project) == {PLANS: (7, 1), OPERATIONS: (3, 0)}
+    assert heal(any_database, project, CLOCK) == {PLANS: (7, 1), OPERATIONS: (3, 0)}
     assert usages(any_database, project) == {PLANS: 1}
+
+
+def test_what_has_expired_is_told_by_the_given_clock(any_database: Database, project: str) -> None:
+    """However much later it is on this host."""
+    clock = ManualClock(datetime(2020, 1, 1, tzinfo=UTC))
+    with any_database.write() as uow:
+        expiration = clock.now() + timedelta(seconds=90)
+        sealed = {"store": "crypto", "key_id": "k", "cipher_text": b""}
+        owned = {"project_id": project, "creator_id": "u", "expiration": expiration}
+        uow.secrets.add(Secret(id=new_id(), **owned, **sealed))
+    assert heal(any_database, project, clock) == {SECRETS: (0, 1)}
+    clock.advance(91)
+    assert heal(any_database, project, clock) == {SECRETS: (1, 0)}
 
 
 def test_what_is_under_way_is_left_to_whoever_has_it_in_hand(any_database: Database) -> None:
     clock = ManualClock()
     made, ref = new_checkpoint(any_database, clock)
-    heal(any_database, CONTEXT.project_id)
+    heal(any_database, CONTEXT.project_id, CLOCK)
     before = usages(any_database, CONTEXT.project_id)
     with any_database.write() as uow:
         uow.checkpoints.get(made.id).counted = False
-    assert heal(any_database, CONTEXT.project_id) == {
+    assert heal(any_database, CONTEXT.project_id, CLOCK) == {
         CHECKPOINTS: (before[CHECKPOINTS], before[CHECKPOINTS] - 1)
     }
     run_task(env_of(any_database, clock), ref)
     assert usages(any_database, CONTEXT.project_id)[CHECKPOINTS] == before[CHECKPOINTS]
-    assert heal(any_database, CONTEXT.project_id) == {}
+    assert heal(any_database, CONTEXT.project_id, CLOCK) == {}
 
 
 def test_nothing_is_wrong_while_many_take_give_and_count(any_database: Database, project: str) -> None:
@@ -145,7 +161,7 @@ def test_nothing_is_wrong_while_many_take_give_and_count(any_database: Database,
                 quota.give(uow, project, plans=1)
 
     def audit(number: int) -> object:
-        return [heal(any_database, project) for _ in range(5)]
+        return [heal(any_database, project, CLOCK) for _ in range(5)]
 
     with ThreadPoolExecutor(11) as pool:
         audits = [pool.submit(audit, number) for number in range(3)]

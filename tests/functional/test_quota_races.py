@@ -94,7 +94,7 @@ def test_whatever_it_is_called_at_once_what_lies_in_the_bank_counts(doing: Servi
 
     asks = [reset(id, state) for id in made for state in ("error", "available", "error")]
     asks += [lambda own, id=id: own.call("DELETE", f"{path}/{id}").status_int for id in made[2:]]
-    asks += [lambda own: heal(database, own.project_id)] * 2
+    asks += [lambda own: heal(database, own.project_id, doing.parts.clock)] * 2
     found = together(doing, client, asks)
     assert found[-2:] == [{}, {}]
     with database.read() as uow:
@@ -103,7 +103,7 @@ def test_whatever_it_is_called_at_once_what_lies_in_the_bank_counts(doing: Servi
     stored = {STORED_BYTES: sum(row.stored_bytes for row in left)}
     expected = {PLANS: 1, CHECKPOINTS: len(left)} | {name: each for name, each in stored.items() if each}
     assert in_use(client) == expected
-    assert heal(database, client.project_id) == {}
+    assert heal(database, client.project_id, doing.parts.clock) == {}
 
 
 # --- lines that break ---

@@ -278,7 +278,7 @@ def test_what_lies_in_the_bank_counts_whatever_it_is_called(
     for state in ("error", "error", "available", "available", "error"):
         assert member.call("PUT", url(checkpoint), body(state)).status_int == 202
         assert in_use(member) == before
-        assert heal(direct.parts.database, member.project_id) == {}
+        assert heal(direct.parts.database, member.project_id, direct.parts.clock) == {}
     shutil.rmtree(direct.allowed.parent / "bank" / FILES_ID / member.project_id / "data")
     member.call("PUT", url(checkpoint), body("available"))
     assert member.get(url(checkpoint))["checkpoint"]["status"] == "error"
@@ -331,7 +331,7 @@ def test_what_no_row_knows_to_be_there_is_given_back_and_taken_once(
     ):
         assert member.call("PUT", url(checkpoint), body(state)).status_int == 202
         assert in_use(member) == expected
-        assert heal(direct.parts.database, member.project_id) == {}
+        assert heal(direct.parts.database, member.project_id, direct.parts.clock) == {}
 
 
 # --- what the vault says ---
