@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,6 +69,15 @@ def bus() -> Iterator[servers.Bus]:
 def restic() -> str:
     """Path of the restic program."""
     return servers.need_program("restic")
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[None]:
+    """Trees too deep for the recursion that pytest removes old directories with, of whatever modes; also
+    those that a failed test has left."""
+    yield
+    for words in (("chmod", "-R", "u+rwx"), ("rm", "-rf")):
+        subprocess.run([*words, str(tmp_path)], check=True)
 
 
 @pytest.fixture(scope="session")

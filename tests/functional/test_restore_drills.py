@@ -365,6 +365,7 @@ def test_room_is_asked_for_before_it_is_used(tmp_path: Path) -> None:
     assert os.listdir(scratch.root) == []
 
 
+@pytest.mark.usefixtures("deep")
 def test_a_tree_of_any_depth_and_mode_is_removed(tmp_path: Path) -> None:
     top = tmp_path / "top"
     top.mkdir()

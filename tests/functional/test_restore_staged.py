@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -266,13 +265,6 @@ def test_a_link_in_the_target_is_replaced_not_followed(rig: Rig) -> None:
     assert restore(rig, rig.save()).issues == ()
     assert list(outside.iterdir()) == []
     assert differences(tree(rig.source), tree(old)) == []
-
-
-@pytest.fixture
-def deep(tmp_path: Path) -> Iterator[None]:
-    """Trees too deep for the recursion that pytest removes old directories with."""
-    yield
-    subprocess.run(["rm", "-rf", str(tmp_path)], check=True)
 
 
 @pytest.mark.usefixtures("deep")
