@@ -1,0 +1,36 @@
+"""What a child of the engine arranges for itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+_GROUPS = """
+import ctypes, resource, sys
+from protectd.vault import host
+
+if not hasattr(ctypes.CDLL(None), "mallopt"):
+    sys.exit("no mallopt")
+host.keep_memory()
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    group = [bytes(1 << 20) for _ in range(8)]
+    del group
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+first = faults()
+print(first, *(faults() for _ in range(5)))
+"""
+
+
+def test_the_pages_of_one_group_of_blobs_are_used_for_the_next() -> None:
+    done = subprocess.run([sys.executable, "-c", _GROUPS], capture_output=True, text=True, check=False)
+    if done.stderr.strip() == "no mallopt":
+        pytest.skip("not the allocator of glibc")
+    assert done.returncode == 0, done.stderr
+    first, *others = map(int, done.stdout.split())
+    assert first > 8 * 200  # pages of 4 KiB; fewer would show nothing
+    assert max(others) < first / 10
