@@ -17,7 +17,7 @@ host.keep_memory()
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    group = [bytes(1 << 20) for _ in range(8)]
+    group = [b"x" * (1 << 20) for _ in range(8)]
     del group
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
