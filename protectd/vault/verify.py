@@ -18,7 +18,7 @@ from protectd.plugin.base import BankPlugin
 from protectd.vault.check import Needed, check_structure, read_and_check_pack
 from protectd.vault.crew import Crew, work
 from protectd.vault.crypto import MasterKey, Sealer
-from protectd.vault.findings import Findings
+from protectd.vault.findings import Findings, PackFindings
 from protectd.vault.index import BlobIndex, PackRows
 from protectd.vault.locks import reading_lock
 from protectd.vault.maintenance import ReportedProgress
@@ -118,11 +118,10 @@ class _Reading(Needed):
         return self._read_bytes
 
     def _collect(self, timeout_s: float) -> None:
-        for _, (errors, size) in self._crew.replies(timeout_s):
-            self._read_bytes += size
+        for _, found in self._crew.replies(timeout_s):
+            self._read_bytes += found.size
             self.read_packs += 1
-            for error in errors:
-                self._findings.error(error)
+            self._findings.add(found)
         counts = Counts("read", self._read_bytes, done_files=self.read_packs, total_files=self._told)
         self._reporter.tell(counts)
 
@@ -162,14 +161,14 @@ class _Checker:
         self._cancel = CancelFlag.attach(role.cancel)
         self._buffer = Pages(_BUFFER_BYTES)
 
-    def handle(self, job: Pack) -> tuple[list[str], int]:
+    def handle(self, job: Pack) -> PackFindings:
         if self._cancel.is_set():
             raise Cancelled
         pack_id, entries = job
-        errors, size = read_and_check_pack(
+        found = read_and_check_pack(
             self._bank, pack_id, entries, self._sealer, self._buffer.view, self._decompressor
         )
-        return errors[:_MAX_ERRORS], size
+        return found._replace(errors=found.errors[:_MAX_ERRORS])
 
     def finish(self) -> None:
         """Nothing is left."""
