@@ -16,15 +16,14 @@ from protectd.common.reports import CheckReport
 from protectd.common.units import MIB
 from protectd.plugin.base import BankPlugin
 from protectd.vault.check import Needed, check_structure, read_and_check_pack
-from protectd.vault.crew import Crew, work
+from protectd.vault.crew import Crew, Plain, work
 from protectd.vault.crypto import MasterKey, Sealer
 from protectd.vault.findings import Findings, PackFindings
-from protectd.vault.index import BlobIndex, PackRows
+from protectd.vault.index import BlobIndex, Columns, PackRows
 from protectd.vault.locks import reading_lock
 from protectd.vault.maintenance import ReportedProgress
 from protectd.vault.operation import ListeningClock, Reporter
 from protectd.vault.options import EngineOptions
-from protectd.vault.pack import BlobEntry
 from protectd.vault.pack_share import PackShare
 from protectd.vault.pool import Channel, Pool
 from protectd.vault.repository import Repository
@@ -37,7 +36,8 @@ _MAX_ERRORS = 200
 _PUMP_VISITS = 8
 """Trees between two looks at the workers."""
 
-Pack = tuple[bytes, list[BlobEntry]]
+Pack = tuple[bytes, Plain]
+"""The id of one, and its entries as `Columns`."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class _Reading(Needed):
         """Give out what there is room for, and take in what has come."""
         while self._waiting and self._crew.has_room:
             number = self._waiting.popleft()
-            self._crew.give((self._ids[number], self._rows.entries(number)), None)
+            self._crew.give((self._ids[number], tuple(self._rows.columns(number))), None)
         if self._crew.busy:
             self._collect(timeout_s)
 
@@ -164,7 +164,8 @@ class _Checker:
     def handle(self, job: Pack) -> PackFindings:
         if self._cancel.is_set():
             raise Cancelled
-        pack_id, entries = job
+        pack_id, columns = job
+        entries = Columns._make(columns).entries()
         found = read_and_check_pack(
             self._bank, pack_id, entries, self._sealer, self._buffer.view, self._decompressor
         )
