@@ -43,6 +43,8 @@ class StoredBlobs:
         return cls(SharedMemory.attach(path))
 
     def __contains__(self, blob_id: bytes) -> bool:
+        if not self._heads:
+            return False
         head = int.from_bytes(blob_id[:8], "big")
         second = int.from_bytes(blob_id[8:16], "big")
         place = bisect_left(self._heads, head)
@@ -92,9 +94,8 @@ class NewBlobs:
     def add(self, blob_id: bytes) -> bool:
         """Remember a blob; whether it was new, so that the caller has to store it."""
         prefix = blob_id[:PREFIX_BYTES]
-        for table in self._tables[:-1]:
-            if _slot(table, prefix)[1]:
-                return False
+        if len(self._tables) > 1 and any(_slot(table, prefix)[1] for table in self._tables[:-1]):
+            return False
         slot, found = _slot(self._tables[-1], prefix)
         if not found and slot >= 0:
             self._tables[-1].bytes[slot : slot + PREFIX_BYTES] = prefix
@@ -122,13 +123,14 @@ _EMPTY = bytes(PREFIX_BYTES)
 
 def _slot(table: SharedMemory, prefix: bytes) -> tuple[int, bool]:
     """Where a prefix stands or could stand, and whether it does; (-1, False) where the table is crowded."""
-    mask = len(table.bytes) - 1 & -PREFIX_BYTES
+    slots = table.bytes
+    mask = len(slots) - 1 & -PREFIX_BYTES
     place = int.from_bytes(prefix[:8], "little") & mask
     for _ in range(_PROBES):
-        found = table.bytes[place : place + PREFIX_BYTES]
-        if found == prefix:
-            return place, True
+        found = slots[place : place + PREFIX_BYTES]
         if found == _EMPTY:
             return place, False
+        if found == prefix:
+            return place, True
         place = place + PREFIX_BYTES & mask
     return -1, False

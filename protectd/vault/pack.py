@@ -61,6 +61,11 @@ def build_header(entries: Iterable[BlobEntry]) -> bytes:
 def header_entry(entry: BlobEntry) -> bytes:
     """What the plain header says of one blob."""
     kind, blob_id, _, length, plain_length = entry
+    return header_line(kind, blob_id, length, plain_length)
+
+
+def header_line(kind: str, blob_id: bytes, length: int, plain_length: int | None) -> bytes:
+    """As `header_entry`, from what it takes of an entry."""
     if plain_length is None:
         return _PLAIN.pack(_TYPES[kind, False], length, blob_id)
     return _COMPRESSED.pack(_TYPES[kind, True], length, plain_length, blob_id)

@@ -20,6 +20,7 @@ from protectd.vault.pack import (
     TREE,
     BlobEntry,
     header_entry,
+    header_line,
     pack_key,
     parse_header,
     seal_plain_header,
@@ -28,6 +29,10 @@ from protectd.vault.shared import Pages
 
 _SLACK_BYTES = 9 * MIB
 """One largest blob above the size at which a pack is closed, with its header."""
+
+
+_LAST_BYTES = COMPRESSED_ENTRY_BYTES + PACK_OVERHEAD_BYTES
+"""What follows a last blob, beside the header entries of those before it."""
 
 
 class StoredPack(NamedTuple):
@@ -51,8 +56,7 @@ class _PackMemory:
 
     def room_for(self, length: int) -> bool:
         """Whether a unit of `length` and a header that names it still fit."""
-        header = len(self.header) + COMPRESSED_ENTRY_BYTES + PACK_OVERHEAD_BYTES
-        return self.end + length + header <= self.size
+        return self.end + length + len(self.header) + _LAST_BYTES <= self.size
 
     def clear(self) -> None:
         self.header = bytearray()
@@ -89,38 +93,41 @@ class Packer:
 
     def add(self, blob_id: bytes, plain: Buffer) -> None:
         """Store a blob that is not stored yet."""
-        frame = self._compressor.compress(plain)
-        plain_length: int | None = len(plain)
-        body: Buffer = frame
-        if len(frame) >= len(plain) and self._kind != TREE:
+        body: Buffer = self._compressor.compress(plain)
+        size = len(plain)
+        plain_length: int | None = size
+        if len(body) >= size and self._kind != TREE:
             body, plain_length = plain, None
         pack = self._with_room(len(body) + OVERHEAD_BYTES)
         length = self._sealer.seal_into(body, pack.view[pack.end :])
-        self._note(BlobEntry(self._kind, blob_id, pack.end, length, plain_length))
-        self.plain_bytes += len(plain)
+        self._note(header_line(self._kind, blob_id, length, plain_length), length)
+        self.plain_bytes += size
         self.sealed_bytes += length
 
     def add_sealed(self, entry: BlobEntry, unit: Buffer) -> None:
         """Take over a unit that another packer has sealed: it is good at any place."""
         pack = self._with_room(len(unit))
         pack.view[pack.end : pack.end + len(unit)] = unit
-        self._note(entry._replace(offset=pack.end))
+        self._note(header_entry(entry), len(unit))
 
     def take_over(self, header: bytes, units: Buffer) -> None:
         """All units of another packer's `leftover`."""
         for entry in parse_header(header) if header else ():
             self.add_sealed(entry, memoryview(units)[entry.offset : entry.offset + entry.length])
 
-    def _note(self, entry: BlobEntry) -> None:
-        self._pack.header += header_entry(entry)
-        self._pack.blobs += 1
-        self._pack.end += entry.length
-        if self._pack.end >= self._pack_bytes or self._pack.blobs >= MAX_BLOBS:
+    def _note(self, line: bytes, length: int) -> None:
+        """A unit stands at the end of the pack; `line` is its part of the header."""
+        pack = self._pack
+        pack.header += line
+        pack.blobs += 1
+        pack.end += length
+        if pack.end >= self._pack_bytes or pack.blobs >= MAX_BLOBS:
             self.flush()
 
     def _with_room(self, length: int) -> _PackMemory:
-        if not self._pack.room_for(length):
-            self.flush()
+        if self._pack.room_for(length):
+            return self._pack
+        self.flush()
         if not self._pack.room_for(length):  # one blob larger than a pack: the tree of a huge directory
             larger = _PackMemory(length + 4 * KIB)
             self._free.append(self._pack)

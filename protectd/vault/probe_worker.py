@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 from protectd.common.errors import Cancelled
@@ -116,7 +117,7 @@ class _Prober:
         issues = self._issues.count
         folder = Folder(job.path, Identity(job.device, job.inode), b"", None, 0, job.previous_tree)
         inner = []
-        for found in self._scanner.scan(folder):
+        for found in chain.from_iterable(self._scanner.scan(folder)):
             if isinstance(found, Folder) and found.previous_tree is not None:
                 folder.nodes[found.place] = directory_node(found.prefix, found.previous_tree)
                 inner.append(tuple(FolderJob(found.path, *found.identity, found.previous_tree)))

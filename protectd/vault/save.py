@@ -7,7 +7,7 @@ no snapshot needs, never a snapshot that lacks one.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -34,8 +34,9 @@ from protectd.vault.save_jobs import Batch, Jobs, Ticket
 from protectd.vault.save_probe import MAX_INDEX_BLOBS, Probe, Unchanged, unchanged_tree
 from protectd.vault.save_root import choose_parent, exclude_paths, normal_path, open_root
 from protectd.vault.save_trees import Trees
-from protectd.vault.save_worker import FileResult, SaveReply, SaveWorker
+from protectd.vault.save_worker import SaveReply, SaveWorker
 from protectd.vault.scan import FileEntry, Folder, Scanner
+from protectd.vault.small_files import FileResult
 from protectd.vault.snapshot import Snapshot
 from protectd.vault.storing import Storing
 
@@ -146,15 +147,14 @@ class _Save:
     def run(self, lock: HeldLock) -> SaveReport:
         worker = SaveWorker(self._storing.role(), seed_of(self._repository.config.polynomial))
         self._crew = self._storing.hire(self._pool, worker, lock)
-        for entry in self._walk():
-            self._files.found(entry)
+        self._walk()
         self._scanned = True
         self._jobs.close_batch()
         while self._jobs or self._crew.busy or self._jobs.close_batch():
             self._pump(0.25)
         return self._finish()
 
-    def _walk(self) -> Iterator[FileEntry]:
+    def _walk(self) -> None:
         pending = [self._top]
         while pending:
             folder = pending.pop()
@@ -164,18 +164,19 @@ class _Save:
                 self._trees.keep(folder)
                 continue
             inner: list[Folder] = []
-            for found in self._scanner.scan(folder):
-                if isinstance(found, Folder):
-                    inner.append(found)
-                else:
-                    yield found
-                self._pump_sometimes()
+            for portion in self._scanner.scan(folder):
+                for found in portion:
+                    if isinstance(found, Folder):
+                        inner.append(found)
+                    else:
+                        self._files.found(found)
+                self._pump_sometimes(len(portion))
             pending.extend(reversed(inner))
-            self._pump_sometimes()
+            self._pump_sometimes(1)
             self._trees.settle(folder)
 
-    def _pump_sometimes(self) -> None:
-        self._since_pump += 1
+    def _pump_sometimes(self, entries: int) -> None:
+        self._since_pump += entries
         if self._since_pump >= _PUMP_EVERY:
             self._pump(0)
         while self._jobs.waiting_files > _MAX_WAITING_FILES and self._crew.busy:
@@ -202,22 +203,17 @@ class _Save:
 
     def _take(self, ticket: Ticket, reply: SaveReply) -> None:
         self._storing.took(reply.packs, reply.new_blobs)
+        others = {number: FileResult._make(each) for number, each in reply.others}
         if isinstance(ticket, Batch):
-            for entry, result in zip(ticket.files, reply.results, strict=True):
-                self._result(entry, FileResult._make(result))
-        else:
-            large, number = ticket
-            result = FileResult._make(reply.results[0])
-            self._read_bytes += result.read_bytes
-            whole = large.put(number, result)
-            if whole is not None:
-                self._read_files += 1
-                self._files.result(large.entry, whole)
-
-    def _result(self, entry: FileEntry, result: FileResult) -> None:
-        self._read_bytes += result.read_bytes
-        self._read_files += 1
-        self._files.result(entry, result)
+            self._read_bytes += self._files.read(ticket.files, reply.ids, others)
+            self._read_files += len(ticket.files)
+            return
+        large, number = ticket
+        self._read_bytes += others[0].read_bytes
+        whole = large.put(number, others[0])
+        if whole is not None:
+            self._read_files += 1
+            self._files.result(large.entry, whole)
 
     def _counts(self) -> Counts:
         tally = self._scanner.tally

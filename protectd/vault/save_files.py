@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from binascii import hexlify
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from protectd.vault.issues import Issues
 from protectd.vault.opening import Identity
-from protectd.vault.save_worker import FileResult
 from protectd.vault.scan import FileEntry, Folder, Scanner
-from protectd.vault.tree import file_node
+from protectd.vault.small_files import FileResult
+from protectd.vault.tree import file_node, one_blob_node
 
 _TRIES = 3
 _ID_BYTES = 32
+_ID_DIGITS = 2 * _ID_BYTES
 
 
 @dataclass(slots=True)
@@ -49,7 +51,7 @@ class Files:
         if not entry.hard_link:
             self._read(entry)
             return
-        identity = _identity(entry)
+        identity = entry.identity
         link = self._links.get(identity)
         if link is None:
             self._links[identity] = _HardLink()
@@ -59,21 +61,42 @@ class Files:
         else:
             self._save(entry, link.content, link.size)
 
+    def read(self, files: Sequence[FileEntry], ids: bytes, others: Mapping[int, FileResult]) -> int:
+        """What a worker says of small files; how many bytes it has read.
+
+        :param ids: 32 bytes for each, its one blob. :param others: by number, what does not go by `ids`.
+        """
+        digits = hexlify(ids)
+        read = 0
+        for number, entry in enumerate(files):
+            if number in others:
+                read += others[number].read_bytes
+                self.result(entry, others[number])
+                continue
+            read += entry.size
+            if entry.hard_link:
+                self._read_well(entry, _split(ids[number * _ID_BYTES : (number + 1) * _ID_BYTES]), entry.size)
+            else:
+                id_digits = digits[number * _ID_DIGITS : (number + 1) * _ID_DIGITS]
+                entry.folder.nodes[entry.place] = one_blob_node(entry.prefix, id_digits)
+                self._settled(entry.folder)
+        return read
+
     def result(self, entry: FileEntry, result: FileResult) -> None:
         """What a worker says of a file that it was given."""
         if result.trouble == "replaced":
             self._replaced(entry)
         elif result.trouble in (None, "changed"):
             if result.trouble:
-                self._issues.add(entry.seen.path, "changed", result.reason)
+                self._issues.add(entry.path, "changed", result.reason)
             self._read_well(entry, _split(result.ids), result.read_bytes)
         else:
-            self._issues.add(entry.seen.path, result.trouble or "", result.reason)
+            self._issues.add(entry.path, result.trouble or "", result.reason)
             self._leave_out(entry)
 
     def _read_well(self, entry: FileEntry, content: list[bytes], size: int) -> None:
         self._save(entry, content, size)
-        link = self._links.get(_identity(entry)) if entry.hard_link else None
+        link = self._links.get(entry.identity) if entry.hard_link else None
         if link is not None:
             link.content, link.size = content, size
             waiting, link.waiting = link.waiting, []
@@ -81,7 +104,7 @@ class Files:
                 self._save(other, content, size)
 
     def _save(self, entry: FileEntry, content: list[bytes], size: int) -> None:
-        prefix = entry.prefix if size == entry.seen.size else _with_size(entry, size)
+        prefix = entry.prefix if size == entry.size else _with_size(entry, size)
         entry.folder.nodes[entry.place] = file_node(prefix, content)
         self._settled(entry.folder)
 
@@ -92,17 +115,17 @@ class Files:
 
     def _pass_on(self, entry: FileEntry) -> None:
         """Another name of the same file may still lead to it."""
-        link = self._links.get(_identity(entry)) if entry.hard_link else None
+        link = self._links.get(entry.identity) if entry.hard_link else None
         if link is None or link.content is not None:
             return
         if link.waiting:
             self._read(link.waiting.pop(0))
         else:
-            del self._links[_identity(entry)]
+            del self._links[entry.identity]
 
     def _replaced(self, entry: FileEntry) -> None:
         if entry.tries >= _TRIES:
-            self._issues.add(entry.seen.path, "changed", "it was replaced each time it was to be read")
+            self._issues.add(entry.path, "changed", "it was replaced each time it was to be read")
             self._leave_out(entry)
             return
         self._pass_on(entry)
@@ -111,12 +134,8 @@ class Files:
             self.found(found)
         else:
             if isinstance(found, Folder):
-                self._issues.add(entry.seen.path, "changed", "a directory has taken the place of a file")
+                self._issues.add(entry.path, "changed", "a directory has taken the place of a file")
             self._settled(entry.folder)
-
-
-def _identity(entry: FileEntry) -> Identity:
-    return Identity(entry.seen.device, entry.seen.inode)
 
 
 def _split(ids: bytes) -> list[bytes]:
@@ -126,4 +145,4 @@ def _split(ids: bytes) -> list[bytes]:
 def _with_size(entry: FileEntry, size: int) -> bytes:
     """The node of a file of which more or less was read than the scan saw."""
     field_now = b'"size":%d,' % size if size else b""
-    return entry.prefix.replace(b'"size":%d,' % entry.seen.size, field_now, 1)
+    return entry.prefix.replace(b'"size":%d,' % entry.size, field_now, 1)

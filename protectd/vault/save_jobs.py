@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from protectd.common.units import GIB, KIB, MIB
-from protectd.vault.save_worker import SMALL_FILE_BYTES, FileResult, SaveJob
+from protectd.vault.save_worker import SMALL_FILE_BYTES, SaveJob
 from protectd.vault.scan import FileEntry
+from protectd.vault.small_files import FileResult
 
 _BATCH_FILES = 256
 _BATCH_BYTES = 4 * MIB
@@ -28,8 +29,8 @@ class Batch:
 
     def add(self, entry: FileEntry) -> None:
         self.files.append(entry)
-        self.bytes += entry.seen.size
-        self.path_bytes += len(entry.seen.path)
+        self.bytes += entry.size
+        self.path_bytes += len(entry.folder.path) + len(entry.name) + 2
 
     @property
     def full(self) -> bool:
@@ -76,19 +77,20 @@ class Jobs:
     def add(self, entry: FileEntry) -> bool:
         """Whether a job has become ready by this."""
         self.waiting_files += 1
-        if entry.seen.size > SMALL_FILE_BYTES:
+        if entry.size > SMALL_FILE_BYTES:
             self._cut(entry)
             return True
         self._batch.add(entry)
         return self._batch.full and self.close_batch()
 
     def _cut(self, entry: FileEntry) -> None:
-        size = entry.seen.size
+        size = entry.size
         step = _LONG_STRETCH_BYTES if size > GIB else _STRETCH_BYTES
         stretches = list(pairwise([*range(0, size, step), size]))
         large = LargeFile(entry, [None] * len(stretches))
         for number, stretch in enumerate(stretches):
-            self._large.append((SaveJob([tuple(entry.seen)], stretch), (large, number)))
+            job = SaveJob(entry.path, entry.state, (*stretch, entry.sparse))
+            self._large.append((job, (large, number)))
 
     def close_batch(self) -> bool:
         """Make a job of the small files at hand; whether there were any."""
@@ -106,4 +108,5 @@ class Jobs:
             return job, ticket
         batch = self._small.popleft()
         self.waiting_files -= len(batch.files)
-        return SaveJob([tuple(entry.seen) for entry in batch.files]), batch
+        paths = b"\0".join([entry.path for entry in batch.files])
+        return SaveJob(paths, b"".join([entry.state for entry in batch.files])), batch

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from protectd.common.errors import Cancelled
@@ -19,51 +20,55 @@ from protectd.vault.digests import grouped
 from protectd.vault.opening import READ_FILE, Replaced, open_seen
 from protectd.vault.pool import Channel, Pool
 from protectd.vault.shared import Pages
+from protectd.vault.small_files import (
+    REPLACED,
+    FileResult,
+    State,
+    changed,
+    failure,
+    fill,
+    is_as,
+    read_small,
+    unpack_states,
+)
 from protectd.vault.storing import BlobStore, StoreRest, StoreRole
 
 SMALL_FILE_BYTES = SIZES.smallest
 """A file up to here is one blob."""
+NO_ID = bytes(32)
+"""Stands in a reply where a file has no blob, or one that is told elsewhere."""
 WINDOW_BYTES = 2 * SIZES.largest
 ZERO_RUNS = (8 * MIB, 512 * KIB)
 """Lengths of the blobs that stand for holes, longest first."""
 
 
-class SeenFile(NamedTuple):
-    """A regular file as the scan saw it."""
+class Stretch(NamedTuple):
+    """A part of a large file. :ivar sparse: it has holes."""
 
-    path: bytes
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
+    start: int
+    end: int
     sparse: bool
 
 
 class SaveJob(NamedTuple):
-    """Small files whole, or a stretch of one large file. `files` are those of SeenFile."""
+    """Small files whole, or a stretch of one large file. `states` has for each what `pack_state` makes."""
 
-    files: Sequence[Plain]
-    stretch: tuple[int, int] | None = None
+    paths: bytes
+    """With a NUL between two."""
+    states: bytes
+    stretch: Plain | None = None
+    """That of Stretch."""
     new_tables: Sequence[str] = ()
     """All tables of this run's blobs, the newest last."""
 
 
-class FileResult(NamedTuple):
-    """What became of a file. `trouble` is an issue's kind, or "replaced", or None; with "changed" there is
-    content all the same."""
+class SaveReply(NamedTuple):
+    """`packs` are those of StoredPack."""
 
     ids: bytes
-    """32 bytes for each blob, in order."""
-    read_bytes: int
-    trouble: str | None = None
-    reason: str = ""
-
-
-class SaveReply(NamedTuple):
-    """`results` are those of FileResult, `packs` those of StoredPack."""
-
-    results: list[Plain]
+    """The blob of each small file, 32 bytes; zeros for those of `others`."""
+    others: list[tuple[int, Plain]]
+    """A stretch, or files that were not read as they were seen: the number of each and its FileResult."""
     packs: list[Plain]
     new_blobs: int
 
@@ -89,11 +94,13 @@ class _Saver:
 
     def handle(self, job: SaveJob) -> SaveReply:
         self._blobs.extend(job.new_tables)
+        paths, states = job.paths.split(b"\0"), unpack_states(job.states)
         if job.stretch is None:
-            results = [tuple(self._file(file, 0, file.size)) for file in map(SeenFile._make, job.files)]
+            ids, others = self._small_files(paths, states)
         else:
-            results = [tuple(self._file(SeenFile._make(job.files[0]), *job.stretch))]
-        return SaveReply(results, *self._blobs.take())
+            result = self._file(paths[0], states[0], Stretch._make(job.stretch))
+            ids, others = b"", {0: result}
+        return SaveReply(ids, [(number, tuple(each)) for number, each in others.items()], *self._blobs.take())
 
     def finish(self) -> StoreRest:
         return self._blobs.finish()
@@ -102,38 +109,45 @@ class _Saver:
         self._blobs.close()
         self._pages.close()
 
-    # --- one file ---
+    # --- small files ---
 
-    def _file(self, file: SeenFile, start: int, end: int) -> FileResult:
+    def _small_files(
+        self, paths: Sequence[bytes], states: Sequence[State]
+    ) -> tuple[bytes, dict[int, FileResult]]:
+        lengths, others = read_small(paths, states, self._window, self._cancel.is_set)
+        ends = accumulate(lengths, initial=0)
+        pieces = [self._window[start:end] for start, end in pairwise(ends) if start < end]
+        found = iter(self._blobs.blobs(pieces))
+        ids = [next(found) if length else NO_ID for length in lengths]
+        for number, result in others.items():
+            if lengths[number]:
+                others[number], ids[number] = result._replace(ids=ids[number]), NO_ID
+        return b"".join(ids), others
+
+    # --- one large file ---
+
+    def _file(self, path: bytes, state: State, stretch: Stretch) -> FileResult:
         if self._cancel.is_set():
             raise Cancelled
         try:
-            descriptor, _ = open_seen(file.path, READ_FILE, (file.device, file.inode))
+            descriptor, _ = open_seen(path, READ_FILE, state[:2])
         except Replaced:
-            return FileResult(b"", 0, "replaced")
+            return REPLACED
         except OSError as error:
-            return _failure(error)
+            return failure(error)
         try:
-            return self._opened_file(descriptor, file, start, end)
+            return self._opened_file(descriptor, state, stretch)
         except OSError as error:
-            return _failure(error)
+            return failure(error)
         finally:
             os.close(descriptor)
 
-    def _opened_file(self, descriptor: int, file: SeenFile, start: int, end: int) -> FileResult:
-        if file.size <= SMALL_FILE_BYTES:
-            ids, read = self._small(descriptor, file.size)
-        else:
-            ids, read = self._stretch(descriptor, start, end, file.sparse)
-        status = os.fstat(descriptor)
-        seen = (file.size, file.mtime_ns, file.ctime_ns)
-        if (status.st_size, status.st_mtime_ns, status.st_ctime_ns) != seen or read != end - start:
-            return FileResult(ids, read, "changed", "it was written to while it was read")
+    def _opened_file(self, descriptor: int, state: State, stretch: Stretch) -> FileResult:
+        start, end, sparse = stretch
+        ids, read = self._stretch(descriptor, start, end, sparse)
+        if read != end - start or not is_as(os.fstat(descriptor), state):
+            return changed(read, ids)
         return FileResult(ids, read)
-
-    def _small(self, descriptor: int, size: int) -> tuple[bytes, int]:
-        read = _fill(descriptor, self._window[:size], 0)
-        return (self._blobs.blobs([self._window[:read]])[0] if read else b""), read
 
     def _stretch(self, descriptor: int, start: int, end: int, sparse: bool) -> tuple[bytes, int]:
         ids: list[bytes] = []
@@ -154,7 +168,7 @@ class _Saver:
         place, kept = start, 0
         while True:
             wanted = min(len(self._window) - kept, end - place)
-            read = _fill(descriptor, self._window[kept : kept + wanted], place)
+            read = fill(descriptor, self._window[kept : kept + wanted], place)
             place += read
             filled = kept + read
             last = place == end or read < wanted
@@ -216,21 +230,3 @@ def _extents(descriptor: int, start: int, end: int) -> Iterator[tuple[bool, int]
             yield False, place
         else:
             return
-
-
-def _fill(descriptor: int, buffer: memoryview, offset: int) -> int:
-    """Read until `buffer` is full or the file ends."""
-    done = 0
-    while done < len(buffer):
-        read = os.preadv(descriptor, [buffer[done:]], offset + done)
-        if not read:
-            break
-        done += read
-    return done
-
-
-def _failure(error: OSError) -> FileResult:
-    gone = error.errno in (errno.ENOENT, errno.ENOTDIR)
-    if error.errno == errno.ELOOP:
-        return FileResult(b"", 0, "replaced")
-    return FileResult(b"", 0, "vanished" if gone else "unreadable", error.strerror or "")

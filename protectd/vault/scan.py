@@ -24,9 +24,12 @@ from protectd.vault.previous import (
     unchanged_content,
     until_content,
 )
-from protectd.vault.save_worker import SeenFile
+from protectd.vault.small_files import identity_in, pack_state
 from protectd.vault.stage_names import is_stage
 from protectd.vault.tree import Xattrs, file_node, node_prefix, other_node
+
+_PORTION = 256
+"""Entries that are looked at in one go."""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,10 +59,21 @@ class FileEntry:
     folder: Folder
     place: int
     name: bytes
-    seen: SeenFile
+    state: bytes
+    """See `pack_state`."""
+    size: int
+    sparse: bool
     prefix: bytes
     hard_link: bool
     tries: int = 0
+
+    @property
+    def path(self) -> bytes:
+        return join(self.folder.path, self.name)
+
+    @property
+    def identity(self) -> Identity:
+        return identity_in(self.state)
 
 
 @lru_cache(maxsize=4096)
@@ -133,8 +147,8 @@ class Scanner:
         self._own_directory = own_directory
         self.tally = Tally()
 
-    def scan(self, folder: Folder) -> Iterator[Folder | FileEntry]:
-        """Fill in the nodes that need no reading; give the other entries one by one.
+    def scan(self, folder: Folder) -> Iterator[list[Folder | FileEntry]]:
+        """Fill in the nodes that need no reading; give the other entries, some hundreds at a time.
 
         The caller sets the nodes of what it is given and counts `folder.waiting` down; the scan itself counts
         as one that waits.
@@ -160,21 +174,20 @@ class Scanner:
         self.tally.directories -= 1
         self._issues.add(folder.path, kind, reason)
 
-    def _entries(self, folder: Folder, descriptor: int) -> Iterator[Folder | FileEntry]:
+    def _entries(self, folder: Folder, descriptor: int) -> Iterator[list[Folder | FileEntry]]:
         names = sorted(map(os.fsencode, os.listdir(descriptor)))
         if folder.path in self._holding_excludes:
             names = [name for name in names if join(folder.path, name) not in self._excludes]
         folder.nodes = [None] * len(names)
         previous = folder.previous = self._previous(folder.previous_tree)
-        if self._own_directory:
-            os.fchdir(descriptor)
-        for place, name in enumerate(names):
-            found = self._entry(_Spot(folder, descriptor, place, name), previous)
-            if found is not None:
-                folder.waiting += 1
-                yield found
-                if self._own_directory:
-                    os.fchdir(descriptor)  # others may have scanned meanwhile
+        for start in range(0, len(names), _PORTION):
+            if self._own_directory:
+                os.fchdir(descriptor)  # others may have scanned meanwhile
+            places = range(start, min(start + _PORTION, len(names)))
+            entries = (self._entry(_Spot(folder, descriptor, at, names[at]), previous) for at in places)
+            portion = [entry for entry in entries if entry is not None]
+            folder.waiting += len(portion)
+            yield portion
 
     def again(self, entry: FileEntry) -> Folder | FileEntry | None:
         """Look once more at an entry that was replaced by another; what is to be done with it now."""
@@ -182,7 +195,7 @@ class Scanner:
         try:
             descriptor, _ = open_seen(entry.folder.path, READ_DIRECTORY, entry.folder.identity)
         except (OSError, Replaced):
-            self._issues.add(join(entry.folder.path, entry.name), "vanished", "its directory is gone")
+            self._issues.add(entry.path, "vanished", "its directory is gone")
             return None
         try:
             if self._own_directory:
@@ -197,7 +210,7 @@ class Scanner:
     def forget(self, entry: FileEntry) -> None:
         """Take a file that is left out from the tally."""
         self.tally.files -= 1
-        self.tally.logical_bytes -= entry.seen.size
+        self.tally.logical_bytes -= entry.size
 
     def _entry(self, spot: _Spot, previous: PreviousFolder) -> Folder | FileEntry | None:
         try:
@@ -215,10 +228,11 @@ class Scanner:
     # --- kinds of entries ---
 
     def _file(self, spot: _Spot, status: os.stat_result, previous: PreviousFolder) -> FileEntry | None:
+        size = status.st_size
         self.tally.files += 1
-        self.tally.logical_bytes += status.st_size
+        self.tally.logical_bytes += size
         prefix = prefix_of(spot.name, status)
-        old = previous.node_like(prefix)
+        old = previous.node_like(prefix) if previous.nodes else None
         if old is not None and same_prefix(old, prefix) and self._stored(content_of(old)):
             spot.folder.nodes[spot.place] = old
             self._count_unmodified(status)
@@ -229,11 +243,18 @@ class Scanner:
             spot.folder.nodes[spot.place] = file_node(prefix, content)
             self._count_unmodified(status)
             return None
-        if not status.st_size:
+        if not size:
             spot.folder.nodes[spot.place] = file_node(prefix, ())
             return None
         return FileEntry(
-            spot.folder, spot.place, spot.name, _seen(spot.path, status), prefix, status.st_nlink > 1
+            spot.folder,
+            spot.place,
+            spot.name,
+            pack_state(status),
+            size,
+            status.st_blocks * 512 < size,
+            prefix,
+            status.st_nlink > 1,
         )
 
     def _stored(self, content: list[bytes] | None) -> bool:
@@ -305,18 +326,6 @@ def prefix_of(name: bytes, status: os.stat_result, *, link_target: bytes = b"", 
     """A node up to its content, from what `lstat` tells of it."""
     user, group = user_name(status.st_uid), group_name(status.st_gid)
     return node_prefix(name, status, user, group, link_target=link_target, xattrs=xattrs)
-
-
-def _seen(path: bytes, status: os.stat_result) -> SeenFile:
-    return SeenFile(
-        path,
-        status.st_dev,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-        status.st_blocks * 512 < status.st_size,
-    )
 
 
 def join(folder: bytes, name: bytes) -> bytes:

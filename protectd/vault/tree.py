@@ -156,6 +156,11 @@ def file_node(prefix: bytes, content: Iterable[bytes]) -> bytes:
     return prefix + (b'"content":["%s"]}' % ids.encode() if ids else b'"content":[]}')
 
 
+def one_blob_node(prefix: bytes, id_digits: bytes) -> bytes:
+    """As `file_node`, for a file of one blob."""
+    return b'%s"content":["%s"]}' % (prefix, id_digits)
+
+
 def directory_node(prefix: bytes, subtree: bytes) -> bytes:
     return prefix + b'"content":null,"subtree":"%s"}' % subtree.hex().encode()
 
