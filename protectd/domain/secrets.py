@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from protectd.common.clock import Clock
 from protectd.common.errors import ConfigurationError, Conflict
@@ -10,7 +10,7 @@ from protectd.common.ids import new_id
 from protectd.domain.project_keys import ProjectKeys
 from protectd.model.models import Secret, SecretConsumer
 from protectd.model.unit_of_work import UnitOfWork
-from protectd.plugin.base import SecretStorePlugin
+from protectd.plugin.base import ProjectKey, SecretStorePlugin
 
 OCTETS = "application/octet-stream"
 
@@ -54,6 +54,17 @@ class Secrets:
         secret.store, secret.key_id, secret.cipher_text = self._store_of(uow, secret.project_id), "", b""
         if plain is not None:
             secret.key_id, key = self.keys.current(uow, secret.project_id, secret.store)
+            secret.cipher_text = key.seal(plain, secret.id)
+
+    def seal_all(self, uow: UnitOfWork, sealed: Iterable[tuple[Secret, bytes]]) -> None:
+        """As `seal`, of the payloads of several, for which a project is looked for once."""
+        known: dict[str, tuple[str, str, ProjectKey]] = {}
+        for secret, plain in sealed:
+            project_id = secret.project_id
+            if project_id not in known:
+                store = self._store_of(uow, project_id)
+                known[project_id] = (store, *self.keys.current(uow, project_id, store))
+            secret.store, secret.key_id, key = known[project_id]
             secret.cipher_text = key.seal(plain, secret.id)
 
     def _store_of(self, uow: UnitOfWork, project_id: str) -> str:

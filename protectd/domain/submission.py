@@ -11,6 +11,7 @@ from typing import Any
 from protectd.common.clock import Clock
 from protectd.common.context import RequestContext
 from protectd.common.ids import new_id
+from protectd.domain.key_manager.generation import KEY
 from protectd.domain.quota import COUNTED_OPERATIONS, QuotaOptions, Quotas
 from protectd.model.models import Checkpoint, Order, Restore, ScheduledOperation, Task, Verification
 from protectd.model.repositories.quotas import OPERATIONS
@@ -29,7 +30,7 @@ def vault_entity_id(provider_id: str, project_id: str) -> str:
 def reference(task: Task) -> TaskRef:
     """How a task is announced."""
     context = RequestContext(task.request_id, task.project_id, task.user_id, tuple(task.roles))
-    return TaskRef(task.operation, task.method, task.id, task.host, context)
+    return TaskRef(task.operation, task.method, task.id, task.host, context, task.brief)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +140,10 @@ class Submission:
         return self._add_all("copy", "checkpoint", copies[0].project_id, subjects)
 
     def process_type_order(self, order: Order) -> Task:
-        """Make the key that is ordered, on any host."""
-        return self._add("order", "order", order.id, order.project_id)
+        """Make the key that is ordered, on any host. Random bytes are there at once; pairs of keys have to be
+        looked for."""
+        brief = order.type == KEY
+        return self._add("order", "order", order.id, order.project_id, host=None, brief=brief)
 
     def process_prune(self, provider_id: str, project_id: str) -> Task:
         """Give unused bytes of a vault back. One that waits already does it for all that came before it."""

@@ -85,13 +85,21 @@ def script_directory() -> Path:
 def configure(context: Any) -> None:
     """Set alembic's context up on the connection that `upgrade` or `downgrade` opened; called from env.py."""
     connection: Connection = context.config.attributes["connection"]
+    is_mysql = connection.dialect.name in MYSQL_FAMILY
     context.configure(
         connection=connection,
         target_metadata=METADATA,
         compare_type=True,
         render_as_batch=True,
-        transactional_ddl=connection.dialect.name not in MYSQL_FAMILY,
+        transactional_ddl=not is_mysql,
+        on_version_apply=_keep_step if is_mysql else None,
     )
+
+
+def _keep_step(ctx: MigrationContext, **step: Any) -> None:
+    """MySQL keeps each change of a table at once. So the version is kept, too: the next may be refused."""
+    if ctx.connection is not None:
+        ctx.connection.exec_driver_sql("COMMIT")
 
 
 def _config(connection: Connection) -> Config:

@@ -33,6 +33,7 @@ VERSION = "1.2"
 OLDEST = "1.0"
 """Each message is sent with the version that brought it, so that older workers understand what they can."""
 
+BRIEF = "brief"
 PING = "ping"
 PING_VERSION = "1.1"
 COPY_VERSION = "1.2"
@@ -60,6 +61,18 @@ class TaskRef:
     """Only a worker on this host may do it; None: any."""
 
     context: RequestContext
+    brief: bool = False
+    """It takes no longer than its rows."""
+
+
+def message_of(task: TaskRef) -> dict[str, Any]:
+    """What is sent beside its id. Workers that do not know the last word pass over it."""
+    return context_to_message(task.context) | ({BRIEF: True} if task.brief else {})
+
+
+def is_brief(message: Mapping[str, Any]) -> bool:
+    """A hint only: the task's row says what it is."""
+    return message.get(BRIEF) is True
 
 
 def context_to_message(context: RequestContext) -> dict[str, Any]:

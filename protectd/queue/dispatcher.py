@@ -13,7 +13,7 @@ from protectd.common.clock import Clock
 from protectd.common.errors import ConfigurationError
 from protectd.model.unit_of_work import Database
 from protectd.queue.client import TaskClient
-from protectd.queue.contract import METHODS, TaskRef, context_to_message
+from protectd.queue.contract import METHODS, TaskRef, message_of
 from protectd.queue.publisher import HeldBack, NobodyListens, QueueUnavailable
 from protectd.queue.sent import SentMarks
 from protectd.queue.server import Tasks
@@ -122,7 +122,7 @@ class Dispatcher:
                 return None
             if (future := self._running.get(ref.task_id)) is None:
                 method = getattr(self._tasks, ref.method)
-                future = self._pool.submit(method, context_to_message(ref.context), ref.task_id)
+                future = self._pool.submit(method, message_of(ref), ref.task_id)
                 self._running[ref.task_id] = future
                 future.add_done_callback(lambda _: self._forget(ref.task_id))
             return future
@@ -178,7 +178,7 @@ class Dispatcher:
     def _cast(self, ref: TaskRef) -> None:
         """:raises QueueUnavailable: there is no queue, or it does not answer."""
         method = getattr(self._means(), ref.method)
-        method(context_to_message(ref.context), ref.task_id, host=ref.host)
+        method(message_of(ref), ref.task_id, host=ref.host)
 
     def _means(self) -> TaskClient:
         if self._client is None:

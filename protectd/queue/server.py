@@ -21,6 +21,7 @@ from protectd.queue.contract import (
     ContractMismatch,
     check_contract,
     context_from_message,
+    is_brief,
 )
 from protectd.queue.publisher import BROKER_ERRORS
 
@@ -32,7 +33,10 @@ LISTEN_AGAIN_S = 5.0
 class Processor(Protocol):
     """What does one kind of task. See `protectd.tasks.base.BaseTask`."""
 
-    def process_and_suppress_exceptions(self, context: RequestContext, task_id: str) -> None: ...
+    def process_and_suppress_exceptions(
+        self, context: RequestContext, task_id: str, *, brief: bool = False
+    ) -> None:
+        """:param brief: it is said to take no longer than its rows."""
 
 
 class Tasks:
@@ -93,7 +97,9 @@ class Tasks:
     def _process(self, operation: str, context: Mapping[str, Any], task_id: str) -> None:
         processor = self._operations[operation]()
         with self._at_work():
-            processor.process_and_suppress_exceptions(context_from_message(context), task_id)
+            processor.process_and_suppress_exceptions(
+                context_from_message(context), task_id, brief=is_brief(context)
+            )
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:

@@ -37,17 +37,23 @@ class BaseTask(Ending[E]):
     However often and wherever a task is announced, one attempt runs at a time, and one end is written.
     """
 
-    def process_and_suppress_exceptions(self, context: RequestContext, task_id: str) -> None:
+    def process_and_suppress_exceptions(
+        self, context: RequestContext, task_id: str, *, brief: bool = False
+    ) -> None:
         """The door: whatever happens behind it ends in the row or in the log, never in the caller. Where
         tasks go together, one thread sees to all that is said meanwhile, and what it has done is not looked
-        at again."""
-        if self.env.goes_together and self.env.in_turn:
-            self.env.errands.bring(lambda: self._process_and_suppress(context, task_id))
-        else:
-            self._process_and_suppress(context, task_id)
+        at again.
 
-    def _process_and_suppress(self, context: RequestContext, task_id: str) -> None:
-        self._suppress(context, task_id, lambda: self._process(context, task_id))
+        :param brief: the message says so; what takes longer is never begun for its sake.
+        """
+        together = self.env.in_turn and self.env.goes_together(brief)
+        if together:
+            self.env.errands.bring(lambda: self._process_and_suppress(context, task_id, only_brief=True))
+        else:
+            self._process_and_suppress(context, task_id, only_brief=False)
+
+    def _process_and_suppress(self, context: RequestContext, task_id: str, *, only_brief: bool) -> None:
+        self._suppress(context, task_id, lambda: self._process(context, task_id, only_brief))
 
     def _suppress(self, context: RequestContext, task_id: str, work: Callable[[], None]) -> None:
         try:
@@ -93,17 +99,17 @@ class BaseTask(Ending[E]):
             self._log(run, logging.ERROR, f"{self.failure_word}: {error}")
         return ended
 
-    def _process(self, context: RequestContext, task_id: str) -> None:
+    def _process(self, context: RequestContext, task_id: str, only_brief: bool) -> None:
         if self.env.stopping.is_set() or self.env.disabled.is_set():
             give_back_unclaimed(self.env)
             return
-        runs = claim(self.env, self._begin, self.operation, context, task_id)
+        runs = claim(self.env, self._begin, self.operation, context, task_id, only_brief=only_brief)
         while runs:
-            runs = self._do_all(runs) or self._next()
+            runs = self._do_all(runs) or self._next(only_brief)
 
     def _do_all(self, runs: list[Run]) -> list[Run]:
         """:returns: those that were claimed with their ends."""
-        if self.env.goes_together:
+        if self.env.goes_together(runs[0].brief):
             return self._do_together(runs)
         (run,) = runs
         self._doer(run.operation).do(run)
@@ -139,13 +145,13 @@ class BaseTask(Ending[E]):
             uow.flush()
             run.begun = True
 
-    def _next(self) -> list[Run]:
+    def _next(self, only_brief: bool) -> list[Run]:
         """The next one at once: it may have waited for the room that has become free, and its own message may
         be used up by now."""
         if not self.env.in_turn or self.env.stopping.is_set():
             return []
         self._tell_others()
-        return claim_next(self.env, self._begin)
+        return claim_next(self.env, self._begin, only_brief=only_brief)
 
     def _tell_others(self) -> None:
         """Room that has become free here may be what a task for another host waits for."""
@@ -228,7 +234,7 @@ class BaseTask(Ending[E]):
         with self.env.database.write() as uow:
             for doer, own in self._by_doer(runs):
                 doer.end_all(uow, own)
-            following = self._go_on(uow) if goes_on else []
+            following = self._go_on(uow, only_brief=True) if goes_on else []
             give_operations(uow, runs)
             follow_ons = [self._doer(run.operation)._followed(uow, run) for run in _by_project(runs)]
         for run, submitted in zip(_by_project(runs), follow_ons, strict=True):
@@ -276,9 +282,9 @@ class BaseTask(Ending[E]):
     def _may_go_on(self) -> bool:
         return self.env.in_turn and not self.env.options.limits and not self.env.stopping.is_set()
 
-    def _go_on(self, uow: UnitOfWork) -> list[Run]:
+    def _go_on(self, uow: UnitOfWork, *, only_brief: bool = False) -> list[Run]:
         try:
-            return begun(self.env, self._begin, uow, take_next(self.env, uow))
+            return begun(self.env, self._begin, uow, take_next(self.env, uow, only_brief=only_brief))
         except Unavailable as error:
             raise BeginFailed(task_id="next", reason=str(error)) from error
 

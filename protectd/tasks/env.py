@@ -140,10 +140,16 @@ class TaskEnv:
     scratch: Scratch | None = None
     orders: Orders | None = None
 
+    def goes_together(self, brief: bool) -> bool:
+        """Whether a task is done together with others by one thread. With a limit, each has to pass its gate.
+
+        :param brief: what the task says of itself.
+        """
+        return (brief or self.is_brief) and not self.options.limits
+
     @property
-    def goes_together(self) -> bool:
-        """Whether one thread takes several tasks at a time. With a limit, each has to pass its gate."""
-        return self.is_brief and not self.options.limits
+    def all_go_together(self) -> bool:
+        return self.goes_together(False)
 
     @property
     def claimer(self) -> Claimer:

@@ -36,9 +36,18 @@ Begin = Callable[[UnitOfWork, list[Run]], None]
 """
 
 
-def claim(env: TaskEnv, begin: Begin, operation: str, context: RequestContext, task_id: str) -> list[Run]:
+def claim(
+    env: TaskEnv,
+    begin: Begin,
+    operation: str,
+    context: RequestContext,
+    task_id: str,
+    *,
+    only_brief: bool = False,
+) -> list[Run]:
     """Take the task that a message is about or, where tasks go by turns, those whose turn it is.
 
+    :param only_brief: of the latter, those that are brief: who has a message of something else is to do it.
     :returns: none where there is nothing to do here: it is another's, over, not due, not for this host, has
         to wait for room, or is not what the message says.
     """
@@ -48,30 +57,43 @@ def claim(env: TaskEnv, begin: Begin, operation: str, context: RequestContext, t
     if announced is None or not _is_meant(announced, operation, context):
         return []
     # A look for turns passes over rows that others hold, such as who notes just now that this one was sent.
-    return (claim_next(env, begin) if env.in_turn else []) or _claim_this(env, begin, task_id)
+    return (claim_next(env, begin, only_brief=only_brief) if env.in_turn else []) or _claim_this(
+        env, begin, task_id
+    )
 
 
-def claim_next(env: TaskEnv, begin: Begin) -> list[Run]:
-    """Take the task whose turn it is, or several of those that go together, if any may run here and now."""
+def claim_next(env: TaskEnv, begin: Begin, *, only_brief: bool = False) -> list[Run]:
+    """Take the task whose turn it is, or several of those that go together, if any may run here and now.
+
+    :param only_brief: as above.
+    """
     for _ in range(RIVALS):
         try:
-            return _claim(env, begin, lambda uow: take_next(env, uow))
+            return _claim(env, begin, lambda uow: take_next(env, uow, only_brief=only_brief))
         except (NoRoom, NotKnown) as error:
             LOG.debug("%s", error)
     return []
 
 
-def take_next(env: TaskEnv, uow: UnitOfWork) -> list[Task]:
-    """:raises NoRoom: others were faster."""
-    now, but = env.clock.now(), env.hands.passes_over()
-    if env.goes_together:
-        return uow.tasks.claim_several(TOGETHER, env.claimer, new_id(), now, but=but)
-    return _listed(uow.tasks.claim_next(env.claimer, new_id(), now, but=but))
+def take_next(env: TaskEnv, uow: UnitOfWork, *, only_brief: bool = False) -> list[Task]:
+    """Where the first is brief, others that are go with it.
+
+    :raises NoRoom: others were faster.
+    """
+    now, but, token = env.clock.now(), env.hands.passes_over(), new_id()
+    if only_brief or env.all_go_together:
+        narrowed = not env.all_go_together
+        return uow.tasks.claim_several(TOGETHER, env.claimer, token, now, but=but, only_brief=narrowed)
+    first = uow.tasks.claim_next(env.claimer, token, now, but=but)
+    if first is None or not env.goes_together(first.brief):
+        return _listed(first)
+    most = TOGETHER - 1
+    return [first, *uow.tasks.claim_several(most, env.claimer, token, now, but=but, only_brief=True)]
 
 
 def _take_this(env: TaskEnv, uow: UnitOfWork, task_id: str) -> list[Task]:
     now = env.clock.now()
-    if env.goes_together:
+    if env.all_go_together:
         return uow.tasks.claim_alike(task_id, env.claimer, new_id(), now)
     return _listed(uow.tasks.claim_this(task_id, env.claimer, new_id(), now))
 

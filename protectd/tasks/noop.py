@@ -131,7 +131,10 @@ class SimulatedRetain(Simulation, RetainCheckpoints):
 
 
 class SimulatedOrder(Simulation, BeginTypeOrder):
-    """No key is made."""
+    """No key is made, so there is nothing to keep of several at once."""
+
+    begin_all = BaseTask.begin_all
+    end_all = BaseTask.end_all
 
     def handle_success(self, uow: UnitOfWork, order: Order, run: Run) -> None:
         self.orders.fulfil(uow, order, ())

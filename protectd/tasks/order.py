@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from protectd.common.errors import ConfigurationError, ProtectdError
 from protectd.domain.key_manager.generation import Made, Wish, make
@@ -12,7 +13,16 @@ from protectd.model.states import OrderStatus
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.tasks.base import BaseTask
 from protectd.tasks.errors import EntityNotReady
+from protectd.tasks.hold import end_all
 from protectd.tasks.run import Run
+
+
+@dataclass
+class OrderFacts:
+    """:ivar made: by this attempt, so far."""
+
+    wish: Wish
+    made: Sequence[Made] = ()
 
 
 class BeginTypeOrder(BaseTask[Order]):
@@ -39,17 +49,38 @@ class BeginTypeOrder(BaseTask[Order]):
             raise EntityNotReady(
                 kind=self.kind, id=order.id, status=order.status, expected=OrderStatus.PENDING
             )
-        run.facts = self.orders.wish(uow, order)
+        run.facts = OrderFacts(self.orders.wish(uow, order))
+
+    def begin_all(self, uow: UnitOfWork, runs: Sequence[Run]) -> None:
+        """Keys that go together are read by one statement. What is not as a request left it begins later, and
+        alone."""
+        if not all(self.env.goes_together(run.brief) for run in runs):
+            return super().begin_all(uow, runs)
+        for run in runs:
+            run.progress.check()
+        found = uow.orders.lock_keys([run.entity_id for run in runs])
+        for run in runs:
+            if (order := found.get(run.entity_id)) is not None:
+                run.facts, run.entity = OrderFacts(self.orders.wish(uow, order)), order
+                run.begun = True
+        return None
+
+    def end_all(self, uow: UnitOfWork, runs: Sequence[Run]) -> None:
+        """Keys that were read together and have not been looked at since are kept by one statement, too."""
+        if not all(self.env.goes_together(run.brief) and run.entity is not None for run in runs):
+            return super().end_all(uow, runs)
+        end_all(self.env, uow, runs, self.success_word, simulated=self.simulated)
+        return self.orders.keep_keys(uow, [(run.entity, made) for run in runs for made in run.facts.made])
 
     def handle_processing(self, run: Run) -> None:
         run.progress.check()
-        run.facts = self.make(run.facts)
+        run.facts.made = self.make(run.facts.wish)
 
     def make(self, wish: Wish) -> Sequence[Made]:
         return make(wish)
 
     def handle_success(self, uow: UnitOfWork, order: Order, run: Run) -> None:
-        self.orders.fulfil(uow, order, run.facts)
+        self.orders.fulfil(uow, order, run.facts.made)
 
     def handle_error(self, uow: UnitOfWork, order: Order, error: ProtectdError, run: Run) -> None:
         self.orders.fail(uow, order, error)

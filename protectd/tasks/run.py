@@ -24,6 +24,7 @@ _ATTEMPTS = uuid.UUID("0d3e5c0f-1d7e-4b57-9a38-5d5b7a4d8c21")
 class Run:
     """:ivar waited_s: from when it might have been claimed to its claim.
     :ivar marks: what this attempt or an earlier one has begun.
+    :ivar brief: it takes no longer than its rows.
     :ivar counted: it is in its project's quota of operations.
     :ivar facts: what `handle_begin` read and `handle_processing` needs.
     :ivar begun: `handle_begin` is committed with the claim.
@@ -46,6 +47,7 @@ class Run:
     progress: TaskProgress
     keeper: LeaseKeeper
     marks: TaskMarks
+    brief: bool = False
     counted: bool = False
     facts: Any = None
     begun: bool = False
@@ -79,6 +81,7 @@ class Run:
             context=reference(task).context,
             progress=progress,
             marks=TaskMarks(env.database, env.clock, task),
+            brief=task.brief,
             counted=task.counted,
             keeper=LeaseKeeper(env.database, env.clock, task.id, token, env.options, progress, env.watch),
         )

@@ -14,7 +14,7 @@ from tests.fakes import rows
 
 pytest_plugins = ["tests.fakes.databases"]
 
-HEAD = "0010_secret_stores"
+HEAD = "0011_brief_tasks"
 
 
 def tables(url: str) -> set[str]:
@@ -90,6 +90,8 @@ def test_a_choice_of_secret_stores_is_not_taken_back(empty_url: str) -> None:
         uow.secret_stores.prefer("p", "module")
     with pytest.raises(RuntimeError, match="prefer secret stores"):
         migrate.downgrade(empty_url, "0009_audit")
+    kept_the_steps_before = database.engine.dialect.name == "mysql"
+    assert migrate.current(empty_url) == ("0010_secret_stores" if kept_the_steps_before else HEAD)
     with database.write() as uow:
         assert uow.secret_stores.forget_preferred("p")
     database.dispose()

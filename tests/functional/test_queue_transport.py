@@ -52,7 +52,9 @@ class Inbox:
         self.seen: list[tuple[str, RequestContext]] = []
         self.arrived = threading.Condition()
 
-    def process_and_suppress_exceptions(self, context: RequestContext, task_id: str) -> None:
+    def process_and_suppress_exceptions(
+        self, context: RequestContext, task_id: str, *, brief: bool = False
+    ) -> None:
         with self.arrived:
             self.seen.append((task_id, context))
             self.arrived.notify_all()
@@ -221,7 +223,7 @@ def test_the_end_of_a_worker_that_rests_waits_for_what_it_still_runs(corner):
     begun, go = threading.Event(), threading.Event()
 
     class Slow(Inbox):
-        def process_and_suppress_exceptions(self, context, task_id):
+        def process_and_suppress_exceptions(self, context, task_id, *, brief=False):
             begun.set()
             assert go.wait(PATIENCE_S)
             super().process_and_suppress_exceptions(context, task_id)
@@ -285,7 +287,7 @@ def test_a_message_with_other_arguments_does_no_harm(corner):
 
 def test_a_task_that_raises_does_not_end_the_worker(corner):
     class Clumsy(Inbox):
-        def process_and_suppress_exceptions(self, context, task_id):
+        def process_and_suppress_exceptions(self, context, task_id, *, brief=False):
             super().process_and_suppress_exceptions(context, task_id)
             raise RuntimeError(task_id)
 

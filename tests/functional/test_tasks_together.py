@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event
 
 from protectd.common.ids import new_id
 from protectd.domain.quota import QuotaOptions, Quotas
@@ -26,6 +24,7 @@ from protectd.tasks.operations import makers
 from protectd.tasks.run import Run
 from tests.fakes import rows
 from tests.fakes.clock import ManualClock
+from tests.fakes.statements import counted
 from tests.fakes.tasks import CONTEXT, env_of, new_checkpoint
 
 pytest_plugins = ["tests.fakes.databases"]
@@ -112,21 +111,6 @@ def states(env: TaskEnv, ids: list[str]) -> list[str]:
 def usage(env: TaskEnv) -> dict[str, int]:
     with env.database.read() as uow:
         return Quotas(uow, QuotaOptions()).usages(rows.PROJECT)
-
-
-@contextmanager
-def counted(database: Database) -> Iterator[list[str]]:
-    """Statements, in the order in which they were sent."""
-    sent: list[str] = []
-
-    def note(connection, cursor, statement, parameters, context, many) -> None:
-        sent.append(statement)
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    try:
-        yield sent
-    finally:
-        event.remove(database.engine, "before_cursor_execute", note)
 
 
 def test_one_message_ends_all_that_wait_in_the_order_of_their_turns(env, clock, protecting):

@@ -24,7 +24,9 @@ class Recorder:
     def __init__(self) -> None:
         self.seen: list[tuple[RequestContext, str]] = []
 
-    def process_and_suppress_exceptions(self, context: RequestContext, task_id: str) -> None:
+    def process_and_suppress_exceptions(
+        self, context: RequestContext, task_id: str, *, brief: bool = False
+    ) -> None:
         self.seen.append((context, task_id))
 
 

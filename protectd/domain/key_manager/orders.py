@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from protectd.common.errors import InvalidField, ProtectdError
+from protectd.common.errors import Conflict, InvalidField, ProtectdError
 from protectd.common.fields import below
 from protectd.common.ids import new_id
 from protectd.domain import quota
@@ -26,6 +27,13 @@ PASSPHRASES = ("passphrase", "pass_phrase")
 
 CONSUMER = ("protectd", "order")
 MAX_REASON = 255
+
+
+class OrderOver(Conflict):
+    """What it was to end with is not kept."""
+
+    code = "order.over"
+    message = "order {id} does not wait any more"
 
 
 class Orders:
@@ -78,14 +86,32 @@ class Orders:
 
     def fulfil(self, uow: UnitOfWork, order: Order, made: Sequence[Made]) -> None:
         """Keep what was made and say so, all in one transaction. It counts, and is not refused: the contract
-        asks for room when an order comes. The order's row is locked by the caller."""
+        asks for room when an order comes. The order's row is locked by the caller.
+
+        :raises OrderOver: of a key; the unit of work must not go on.
+        """
+        if order.type == KEY and made:
+            return self.keep_keys(uow, [(order, each) for each in made])
         kept = [self._keep(uow, order, each) for each in made]
-        result: dict[str, Any] = {"secret_id": kept[0].id} if order.type == KEY and kept else {}
-        if order.type != KEY and kept:
-            result = {"container_id": _contain(uow, order, made, kept).id}
+        result: dict[str, Any] = {"container_id": _contain(uow, order, made, kept).id} if kept else {}
         move(uow.session, Order, order.id, OrderStatus.PENDING, OrderStatus.ACTIVE, **result)
         self._forget_passphrase(uow, order)
         quota.count(uow, order.project_id, secrets=len(kept), containers=int("container_id" in result))
+        return None
+
+    def keep_keys(self, uow: UnitOfWork, made: Sequence[tuple[Order, Made]]) -> None:
+        """As `fulfil`, of orders of one key each, with as many statements for many as for one. A key has the
+        id of its order, so that no order has two.
+
+        :raises OrderOver: one of them; the unit of work must not go on.
+        """
+        secrets = [_secret_of(order, key, order.id) for order, key in made]
+        self._secrets.seal_all(uow, zip(secrets, (key.plain for _, key in made), strict=True))
+        uow.secrets.insert_all(secrets)
+        if not uow.orders.activate([order.id for order, _ in made]):
+            raise OrderOver(id=f"among {len(made)}" if len(made) > 1 else made[0][0].id)
+        for project_id, count in sorted(Counter(order.project_id for order, _ in made).items()):
+            quota.count(uow, project_id, secrets=count)
 
     def fail(self, uow: UnitOfWork, order: Order, error: ProtectdError) -> None:
         """Say why nothing was made. The order's row is locked by the caller."""
@@ -104,21 +130,8 @@ class Orders:
         quota.give(uow, order.project_id, orders=1)
 
     def _keep(self, uow: UnitOfWork, order: Order, made: Made) -> Secret:
-        """Named as the order."""
-        meta = order.meta
-        secret = Secret(
-            id=new_id(),
-            project_id=order.project_id,
-            creator_id=order.creator_id,
-            name=meta.get("name"),
-            secret_type=made.secret_type,
-            algorithm=meta["algorithm"],
-            bit_length=meta["bit_length"],
-            mode=meta.get("mode"),
-            expiration=times.parse(meta["expiration"], "expiration") if meta.get("expiration") else None,
-        )
+        secret = _secret_of(order, made, new_id())
         self._secrets.seal(uow, secret, made.plain)
-        secret.content_type = kind_of(meta.get("payload_content_type") or BYTES)
         return uow.secrets.add(secret)
 
     def _forget_passphrase(self, uow: UnitOfWork, order: Order) -> None:
@@ -131,6 +144,23 @@ class Orders:
 
 def wish_of(type: str, meta: Mapping[str, Any], passphrase: str | None) -> Wish:
     return Wish(type, meta["algorithm"], meta["bit_length"], meta.get("mode") or "", passphrase)
+
+
+def _secret_of(order: Order, made: Made, id: str) -> Secret:
+    """Named as the order, and not sealed yet."""
+    meta = order.meta
+    return Secret(
+        id=id,
+        project_id=order.project_id,
+        creator_id=order.creator_id,
+        name=meta.get("name"),
+        secret_type=made.secret_type,
+        algorithm=meta["algorithm"],
+        bit_length=meta["bit_length"],
+        mode=meta.get("mode"),
+        expiration=times.parse(meta["expiration"], "expiration") if meta.get("expiration") else None,
+        content_type=kind_of(meta.get("payload_content_type") or BYTES),
+    )
 
 
 def _kept_meta(meta: Mapping[str, Any], now: datetime) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class Task(Stateful, Base):
     :ivar lease_token: every later write of the claimer carries it; a new claim makes a new one.
     :ivar turn: among those that wait, the lowest goes next; how it is given is fair between projects.
     :ivar simulated: ended by a handler that touches nothing, for drills.
+    :ivar brief: it takes no longer than its rows, so that several such are done together.
     :ivar counted: it is in its project's quota of operations until it ends.
     :ivar marks: what the work has begun, for its repetition: kept when the claimer is lost.
     :ivar outcome: the contract's word for how its subject ended.
@@ -49,6 +50,7 @@ class Task(Stateful, Base):
         Index(None, "checkpoint_id"),
         Index(None, "entity_type", "entity_id"),
         Index(None, "state", "turn", "created_at"),
+        Index(None, "state", "brief", "turn", "created_at"),
         Index(None, "project_id", "state", "turn"),
         TABLE_OPTIONS,
     )
@@ -71,6 +73,7 @@ class Task(Stateful, Base):
     turn: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
     simulated: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     counted: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    brief: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     not_before: Mapped[datetime | None] = mapped_column(UTCDateTime)
     sent_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     sent_count: Mapped[int] = mapped_column(Integer, default=0)

@@ -15,6 +15,7 @@ from protectd.model.models import Acl, AclUser, ContainerSecret, Secret, SecretC
 from protectd.model.models.secrets import consumer_digest
 from protectd.model.repositories.base import Repository
 from protectd.model.repositories.filters import exact, like
+from protectd.model.repositories.pictures import Pictures
 
 SORT_KEYS: Mapping[str, Any] = {
     "algorithm": Secret.algorithm,
@@ -75,6 +76,7 @@ class SecretQuery:
 class SecretRepository(Repository[Secret]):
     model = Secret
     not_found = SecretNotFound
+    pictures = Pictures(Secret)
     sort_keys = ("id", "name", "created_at", "updated_at")
     filters = {"name": exact(Secret.name), "secret_type": exact(Secret.secret_type)}
 

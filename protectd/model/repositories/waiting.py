@@ -91,15 +91,24 @@ class TaskTurns(TaskLeases):
         return self._claim(self._next(by, but), by, token, now)
 
     def claim_several(
-        self, most: int, by: Claimer, token: str, now: datetime, *, but: Collection[str] = ()
+        self,
+        most: int,
+        by: Claimer,
+        token: str,
+        now: datetime,
+        *,
+        but: Collection[str] = (),
+        only_brief: bool = False,
     ) -> list[Task]:
         """Take up to `most` tasks as `claim_next` would, one after the other; they share the token. Pictures,
         in the order of their turns. Only for who keeps no limits.
 
         :param but: as above.
+        :param only_brief: those that say of themselves that they are.
         """
         named = {"now": now, "host": by.host, "service_id": by.service_id, "most": most, "but": list(but)}
-        return self._take_found(self.session.connection().execute(_SEVERAL, named), by, token, now)
+        query = _BRIEF if only_brief else _SEVERAL
+        return self._take_found(self.session.connection().execute(query, named), by, token, now)
 
     def claim_alike(self, task_id: str, by: Claimer, token: str, now: datetime) -> list[Task]:
         """As `claim_this`, for who keeps no limits: a picture."""
@@ -209,6 +218,7 @@ _BEGIN_COLUMNS = (
     Task.cancel_requested_at,
     Task.marks,
     Task.counted,
+    Task.brief,
     Task.started_at,
     Task.created_at,
 )
@@ -229,6 +239,7 @@ _SEVERAL = (
     .limit(bindparam("most", type_=Integer))
     .with_for_update(skip_locked=True)
 )
+_BRIEF = _SEVERAL.where(_TASKS.brief.is_(True))
 _THIS = (
     select(*(_TASKS[name] for name in _BEGIN_NAMES))
     .where(*_MAY_GO, _TASKS.id == bindparam("id"))
