@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-import itertools
+import ctypes
 import os
 import stat
-import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pkcs11
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -25,6 +25,10 @@ from protectd.plugin.secret_stores.master_keys import (
     read_master_keys,
 )
 from protectd.plugin.secret_stores.pkcs11 import ModuleUnavailable, Pkcs11Store
+from tests.fakes.security_modules import LIBRARY, softhsm
+
+pytest_plugins = ["tests.fakes.security_modules"]
+pytestmark = pytest.mark.usefixtures("tokens")
 
 SECRET = "7a1bb5e1-0000-4000-8000-000000000001"
 ROW = {"key_id": "7a1bb5e1-0000-4000-8000-000000000002", "project_id": "service"}
@@ -35,45 +39,6 @@ def crypto(directory: Path) -> SecretStorePlugin:
     return CryptoStore.from_options({"master_key_file": str(directory / "master.key")})
 
 
-def softhsm(directory: Path, *, first: bool = True) -> Pkcs11Store:
-    """A token of SoftHSM2 for each directory, with one master key."""
-    if not LIBRARY.exists():
-        assert not os.environ.get("CI"), "SoftHSM2 is not installed"
-        pytest.skip("SoftHSM2 is not installed")
-    pin, token = directory / "pin", directory / "token"
-    new = not token.exists()
-    if new:
-        token.write_text(f"token {next(TOKENS)}")
-        pin.write_text("1234")
-        pin.chmod(0o600)
-    store = Pkcs11Store.from_options(
-        {
-            "pkcs11_library": str(LIBRARY),
-            "pkcs11_token": token.read_text(),
-            "pkcs11_pin_file": str(pin),
-        }
-    )
-    if new and first:
-        store.add_master_key()
-    return store
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tokens of SoftHSM2: its library reads its configuration once, and looks for tokens when it begins."""
-    place = tmp_path_factory.mktemp("tokens")
-    (place / "softhsm2.conf").write_text(f"directories.tokendir = {place}\nobjectstore.backend = file\n")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("SOFTHSM2_CONF", str(place / "softhsm2.conf"))
-        for number in range(MOST_TOKENS if LIBRARY.exists() else 0):
-            words = ["--init-token", "--free", "--label", f"token {number}", "--pin", "1234"]
-            subprocess.run(["softhsm2-util", *words, "--so-pin", "5678"], check=True, capture_output=True)
-        yield
-
-
-LIBRARY = Path("/usr/lib/softhsm/libsofthsm2.so")
-MOST_TOKENS = 50
-TOKENS = itertools.count()
 STORES: dict[str, Callable[[Path], SecretStorePlugin]] = {"crypto": crypto, "softhsm": softhsm}
 
 
@@ -369,3 +334,31 @@ def test_a_session_that_was_lost_is_opened_anew(tmp_path: Path) -> None:
     wrapped = store.new_key(**ROW)
     store._token._session.close()
     store.unwrap(wrapped, **ROW)
+
+
+def test_a_module_that_crashes_under_several_threads_is_called_by_one(tmp_path: Path) -> None:
+    """Several stores may be of one module. The library of SoftHSM2 ends the process when they do not take
+    turns."""
+    wrapped = softhsm(tmp_path).new_key(**ROW)
+
+    def work(number: int) -> None:
+        store = softhsm(tmp_path)
+        for _ in range(100):
+            store.unwrap(store.rewrap(wrapped, **ROW) if number % 2 else wrapped, **ROW)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(6)))
+
+
+def test_a_lost_session_in_the_middle_of_a_look_is_no_error(tmp_path: Path) -> None:
+    """Names of keys are asked of the module while its session is there, not when somebody reads them."""
+    store = softhsm(tmp_path)
+    names = list(store.master_key_ids())
+    for _ in range(2):
+        ctypes.CDLL(str(LIBRARY)).C_CloseAllSessions(ctypes.c_ulong(_slot(store)))
+        assert list(store.master_key_ids()) == names
+
+
+def _slot(store: Pkcs11Store) -> int:
+    token = store._token
+    return int(pkcs11.lib(token._library).get_token(token_label=token._token_label).slot.slot_id)

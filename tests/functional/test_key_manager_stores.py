@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +20,7 @@ from protectd.model.unit_of_work import Database
 from tests.fakes.daemons import Standalone
 from tests.fakes.daemons import running as daemons
 from tests.fakes.databases import chosen_kind, empty_database
+from tests.fakes.security_modules import LIBRARY, PIN, configure, make_token, need_library
 from tests.fakes.service import Client, Service, running
 from tests.functional.test_commands import run
 from tests.functional.test_key_manager_orders import order, path_of
@@ -38,7 +37,6 @@ stores = crypto,second
 plugin = crypto
 master_key_file = {file}
 """
-LIBRARY = Path("/usr/lib/softhsm/libsofthsm2.so")
 
 
 @pytest.fixture(scope="module")
@@ -268,17 +266,11 @@ def test_a_store_has_its_own_options_and_the_rest_of_all(tmp_path: Path) -> None
 @pytest.fixture
 def token(tmp_path: Path) -> dict[str, str]:
     """Environment in which SoftHSM2 has a token."""
-    if not LIBRARY.exists():
-        assert not os.environ.get("CI"), "SoftHSM2 is not installed"
-        pytest.skip("SoftHSM2 is not installed")
-    conf = tmp_path / "softhsm2.conf"
-    conf.write_text(f"directories.tokendir = {tmp_path}\nobjectstore.backend = file\n")
-    (tmp_path / "pin").write_text("1234")
+    need_library()
+    (tmp_path / "pin").write_text(PIN)
     (tmp_path / "pin").chmod(0o600)
-    environment = {"SOFTHSM2_CONF": str(conf)}
-    words = ["--init-token", "--free", "--label", "tests", "--pin", "1234", "--so-pin", "5678"]
-    told = os.environ | environment
-    subprocess.run(["softhsm2-util", *words], check=True, capture_output=True, env=told)
+    environment = configure(tmp_path)
+    make_token("tests", environment)
     return environment
 
 

@@ -7,6 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -32,8 +33,15 @@ class ModuleUnavailable(Unavailable):
     message = "the hardware security module is not available: {reason}"
 
 
+@cache
+def turns(library: str) -> threading.Lock:
+    """Whose turn it is to call a library: it is one for the whole process, however many stores and tokens
+    there are, and some that promise to stand several threads crash."""
+    return threading.Lock()
+
+
 class Token:
-    """One slot's token, and the keys of one label in it. Used by one thread at a time.
+    """One slot's token, and the keys of one label in it. Used by one thread at a time, as is its library.
 
     A session that the module has forgotten is opened anew, once for each call; so is one that was opened
     before this process was forked.
@@ -44,26 +52,25 @@ class Token:
         self._token_label = token_label
         self._pin = pin
         self._key_label = key_label
-        self._lock = threading.Lock()
+        self._lock = turns(library)
         self._session: Any = None
         self._pid = os.getpid()
 
-    def found(self) -> dict[str, Any]:
-        """The master keys by their names, the newest first."""
-        keys = self._do(self._find)
-        return {key.id.hex(): key for key in sorted(keys, key=lambda key: key.id, reverse=True)}
+    def found(self) -> list[str]:
+        """Names of the master keys, the newest first."""
+        return self._do(self._find)
 
     def add(self) -> str:
-        return str(self._do(self._generate).id.hex())
+        return self._do(self._generate)
 
     def drop(self, name: str) -> None:
-        keys = self.found()
-        if name not in keys:
+        names = self.found()
+        if name not in names:
             raise ConfigurationError(where=f"token {self._token_label}", reason=f"it holds no key {name}")
-        if name == next(iter(keys)):
+        if name == names[0]:
             reason = f"{name} is the newest key; add another one first"
             raise ConfigurationError(where=f"token {self._token_label}", reason=reason)
-        self._do(lambda session: keys[name].destroy())
+        self._do(lambda session: self._key(session, name).destroy())
 
     def encrypt(self, name: str, nonce: bytes, data: bytes, associated_data: bytes) -> bytes:
         params = GCMParams(nonce=nonce, aad=associated_data, tag_bits=TAG_BITS)
@@ -77,33 +84,38 @@ class Token:
 
     def decrypt(self, name: str, nonce: bytes, data: bytes, associated_data: bytes) -> bytes:
         """:raises InvalidTag: the module refuses it. It does not say why: that a tag does not fit is a
-        general error of most."""
+        general error of most, as is that a module is in trouble."""
         params = GCMParams(nonce=nonce, aad=associated_data, tag_bits=TAG_BITS)
+
+        def work(session: Any) -> bytes:
+            key = self._key(session, name)
+            return bytes(key.decrypt(data, mechanism=Mechanism.AES_GCM, mechanism_param=params))
+
         try:
-            return bytes(
-                self._do(
-                    lambda session: self._key(session, name).decrypt(
-                        data, mechanism=Mechanism.AES_GCM, mechanism_param=params
-                    )
-                )
-            )
-        except ModuleUnavailable as error:
-            self._do(self._find)  # it answers: then it is the text
+            return self._do(work)
+        except ModuleUnavailable:
+            if name not in self.found():
+                raise
+        try:
+            return self._do(work)
+        except ModuleUnavailable as error:  # it answered in between: then it is the text
             raise InvalidTag from error
 
-    def _find(self, session: Any) -> list[Any]:
+    def _find(self, session: Any) -> list[str]:
+        """What is asked of a key is asked of the module, too: nothing of it is left for later."""
         wanted = {Attribute.CLASS: ObjectClass.SECRET_KEY, Attribute.LABEL: self._key_label}
-        return list(session.get_objects(wanted))
+        keys = list(session.get_objects(wanted))
+        return sorted((bytes(key.id).hex() for key in keys), reverse=True)
 
     def _key(self, session: Any, name: str) -> Any:
         return session.get_key(
             object_class=ObjectClass.SECRET_KEY, label=self._key_label, id=bytes.fromhex(name)
         )
 
-    def _generate(self, session: Any) -> Any:
+    def _generate(self, session: Any) -> str:
         """Its id begins with the time, so that the newest one is known by it."""
         id = int(time.time() * 1000).to_bytes(TIME_BYTES, "big") + secrets.token_bytes(RANDOM_BYTES)
-        return session.generate_key(
+        session.generate_key(
             KeyType.AES,
             KEY_BITS,
             id=id,
@@ -111,6 +123,7 @@ class Token:
             store=True,
             template={Attribute.EXTRACTABLE: False, Attribute.SENSITIVE: True},
         )
+        return id.hex()
 
     def _do(self, work: Callable[[Any], T]) -> T:
         with self._lock:
