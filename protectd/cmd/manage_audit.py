@@ -18,7 +18,7 @@ FOUND = 1
 
 
 def add(groups: Any) -> None:
-    audit = group(groups, "audit", "who has read which secret")
+    audit = group(groups, "audit", "who has read or moved which secret")
     made = action(
         audit,
         "verify",

@@ -66,6 +66,13 @@ class Audit:
         told = {"at": self._clock.now().isoformat(), "event": event, "request_id": context.request_id}
         self._begun().add(told | who | subject)
 
+    def settle(self) -> None:
+        """Wait until what was noted is on the disk.
+
+        :raises AuditUnavailable: it cannot be written."""
+        if self._options.directory is not None:
+            self._begun().settle()
+
     def close(self) -> None:
         """Write what was noted, and the end."""
         with self._guard:
@@ -93,6 +100,7 @@ class _Chain:
         self._trouble: str | None = None
         self._written_bytes = 0
         self._waiting: deque[dict[str, Any]] = deque()
+        self._writing = threading.Lock()
         self._told = threading.Event()
         self._closing = threading.Event()
         self.add({"at": clock.now().isoformat(), "event": BEGIN, "chain": self._id, "host": host})
@@ -104,6 +112,11 @@ class _Chain:
             raise AuditUnavailable(reason=self._trouble)
         self._waiting.append(event)
         self._told.set()
+
+    def settle(self) -> None:
+        self._write()
+        if self._trouble is not None:
+            raise AuditUnavailable(reason=self._trouble)
 
     def close(self) -> None:
         self._closing.set()
@@ -135,6 +148,10 @@ class _Chain:
 
     def _write(self) -> None:
         """What waits, durably. What cannot be written waits on, and nothing else is taken meanwhile."""
+        with self._writing:
+            self._write_waiting()
+
+    def _write_waiting(self) -> None:
         events = list(self._waiting)
         lines, head = [], self._head
         for event in events:

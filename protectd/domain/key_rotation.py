@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from protectd.common.errors import Conflict
 from protectd.domain.project_keys import ProjectKeys
-from protectd.model.models import ProjectKeyRow
+from protectd.model.models import ProjectKeyRow, Secret
 from protectd.model.unit_of_work import Database, UnitOfWork
 from protectd.plugin.base import SecretDamaged, SecretStorePlugin, WrappedKey
 
@@ -136,22 +136,25 @@ class MasterKeys:
         """Give secrets that a master key seals itself to their projects' keys; how many, and damaged ones."""
         with self._database.write() as uow:
             rows = uow.project_keys.directly_sealed(self._name, master_key_id, batch + len(skipped))
-            done, damaged = 0, []
-            for secret in [row for row in rows if row.id not in skipped][:batch]:
-                try:
-                    plain = self._keys.of(uow, secret.key_id, secret.project_id, self._name).open(
-                        secret.cipher_text, secret.id
-                    )
-                except SecretDamaged:
-                    damaged.append(secret.id)
-                else:
-                    done += self._reseal(uow, secret.id, secret.project_id, plain)
-        return done, damaged
+            wanted = [row for row in rows if row.id not in skipped][:batch]
+            return reseal(uow, self._keys, wanted, self._name)
 
-    def _reseal(self, uow: UnitOfWork, secret_id: str, project_id: str, plain: bytes) -> bool:
-        key_id, key = self._keys.current(uow, project_id, self._name)
-        secret = uow.secrets.get(secret_id)
-        return uow.project_keys.reseal(secret, key_id, key.seal(plain, secret_id))
+
+def reseal(
+    uow: UnitOfWork, keys: ProjectKeys, secrets: Sequence[Secret], store: str
+) -> tuple[int, list[str]]:
+    """Seal secrets with the keys that their projects have in a store; how many, and damaged ones."""
+    done, damaged = 0, []
+    for secret in secrets:
+        try:
+            key = keys.of(uow, secret.key_id, secret.project_id, secret.store)
+            plain = key.open(secret.cipher_text, secret.id)
+        except SecretDamaged:
+            damaged.append(secret.id)
+        else:
+            key_id, key = keys.current(uow, secret.project_id, store)
+            done += uow.project_keys.reseal(secret, store, key_id, key.seal(plain, secret.id))
+    return done, damaged
 
 
 class _Run:

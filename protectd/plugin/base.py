@@ -565,6 +565,13 @@ class MasterKeysFixed(ConfigurationError):
     message = "{where}: {reason}"
 
 
+class ProjectKeysStay(ConfigurationError):
+    """Nothing can be moved to this store, or from it."""
+
+    code = "secret.project_keys_stay"
+    message = "{where}: {reason}"
+
+
 @dataclass(frozen=True, slots=True)
 class WrappedKey:
     """A project's key, sealed with a master key, to be kept in a row.
@@ -616,6 +623,16 @@ class SecretStorePlugin(ABC):
     @abstractmethod
     def rewrap(self, key: WrappedKey, *, key_id: str, project_id: str) -> WrappedKey:
         """The same key, sealed with the newest master key. Raises as `unwrap`."""
+
+    def take_out(self, key: WrappedKey, *, key_id: str, project_id: str) -> bytes:
+        """The bare key, for another store to seal at once; it is kept nowhere. Raises as `unwrap`."""
+        raise ProjectKeysStay(where=type(self).__name__, reason="no key of a project leaves it")
+
+    def take_in(self, raw: bytes, *, key_id: str, project_id: str) -> WrappedKey:
+        """A bare key that another store had, sealed with the newest master key.
+
+        :raises MasterKeyMissing: there is none."""
+        raise ProjectKeysStay(where=type(self).__name__, reason="no key of another store comes in")
 
     def add_master_key(self) -> str:
         """Make a master key that seals from now on; its id. Processes that run take it up by themselves."""

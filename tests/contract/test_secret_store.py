@@ -165,6 +165,22 @@ def test_a_new_master_key_seals_and_the_former_one_still_opens(store: SecretStor
     assert store.unwrap(again, **ROW).open(sealed, SECRET) == b"password"
 
 
+@pytest.mark.parametrize("other", sorted(STORES))
+def test_a_key_goes_to_another_store_and_is_the_same(
+    store: SecretStorePlugin, other: str, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    target, former = STORES[other](tmp_path / "other"), store.new_key(**ROW)
+    sealed = store.unwrap(former, **ROW).seal(b"password", SECRET)
+    moved = target.take_in(store.take_out(former, **ROW), **ROW)
+    assert target.unwrap(moved, **ROW).open(sealed, SECRET) == b"password"
+    assert moved.master_key_id in target.master_key_ids()
+    with pytest.raises(MasterKeyMissing):
+        store.take_out(moved, **ROW)
+    with pytest.raises(SecretDamaged):
+        store.take_out(former, **(ROW | {"key_id": "another"}))
+
+
 def test_another_process_takes_up_a_new_master_key(
     make: Callable[[Path], SecretStorePlugin], tmp_path: Path
 ) -> None:

@@ -324,7 +324,7 @@ def test_a_secret_that_is_deleted_beside_it_stays_without_its_bytes(rig: Rig) ->
     with rig.database.write() as uow:
         rig.secrets.delete(uow, secret_id, PROJECTS[0])
     with rig.database.write() as uow:
-        assert not uow.project_keys.reseal(read, "key", b"sealed anew")
+        assert not uow.project_keys.reseal(read, "crypto", "key", b"sealed anew")
     with rig.database.read() as uow:
         assert uow.secrets.get(secret_id, include_deleted=True).cipher_text == b""
 

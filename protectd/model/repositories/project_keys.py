@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import cast
 
-from sqlalchemy import CursorResult, bindparam, func, select, update
+from sqlalchemy import CursorResult, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from protectd.model.base import utc_now
@@ -13,6 +13,8 @@ from protectd.model.models import ProjectKeyRow, Secret
 from protectd.model.repositories.gates import GateRepository
 
 MASTER_KEYS = "master-keys"
+WrappedText = tuple[str, bytes]
+"""Name of a master key, and what it has sealed."""
 
 
 class ProjectKeyRepository:
@@ -80,6 +82,55 @@ class ProjectKeyRepository:
         )
         return self.session.scalars(query).all()
 
+    def of_store(
+        self, store: str, limit: int, after: tuple[str, int] | None = None
+    ) -> Sequence[ProjectKeyRow]:
+        """Some of the keys in a store, by project, of one the newest first.
+
+        :param after: project and generation of the last one seen.
+        """
+        query = select(ProjectKeyRow).where(ProjectKeyRow.store == store)
+        if after is not None:
+            project_id, generation = after
+            same = and_(ProjectKeyRow.project_id == project_id, ProjectKeyRow.generation < generation)
+            query = query.where(or_(ProjectKeyRow.project_id > project_id, same))
+        query = query.order_by(ProjectKeyRow.project_id, ProjectKeyRow.generation.desc()).limit(limit)
+        return self.session.scalars(query).all()
+
+    def lowest_generations(self, store: str, project_ids: Collection[str]) -> dict[str, int]:
+        """Of projects that have keys in a store, by project."""
+        query = select(ProjectKeyRow.project_id, func.min(ProjectKeyRow.generation))
+        query = query.where(ProjectKeyRow.store == store, ProjectKeyRow.project_id.in_(project_ids))
+        rows = self.session.execute(query.group_by(ProjectKeyRow.project_id))
+        return {row[0]: row[1] for row in rows}
+
+    def move(self, source: str, target: str, moved: Sequence[tuple[str, int, WrappedText]]) -> None:
+        """Put keys from one store into another. They keep their ids, so whatever they have sealed opens.
+
+        :param moved: id, generation in the target, and what the target made of each.
+        """
+        table = ProjectKeyRow.__table__
+        statement = (
+            update(ProjectKeyRow)
+            .where(table.c.id == bindparam("row"), table.c.store == source)
+            .values(
+                store=target,
+                generation=bindparam("number"),
+                master_key_id=bindparam("master"),
+                wrapped=bindparam("text"),
+            )
+        )
+        rows = [
+            {"row": id, "number": generation, "master": master, "text": wrapped}
+            for id, generation, (master, wrapped) in moved
+        ]
+        if rows:
+            self.session.connection().execute(statement, rows)
+
+    def count(self, store: str) -> int:
+        query = select(func.count()).select_from(ProjectKeyRow).where(ProjectKeyRow.store == store)
+        return self.session.scalar(query) or 0
+
     def replace(self, changed: Sequence[tuple[str, str, str, bytes]]) -> None:
         """Give rows another wrapped key, where it is still sealed as it was read.
 
@@ -100,13 +151,13 @@ class ProjectKeyRepository:
         if rows:
             self.session.connection().execute(statement, rows)
 
-    def reseal(self, secret: Secret, key_id: str, cipher_text: bytes) -> bool:
+    def reseal(self, secret: Secret, store: str, key_id: str, cipher_text: bytes) -> bool:
         """Give a secret another text, if it is still sealed with the key it was read with. One that was
-        deleted meanwhile stays without."""
+        deleted meanwhile stays without. For its project nothing has changed, nor the time when it did."""
         statement = (
             update(Secret)
             .where(Secret.id == secret.id, Secret.key_id == secret.key_id, Secret.deleted.is_(False))
-            .values(key_id=key_id, cipher_text=cipher_text)
+            .values(store=store, key_id=key_id, cipher_text=cipher_text, updated_at=Secret.updated_at)
         )
         result = self.session.execute(statement, execution_options={"synchronize_session": False})
         return cast("CursorResult[object]", result).rowcount == 1

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, delete, insert, select, update
+from sqlalchemy import CursorResult, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -47,6 +47,20 @@ class SecretStoreRepository:
     def forget_preferred(self, project_id: str) -> bool:
         """:returns: whether there was one."""
         return self._execute(delete(PreferredStore).where(PreferredStore.project_id == project_id)) > 0
+
+    def preferring(self, store: str, limit: int) -> Sequence[str]:
+        """Some of the projects that prefer a store."""
+        query = select(PreferredStore.project_id).where(PreferredStore.store == store)
+        return self.session.scalars(query.order_by(PreferredStore.project_id).limit(limit)).all()
+
+    def count_preferring(self, store: str) -> int:
+        query = select(func.count()).select_from(PreferredStore).where(PreferredStore.store == store)
+        return self.session.scalar(query) or 0
+
+    def prefer_instead(self, store: str, other: str, project_ids: Collection[str]) -> None:
+        """Let projects that prefer one store prefer another one."""
+        change = update(PreferredStore).where(PreferredStore.project_id.in_(project_ids))
+        self._execute(change.where(PreferredStore.store == store).values(store=other))
 
     def _execute(self, statement: Any) -> int:
         result = self.session.execute(statement, execution_options={"synchronize_session": False})

@@ -7,11 +7,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, exists, func, insert, or_, select
+from sqlalchemy import ColumnElement, Select, delete, exists, func, insert, or_, select, update
 from sqlalchemy.orm import defer
 
 from protectd.common.errors import NotFound
-from protectd.model.models import Acl, AclUser, ContainerSecret, Secret, SecretConsumer, SecretMetadata
+from protectd.model.models import (
+    Acl,
+    AclUser,
+    ContainerSecret,
+    ProjectKeyRow,
+    Secret,
+    SecretConsumer,
+    SecretMetadata,
+)
 from protectd.model.models.secrets import consumer_digest
 from protectd.model.repositories.base import Repository
 from protectd.model.repositories.filters import exact, like
@@ -128,6 +136,25 @@ class SecretRepository(Repository[Secret]):
 
     def _living(self, now: datetime) -> Select[Secret]:
         return self._visible(None, False).where(unexpired(now))
+
+    # --- what stands in which store ---
+
+    def count_in(self, store: str) -> int:
+        query = select(func.count()).select_from(Secret)
+        return self.session.scalar(query.where(Secret.store == store, Secret.deleted.is_(False))) or 0
+
+    def left_in(self, store: str, keys_in: str, limit: int, after_id: str = "") -> Sequence[str]:
+        """Ids of some that stand in one store, with keys in another one or without a payload."""
+        moved = exists().where(ProjectKeyRow.id == Secret.key_id, ProjectKeyRow.store == keys_in)
+        query = select(Secret.id).where(Secret.store == store, Secret.deleted.is_(False))
+        query = query.where(or_(Secret.key_id == "", moved), Secret.id > after_id)
+        return self.session.scalars(query.order_by(Secret.id).limit(limit)).all()
+
+    def put_in(self, store: str, target: str, ids: Collection[str]) -> None:
+        """Say that some stand in another store. For their projects nothing has changed, nor when it did."""
+        change = update(Secret).where(Secret.id.in_(ids), Secret.store == store, Secret.deleted.is_(False))
+        change = change.values(store=target, updated_at=Secret.updated_at)
+        self.session.execute(change, execution_options={"synchronize_session": False})
 
     # --- consumers ---
 

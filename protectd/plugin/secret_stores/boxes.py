@@ -111,6 +111,12 @@ class BoxingStore(SecretStorePlugin):
     def rewrap(self, key: WrappedKey, *, key_id: str, project_id: str) -> WrappedKey:
         return self._wrap(self._raw(key, key_id, project_id), key_id, project_id)
 
+    def take_out(self, key: WrappedKey, *, key_id: str, project_id: str) -> bytes:
+        return self._raw(key, key_id, project_id)
+
+    def take_in(self, raw: bytes, *, key_id: str, project_id: str) -> WrappedKey:
+        return self._wrap(raw, key_id, project_id)
+
     def _wrap(self, raw: bytes, key_id: str, project_id: str) -> WrappedKey:
         for name, box in self.masters().items():
             return WrappedKey(name, box.seal(raw, key_id, project_id))
