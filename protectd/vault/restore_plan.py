@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from protectd.vault.attributes import Wanted
 from protectd.vault.crew import Plain
 from protectd.vault.index import BlobIndex
 from protectd.vault.pack import DATA, BlobEntry
-from protectd.vault.restore_worker import Blob, zero_ids
+from protectd.vault.restore_worker import zero_ids
 
 _JOB_BLOBS = 256
 _JOB_PLACES = 256
@@ -125,8 +126,8 @@ class Plan:
 
     def _take(self, pack_id: bytes) -> None:
         """Blobs by offset, each portion small enough for a job."""
-        blobs = sorted(self._packs.pop(pack_id, ()), key=lambda blob: blob.entry.offset)
-        self._blobs.update((blob.entry.id, None) for blob in blobs)
+        blobs = sorted(self._packs.pop(pack_id, ()), key=_offset)
+        self._blobs.update(dict.fromkeys(blob.entry.id for blob in blobs))
         self._ready.extend((pack_id, portion) for portion in _portions(blobs))
 
     def another_copy(self, blob: PlannedBlob) -> tuple[bytes, PlannedBlob] | None:
@@ -143,16 +144,22 @@ def _portions(blobs: Sequence[PlannedBlob]) -> Iterator[list[PlannedBlob]]:
     places = 0
     for blob in blobs:
         for start in range(0, len(blob.places), _JOB_PLACES):
-            part = blob.places[start : start + _JOB_PLACES]
-            if portion and (len(portion) >= _JOB_BLOBS or places + len(part) > _JOB_PLACES):
+            part = blob
+            if len(blob.places) > _JOB_PLACES:
+                part = PlannedBlob(blob.entry, blob.places[start : start + _JOB_PLACES], blob.copy)
+            if portion and (len(portion) >= _JOB_BLOBS or places + len(part.places) > _JOB_PLACES):
                 yield portion
                 portion, places = [], 0
-            portion.append(PlannedBlob(blob.entry, part, blob.copy))
-            places += len(part)
+            portion.append(part)
+            places += len(part.places)
     if portion:
         yield portion
 
 
+_offset = attrgetter("entry.offset")
+
+
 def job_blob(blob: PlannedBlob) -> Plain:
-    entry = blob.entry
-    return tuple(Blob(entry.id, entry.offset, entry.length, entry.plain_length, blob.places))
+    """The fields of a `Blob`."""
+    _, blob_id, offset, length, plain_length = blob.entry
+    return blob_id, offset, length, plain_length, blob.places

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from protectd.plugin.base import BankRefused
 from protectd.vault.attributes import Policy, Wanted, apply
@@ -21,6 +22,18 @@ from protectd.vault.target import Target, move_into_place, temporary_name
 from protectd.vault.tree import Node, decode_tree
 
 _LinkKey = tuple[int, int, str, bytes]
+
+
+_NODES_AT_ONCE = 256
+"""Of several directories: their blobs are looked up together, at little more than the cost of one."""
+
+
+class _Pending(NamedTuple):
+    """A directory that is made and not filled."""
+
+    relative: bytes
+    tree_id: bytes
+    chosen: Chosen
 
 
 @dataclass(slots=True)
@@ -83,19 +96,35 @@ class TreeWriter:
         elif node is not None:
             self.folders.append(MadeFolder(b"", self._policy.wanted(node), new=False))
         self.done.directories += 1
-        pending = [(b"", tree_id, self._chosen)]
+        pending = [_Pending(b"", tree_id, self._chosen)]
         while pending:
-            relative, subtree, chosen = pending.pop()
-            nodes = [node for node in self._nodes(relative, subtree) if node.name in chosen]
-            self._plan.expect(blob_id for node in nodes for blob_id in node.content or ())
-            for entry in nodes:
-                if entry.type != "dir":
-                    self._entry(relative, entry)
-                elif entry.subtree is not None and self._folder(
-                    relative, entry, below := chosen.below(entry.name)
-                ):
-                    pending.append((_join(relative, entry.name), entry.subtree, below))
-                self._pause()
+            read: list[tuple[_Pending, list[Node]]] = []
+            count = 0
+            while pending and count < _NODES_AT_ONCE:
+                folder = pending.pop()
+                nodes = self._chosen_nodes(folder)
+                read.append((folder, nodes))
+                count += 1 + len(nodes)
+            self._plan.expect(
+                blob_id for _, nodes in read for node in nodes for blob_id in node.content or ()
+            )
+            for folder, nodes in read:
+                self._entries(folder, nodes, pending)
+
+    def _chosen_nodes(self, folder: _Pending) -> list[Node]:
+        nodes = self._nodes(folder.relative, folder.tree_id)
+        return nodes if folder.chosen.all else [node for node in nodes if node.name in folder.chosen]
+
+    def _entries(self, folder: _Pending, nodes: list[Node], pending: list[_Pending]) -> None:
+        """Make or plan what is in a directory; those in it are pending then."""
+        for node in nodes:
+            if node.type != "dir":
+                self._entry(folder.relative, node)
+            elif node.subtree is not None:
+                below = folder.chosen.below(node.name)
+                if self._folder(folder.relative, node, below):
+                    pending.append(_Pending(_join(folder.relative, node.name), node.subtree, below))
+            self._pause()
 
     def _nodes(self, relative: bytes, tree_id: bytes) -> list[Node]:
         try:
