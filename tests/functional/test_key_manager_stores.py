@@ -124,9 +124,28 @@ def test_what_is_not_there_is_404(two: Service) -> None:
     ):
         assert admin.refused(verb, path, 404)["error"] == "secret_store.not_found"
     assert admin.refused("GET", "/v1/secret-stores/preferred", 404)["error"] == "secret_store.none_preferred"
-    assert admin.refused("GET", f"{unknown}/nothing", 404)["error"] == "path.not_found"
     answer = admin.call("GET", f"{names(admin)['second']}/preferred")
     assert (answer.status_int, answer.headers["Allow"]) == (405, "DELETE, OPTIONS, POST")
+
+
+@pytest.mark.parametrize("below", ["nothing", "nothing/", "Preferred", "nothing/at/all"])
+def test_what_is_not_there_below_a_store_is_405_and_below_none_404(
+    two: Service, service: Service, below: str
+) -> None:
+    """As in the contract, with an Allow of what is left, and as every other answer of the key manager."""
+    admin, store = two.client(role="admin"), names(two.client())["second"]
+    for verb in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        answer = admin.call(verb, f"{store}/{below}")
+        assert (answer.status_int, answer.headers["Allow"]) == (405, "OPTIONS")
+        assert answer.json["title"] == "Method Not Allowed" and answer.json["code"] == 405
+        assert answer.headers["OpenStack-API-Version"].startswith("key-manager")
+        fault = admin.refused(verb, f"/v1/secret-stores/{new_id()}/{below}", 404)
+        assert fault["error"] == "secret_store.not_found"
+        missing = service.client().refused(verb, f"{store}/{below}", 404)
+        assert missing["error"] == "secret_store.not_enabled"
+    assert admin.call("OPTIONS", f"{store}/{below}").status_int == 204
+    assert two.client(role="nobody").refused("GET", f"{store}/{below}", 403)["error"] == "forbidden"
+    assert admin.refused("GET", f"{store}/preferred/{below}", 404)["error"] == "path.not_found"
 
 
 @pytest.mark.parametrize("slash", ["", "/"])

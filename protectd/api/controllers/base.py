@@ -43,12 +43,16 @@ class Controller:
         :raises MethodNotAllowed: with the verbs that would be answered.
         """
         if not self.verbs():
-            raise NoSuchPath
+            return self.without_verbs(call)
         handler = getattr(self, f"on_{call.verb.lower()}", None)
         if call.verb not in VERBS or handler is None:
             return self._options(call)
         call.terms = self.terms.get(call.verb)
         return call.carry_out(lambda: self._once(call, handler))
+
+    def without_verbs(self, call: Call) -> Answer:
+        """What a path that answers no verb says."""
+        raise NoSuchPath
 
     def _once(self, call: Call, handler: Callable[[Call], Answer]) -> Answer:
         if call.verb != "POST":

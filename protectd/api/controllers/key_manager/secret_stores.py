@@ -62,11 +62,29 @@ class SecretStoreController(KeyManagerController):
         self.secret_store_id = secret_store_id
 
     def child(self, segment: str, call: Call) -> Controller | None:
-        return PreferenceController(self.secret_store_id) if segment == "preferred" else None
+        if segment == "preferred":
+            return PreferenceController(self.secret_store_id)
+        return NothingBelowController(self.secret_store_id)
 
     def on_get(self, call: Call) -> Answer:
         may(call, policies.GET)
         return Answer(views.detail(call.runtime.secret_stores.get(self.secret_store_id), base_of(call)))
+
+
+class NothingBelowController(KeyManagerController):
+    """Whatever else is asked for below a store. The contract answers 405 where the store is there."""
+
+    def __init__(self, secret_store_id: str) -> None:
+        self.secret_store_id = secret_store_id
+
+    def child(self, segment: str, call: Call) -> Controller | None:
+        return self
+
+    def without_verbs(self, call: Call) -> Answer:
+        """:raises StoreNotFound: it is not there. :raises MethodNotAllowed: it is."""
+        may(call, policies.GET)
+        call.runtime.secret_stores.get(self.secret_store_id)
+        return self._options(call)
 
 
 class PreferenceController(KeyManagerController):
