@@ -7,6 +7,9 @@ from dataclasses import dataclass
 DAMAGED = "resource.damaged"
 """Code of the error of a check that has found damage."""
 
+UNREAD = "resource.unread"
+"""Code of the error of a check that has found none, and could not look at everything."""
+
 
 @dataclass(frozen=True, slots=True)
 class Issue:
@@ -103,7 +106,8 @@ class RestorePreview:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What a check looked at and what it found damaged. `errors` name objects and what to do."""
+    """What a check looked at and what it found damaged. `errors` name objects and what to do; `unread` name
+    what the bank did not give, of which nothing is known."""
 
     snapshots: int = 0
     packs: int = 0
@@ -113,10 +117,11 @@ class CheckReport:
     hints: tuple[str, ...] = ()
     read_packs: int = 0
     """Of the packs, how many were read whole: fewer when only a share was asked for."""
+    unread: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        return not self.errors
+        return not self.errors and not self.unread
 
 
 @dataclass(frozen=True, slots=True)

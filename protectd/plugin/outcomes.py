@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from protectd.common.errors import ProtectdError, Unavailable
-from protectd.common.reports import DAMAGED, CheckReport, RestoreReport, SaveReport
+from protectd.common.reports import DAMAGED, UNREAD, CheckReport, RestoreReport, SaveReport
 from protectd.plugin.base import HookContext, Operation, ProtectContext, Resource, VerifyContext
 
 
@@ -25,6 +25,13 @@ class NothingReported(ProtectdError):
 class DataDamaged(ProtectdError):
     code = DAMAGED
     message = "{resource}: {count} errors; the first: {first}"
+
+
+class DataUnread(ProtectdError):
+    """No damage is known, and not everything could be looked at."""
+
+    code = UNREAD
+    message = "{resource}: {count} objects could not be read; the first: {first}"
 
 
 class NotRun(ProtectdError):
@@ -71,21 +78,32 @@ class Outcome:
 
 
 def first_error(outcomes: Iterable[Outcome]) -> ProtectdError | None:
-    """The error that decides the run: None when all is well. One that no repetition heals comes first."""
+    """The error that decides the run: None when all is well. Damage comes before all else, and what no
+    repetition heals before what is away."""
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
     return min(errors, key=_rank, default=None)
 
 
 def _rank(error: ProtectdError) -> int:
+    if isinstance(error, DataDamaged):
+        return 0
     if isinstance(error, NotRun):
-        return 2
-    return 1 if isinstance(error, Unavailable) else 0
+        return 3
+    return 2 if isinstance(error, Unavailable) else 1
 
 
 def check_report(resource: Resource, context: HookContext) -> None:
     """A plug-in that says nothing has done nothing, and damage that was found is a failure."""
     if isinstance(context, ProtectContext | VerifyContext) and context.report is None:
         raise NothingReported(resource=resource.key)
-    if isinstance(context, VerifyContext) and context.report is not None and not context.report.ok:
-        errors = context.report.errors
-        raise DataDamaged(resource=resource.key, count=len(errors), first=errors[0])
+    if isinstance(context, VerifyContext) and context.report is not None:
+        refuse_bad(resource.key, context.report)
+
+
+def refuse_bad(name: str, report: CheckReport) -> None:
+    """:param name: of what was checked. :raises DataDamaged: there is damage, whatever else there is. :raises
+    DataUnread: there is something that nobody has seen."""
+    if report.errors:
+        raise DataDamaged(resource=name, count=len(report.errors), first=report.errors[0])
+    if report.unread:
+        raise DataUnread(resource=name, count=len(report.unread), first=report.unread[0])

@@ -12,7 +12,7 @@ from protectd.domain.manifests import Manifest
 from protectd.model.models import Checkpoint
 from protectd.model.states import CheckpointStatus, RunStatus, move
 from protectd.model.unit_of_work import UnitOfWork
-from protectd.plugin.outcomes import DataDamaged
+from protectd.plugin.outcomes import refuse_bad
 from protectd.tasks.base import BaseTask
 from protectd.tasks.entities import provider_of
 from protectd.tasks.env import OpenVault
@@ -108,10 +108,9 @@ class ResetCheckpoint(BaseTask[Checkpoint]):
         facts.manifest_id = found[0].id if found else describing.write(notes, facts.manifest, later=True)
 
     def _check(self, vault: OpenVault, run: Run) -> None:
-        """:raises DataDamaged: something that it needs is missing, or does not fit together."""
+        """:raises DataDamaged: something that it needs is missing, or does not fit together. :raises
+        DataUnread: nobody can tell."""
         facts: ResetFacts = run.facts
         ids = sorted(set(facts.snapshot_ids.values()))
         report = vault.check(ids, read_data=False, progress=run.progress)
-        if not report.ok:
-            name = f"checkpoint {run.entity_id}"
-            raise DataDamaged(resource=name, count=len(report.errors), first=report.errors[0])
+        refuse_bad(f"checkpoint {run.entity_id}", report)

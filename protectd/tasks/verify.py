@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from protectd.common.errors import ProtectdError
 from protectd.common.progress import Progress
 from protectd.common.reports import CheckReport
 from protectd.domain import parameters, verifications
@@ -16,17 +17,20 @@ from protectd.model.models import Verification
 from protectd.model.models.verifications import DATA, RESTORE
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.plugin import runner
-from protectd.plugin.base import VerifyContext
-from protectd.plugin.outcomes import Job, Outcome
+from protectd.plugin.base import Resource, VerifyContext
+from protectd.plugin.outcomes import DataDamaged, Job, Outcome
 from protectd.tasks.drill import Drill, Part
 from protectd.tasks.entities import access_of, protection_of, provider_of
 from protectd.tasks.env import OpenVault
 from protectd.tasks.run import Run
 from protectd.tasks.saved import Saved, SavedDataTask, SavedFacts
 from protectd.tasks.scratch import ScratchUnusable
+from protectd.vault.errors import SnapshotNotFound, VaultDamaged
 from protectd.vault.issues import MAX_KEPT
 
 MAX_ERRORS = 1000
+DAMAGES = (VaultDamaged, SnapshotNotFound)
+"""What is raised where something that was stored is not there, or not as it was."""
 
 
 @dataclass
@@ -54,11 +58,21 @@ class VerifyCheckpoint(SavedDataTask[Verification]):
         super().handle_begin(uow, entity, run)
 
     def handle_processing(self, run: Run) -> None:
-        if run.facts.depth == RESTORE:
-            self._drill(run)
-        else:
-            super().handle_processing(run)
+        try:
+            if run.facts.depth == RESTORE:
+                self._drill(run)
+            else:
+                super().handle_processing(run)
+        except DAMAGES as error:
+            self._condemn(run.facts, error)
         self._proof.at = self.env.clock.now()
+
+    def judge(self, facts: SavedFacts, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Damage that keeps a check from going on is damage like that which it reports."""
+        return [
+            _damaged(outcome.resource, outcome.error) if isinstance(outcome.error, DAMAGES) else outcome
+            for outcome in outcomes
+        ]
 
     def handle_success(self, uow: UnitOfWork, entity: Verification, run: Run) -> None:
         super().handle_success(uow, entity, run)
@@ -74,7 +88,7 @@ class VerifyCheckpoint(SavedDataTask[Verification]):
 
     def figures(self, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         reports = [outcome.report for outcome in outcomes if isinstance(outcome.report, CheckReport)]
-        errors = [error for report in reports for error in report.errors]
+        errors = [error for report in reports for error in (*report.errors, *report.unread)]
         return {
             "read_bytes": sum(report.read_bytes for report in reports),
             "errors": errors[:MAX_ERRORS],
@@ -112,6 +126,13 @@ class VerifyCheckpoint(SavedDataTask[Verification]):
             read_data=facts.depth == DATA,
         )
 
+    def _condemn(self, facts: SavedFacts, error: ProtectdError) -> None:
+        """The vault does not even open, or does not say what is in it. :raises DataDamaged: always."""
+        facts.outcomes = [_damaged(saved.resource, error) for saved in facts.saved.values()]
+        decides = runner.first_error(facts.outcomes)
+        assert decides is not None
+        raise decides from error
+
     def _drill(self, run: Run) -> None:
         """:raises ScratchUnusable: this host has no place for drills. :raises NoSpace: it is too small."""
         if self.env.scratch is None:
@@ -131,7 +152,7 @@ class VerifyCheckpoint(SavedDataTask[Verification]):
                 for number, each in enumerate(saved)
             ]
             drill = self._proof.drill = Drill(vault, parts, self.env.clock.monotonic)
-            facts.outcomes = drill.run(run.progress)
+            facts.outcomes = self.judge(facts, drill.run(run.progress))
         error = runner.first_error(facts.outcomes)
         if error is not None:
             raise error
@@ -139,6 +160,10 @@ class VerifyCheckpoint(SavedDataTask[Verification]):
     def _part(self, run: Run, provider: Provider, vault: OpenVault, saved: Saved, target: Path) -> Part:
         context = self._context(run, provider, vault, saved, run.progress)
         return Part(context, protection_of(provider, saved.resource), target)
+
+
+def _damaged(resource: Resource, error: ProtectdError) -> Outcome:
+    return Outcome(resource, None, DataDamaged(resource=resource.key, count=1, first=str(error)))
 
 
 def _checked(outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -150,7 +175,7 @@ def _checked(outcomes: Sequence[Outcome]) -> dict[str, Any]:
                 for name, value in asdict(outcome.report).items()
                 if name in ("snapshots", "packs", "blobs", "read_bytes")
             }
-            | {"errors": list(outcome.report.errors[:MAX_ERRORS])}
+            | {"errors": [*outcome.report.errors, *outcome.report.unread][:MAX_ERRORS]}
             for outcome in outcomes
             if isinstance(outcome.report, CheckReport)
         }

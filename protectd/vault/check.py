@@ -47,6 +47,7 @@ class Structure:
             read_bytes=read_bytes,
             errors=tuple(self.findings.errors),
             hints=tuple(self.findings.hints),
+            unread=tuple(self.findings.unread),
         )
 
     def packs_to_read(self) -> Iterator[tuple[bytes, list[BlobEntry]]]:
@@ -64,8 +65,8 @@ def check(
     """Check all of a vault, or what the named snapshots need; in this thread.
 
     :param read_data: read every needed pack from the medium and prove each blob.
-    :raises BankUnavailable: not even a listing could be had. :raises VaultDamaged: index files come and go
-        all the time. All else is an error in the report.
+    :raises BankUnavailable: not even a listing could be had, and no damage was found before. :raises
+        VaultDamaged: index files come and go all the time. All else is in the report.
     """
     progress = progress or Progress()
     structure = check_structure(repository, snapshot_ids, progress)
@@ -106,10 +107,15 @@ def check_structure(
     if snapshot_ids is None:
         numbers = np.union1d(numbers, np.flatnonzero(~teller.leaving))
     needed = {index.pack_ids[number] for number in numbers}
-    stored = stored_packs(repository.bank)
-    _check_packs(repository.bank, index, needed, stored, findings)
-    if snapshot_ids is None:
-        _hint_at_packs(index, stored, marked, findings)
+    try:
+        stored = stored_packs(repository.bank)
+        _check_packs(repository.bank, index, needed, stored, findings)
+        if snapshot_ids is None:
+            _hint_at_packs(index, stored, marked, findings)
+    except (BankUnavailable, BankRefused) as error:
+        if not findings.errors:
+            raise
+        findings.trouble("the list of packs", error, BRING_BACK)
     blobs = int(np.unique(index.columns()[0][used]).size)
     return Structure(findings, index, len(snapshots), blobs, needed)
 
@@ -144,7 +150,8 @@ class _Teller:
 
 def _load_index(repository: Repository, findings: Findings, *, whole: bool) -> tuple[BlobIndex, Marks]:
     def trouble(name: str, error: ProtectdError) -> None:
-        findings.error(f"{_named(error, f'{INDEX}/{name}')}; {REBUILD_INDEX}")
+        findings.trouble(f"{INDEX}/{name}", error, REBUILD_INDEX)
+        findings.blind = findings.blind or not isinstance(error, VaultDamaged)
 
     parts = repository.index_files(trouble)
     if whole:
@@ -165,7 +172,7 @@ def _load_snapshots(
             if snapshot_ids is not None:
                 findings.error(f"{error}; {MAKE_AGAIN}")
         except (VaultError, BankUnavailable, BankRefused) as error:
-            findings.error(f"{_named(error, f'{SNAPSHOTS}/{name}')}; {MAKE_AGAIN}")
+            findings.trouble(f"{SNAPSHOTS}/{name}", error, MAKE_AGAIN)
     return found
 
 
@@ -217,13 +224,8 @@ def _read_packs(repository: Repository, structure: Structure, progress: Progress
     read_bytes = 0
     for pack_id, entries in structure.packs_to_read():
         progress.check()
-        errors, size = read_and_check_pack(repository.bank, pack_id, entries, repository.sealer, buffer)
-        read_bytes += size
-        for error in errors:
-            structure.findings.error(error)
+        found = read_and_check_pack(repository.bank, pack_id, entries, repository.sealer, buffer)
+        read_bytes += found.size
+        structure.findings.add(found)
         progress.report(Counts("packs", done_bytes=read_bytes, total_bytes=total))
     return read_bytes
-
-
-def _named(error: ProtectdError, key: str) -> str:
-    return str(error) if isinstance(error, VaultDamaged) else f"{key} could not be read: {error}"

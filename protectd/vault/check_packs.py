@@ -12,7 +12,7 @@ from protectd.vault.config import is_id
 from protectd.vault.crypto import Buffer, Sealer
 from protectd.vault.digests import Whole, grouped
 from protectd.vault.errors import FormatError, UnitDamaged, VaultDamaged
-from protectd.vault.findings import BRING_BACK, REBUILD_INDEX, TRY_AGAIN
+from protectd.vault.findings import BRING_BACK, REBUILD_INDEX, TRY_AGAIN, PackFindings
 from protectd.vault.index import BlobIndex, Rows
 from protectd.vault.pack import BlobEntry, open_header, open_unproven, pack_bytes, pack_key, prove
 from protectd.vault.presence import refuse_short
@@ -26,8 +26,8 @@ def read_and_check_pack(
     sealer: Sealer,
     buffer: memoryview,
     decompressor: zstandard.ZstdDecompressor | None = None,
-) -> tuple[list[str], int]:
-    """Read one pack from the medium and prove it; the errors, and how many bytes were read.
+) -> PackFindings:
+    """Read one pack from the medium and prove it.
 
     :param buffer: reused from pack to pack; a larger one is made when it is too small.
     """
@@ -40,10 +40,10 @@ def read_and_check_pack(
         if size < expected:
             refuse_short(bank, pack_key(pack_id), 0, size)
     except BankObjectNotFound:
-        return [f"{pack_key(pack_id)} does not exist and an index names it; {BRING_BACK}"], 0
+        return PackFindings(0, [f"{pack_key(pack_id)} does not exist and an index names it; {BRING_BACK}"])
     except (BankUnavailable, BankRefused) as error:
-        return [f"{pack_key(pack_id)} could not be read: {error}; {TRY_AGAIN}"], 0
-    return check_pack(buffer[:size], pack_id, entries, sealer, decompressor), size
+        return PackFindings(0, unread=[f"{pack_key(pack_id)} could not be read: {error}; {TRY_AGAIN}"])
+    return PackFindings(size, check_pack(buffer[:size], pack_id, entries, sealer, decompressor))
 
 
 def check_pack(

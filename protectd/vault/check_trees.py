@@ -7,8 +7,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from protectd.common.errors import ProtectdError
 from protectd.common.progress import Counts, Progress
-from protectd.vault.findings import MAKE_AGAIN, REBUILD_INDEX, Findings
+from protectd.plugin.base import BankRefused, BankUnavailable
+from protectd.vault.errors import BlobMissing
+from protectd.vault.findings import MAKE_AGAIN, REBUILD_INDEX, TRY_AGAIN, Findings
 from protectd.vault.index import BlobIndex, Rows
 from protectd.vault.pack import DATA, TREE
 from protectd.vault.repository import BlobReader, Repository
@@ -41,7 +44,7 @@ def check_trees(
             progress.report(Counts("trees", done_files=done))
         trees.append(visit.tree_id)
         if visit.error is not None:
-            findings.error(f"{visit}: {visit.error}; {MAKE_AGAIN}")
+            _tell(visit, visit.error, findings)
         else:
             _check_names(visit, findings)
             _check_empty_files(visit, findings)
@@ -49,6 +52,15 @@ def check_trees(
     files.flush()
     rows = np.concatenate([*files.used, index.rows_of(TREE, trees)])
     return np.unique(rows[rows >= 0])
+
+
+def _tell(visit: Visit, error: ProtectdError, findings: Findings) -> None:
+    if isinstance(error, BlobMissing):
+        findings.unknown(f"{visit}: {error}; {MAKE_AGAIN}")
+    elif isinstance(error, BankUnavailable | BankRefused):
+        findings.miss(f"{visit}: {error}; {TRY_AGAIN}")
+    else:
+        findings.error(f"{visit}: {error}; {MAKE_AGAIN}")
 
 
 def _check_names(visit: Visit, findings: Findings) -> None:
@@ -108,7 +120,7 @@ class _Files:
                 continue
             start = starts[number]
             first = content[int(np.argmax(rows[start : start + len(content)] < 0))].hex()
-            self._findings.error(
+            self._findings.unknown(
                 f"{visit}: the file {node.name!r} needs {missing[number]} data blob(s) that no index knows,"
                 f" first {first}; {REBUILD_INDEX} if the packs are there, else {MAKE_AGAIN}"
             )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from protectd.common.errors import ProtectdError
+from protectd.common.errors import ProtectdError, Unavailable
+from protectd.plugin.base import BankRefused
 from protectd.vault.errors import VaultDamaged
 
 MAX_FINDINGS = 10_000
@@ -45,16 +47,53 @@ class Damage:
         self.found[name] = error.with_advice(self._advice)
 
 
+class PackFindings(NamedTuple):
+    """Of one pack. :ivar size: bytes that were read."""
+
+    size: int
+    errors: Sequence[str] = ()
+    unread: Sequence[str] = ()
+
+
 @dataclass(slots=True)
 class Findings:
-    """Errors and hints, the first 10,000 of each."""
+    """Damage, hints, and what could not be looked at: the first 10,000 of each.
+
+    :ivar blind: an index file is among the unread: what no other knows may be well.
+    """
 
     errors: list[str] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    blind: bool = False
 
     def error(self, text: str) -> None:
         if len(self.errors) < MAX_FINDINGS:
             self.errors.append(text)
+
+    def miss(self, text: str) -> None:
+        """Something could not be looked at."""
+        if len(self.unread) < MAX_FINDINGS:
+            self.unread.append(text)
+
+    def add(self, found: PackFindings) -> None:
+        for text in found.errors:
+            self.error(text)
+        for text in found.unread:
+            self.miss(text)
+
+    def unknown(self, text: str) -> None:
+        """No index that was read has it."""
+        self.miss(text) if self.blind else self.error(text)
+
+    def trouble(self, name: str, error: ProtectdError, advice: str) -> None:
+        """An object does not read. :param advice: what to do if it is damaged."""
+        if isinstance(error, Unavailable | BankRefused):
+            self.miss(f"{name} could not be read: {error}; {TRY_AGAIN}")
+        elif isinstance(error, VaultDamaged):
+            self.error(f"{error}; {advice}")
+        else:
+            self.error(f"{name} could not be read: {error}; {advice}")
 
     def hint(self, text: str) -> None:
         if len(self.hints) < MAX_FINDINGS:

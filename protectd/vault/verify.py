@@ -16,15 +16,14 @@ from protectd.common.reports import CheckReport
 from protectd.common.units import MIB
 from protectd.plugin.base import BankPlugin
 from protectd.vault.check import Needed, check_structure, read_and_check_pack
-from protectd.vault.crew import Crew, work
+from protectd.vault.crew import Crew, Plain, work
 from protectd.vault.crypto import MasterKey, Sealer
-from protectd.vault.findings import Findings
-from protectd.vault.index import BlobIndex, PackRows
+from protectd.vault.findings import Findings, PackFindings
+from protectd.vault.index import BlobIndex, Columns, PackRows
 from protectd.vault.locks import reading_lock
 from protectd.vault.maintenance import ReportedProgress
 from protectd.vault.operation import ListeningClock, Reporter
 from protectd.vault.options import EngineOptions
-from protectd.vault.pack import BlobEntry
 from protectd.vault.pack_share import PackShare
 from protectd.vault.pool import Channel, Pool
 from protectd.vault.repository import Repository
@@ -37,7 +36,8 @@ _MAX_ERRORS = 200
 _PUMP_VISITS = 8
 """Trees between two looks at the workers."""
 
-Pack = tuple[bytes, list[BlobEntry]]
+Pack = tuple[bytes, Plain]
+"""The id of one, and its entries as `Columns`."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class _Reading(Needed):
         """Give out what there is room for, and take in what has come."""
         while self._waiting and self._crew.has_room:
             number = self._waiting.popleft()
-            self._crew.give((self._ids[number], self._rows.entries(number)), None)
+            self._crew.give((self._ids[number], tuple(self._rows.columns(number))), None)
         if self._crew.busy:
             self._collect(timeout_s)
 
@@ -118,11 +118,10 @@ class _Reading(Needed):
         return self._read_bytes
 
     def _collect(self, timeout_s: float) -> None:
-        for _, (errors, size) in self._crew.replies(timeout_s):
-            self._read_bytes += size
+        for _, found in self._crew.replies(timeout_s):
+            self._read_bytes += found.size
             self.read_packs += 1
-            for error in errors:
-                self._findings.error(error)
+            self._findings.add(found)
         counts = Counts("read", self._read_bytes, done_files=self.read_packs, total_files=self._told)
         self._reporter.tell(counts)
 
@@ -162,14 +161,15 @@ class _Checker:
         self._cancel = CancelFlag.attach(role.cancel)
         self._buffer = Pages(_BUFFER_BYTES)
 
-    def handle(self, job: Pack) -> tuple[list[str], int]:
+    def handle(self, job: Pack) -> PackFindings:
         if self._cancel.is_set():
             raise Cancelled
-        pack_id, entries = job
-        errors, size = read_and_check_pack(
+        pack_id, columns = job
+        entries = Columns._make(columns).entries()
+        found = read_and_check_pack(
             self._bank, pack_id, entries, self._sealer, self._buffer.view, self._decompressor
         )
-        return errors[:_MAX_ERRORS], size
+        return found._replace(errors=found.errors[:_MAX_ERRORS])
 
     def finish(self) -> None:
         """Nothing is left."""

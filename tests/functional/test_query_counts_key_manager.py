@@ -1,5 +1,5 @@
-"""How many statements each route of the key manager sends: 3 to read one thing, 4 for a list, whatever the
-number of rows. Writes send as many for twenty rows as for two.
+"""How many statements each route of the key manager sends: one for a secret and who may see it, at most 3 to
+read one thing, 4 for a list, whatever the number of rows. Writes send as many for twenty rows as for two.
 """
 
 from __future__ import annotations
@@ -34,7 +34,19 @@ LISTS = (
 )
 
 
+SECRET = "/v1/secrets/{secret_id}"
+MOST = {
+    ("GET", SECRET): 2,
+    ("GET", f"{SECRET}/payload"): 1,
+    ("GET", f"{SECRET}/metadata"): 2,
+    ("GET", f"{SECRET}/metadata/{{key}}"): 2,
+}
+"""The first with the consumers, which the version that is asked for tells."""
+
+
 def most(verb: str, path: str) -> int:
+    if (verb, path) in MOST:
+        return MOST[verb, path]
     return WRITE if verb != "GET" else LIST if path in LISTS else ONE
 
 

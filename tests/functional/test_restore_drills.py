@@ -169,7 +169,8 @@ def test_a_snapshot_that_is_gone_fails_it(site: Protected, source: Path) -> None
     with site.open_vault() as vault:
         vault.forget([site.found(checkpoint).resources[0].snapshot_id])
     found = drilled(site, checkpoint)
-    assert (found.status, found.error_code) == ("fail", "vault.snapshot_not_found")
+    assert (found.status, found.error_code) == ("fail", "resource.damaged")
+    assert "no snapshot" in found.error_message
 
 
 def test_of_several_resources_each_is_told_by_itself(site: Protected, source: Path, tmp_path: Path) -> None:

@@ -44,6 +44,17 @@ class FlakyBank(MemoryBank):
         super().put(key, data)
 
 
+class PartlyAwayBank(MemoryBank):
+    """Gives everything but one object."""
+
+    away = ""
+
+    def read_into(self, key, buffer, offset=0, *, fresh=False):
+        if key.endswith(PartlyAwayBank.away) and PartlyAwayBank.away:
+            raise BankUnavailable(reason="told so")
+        return super().read_into(key, buffer, offset, fresh=fresh)
+
+
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """A directory with content that does not compress."""
@@ -392,6 +403,73 @@ def test_one_changed_byte_is_found_where_every_byte_is_read(site, protected):
     assert (found.status, found.error_code) == ("fail", "resource.damaged")
     assert found.errors
     assert found.resources_status == {protected.resources[0].key: "error"}
+
+
+def largest(site: Protected, count: int) -> list[str]:
+    return sorted(packs(site), key=vault_bank(site).size)[-count:]
+
+
+@pytest.fixture
+def partly_away(chosen_database, tmp_path, source, monkeypatch):
+    """A checkpoint of two directories, and the largest pack of each."""
+    site = Protected(chosen_database, SystemClock(), (str(tmp_path),), PartlyAwayBank.from_options({}))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "three.bin").write_bytes(os.urandom(400_000))
+    checkpoint = site.checkpoint(site.plan(source, other))
+    site.work()
+    small, large = largest(site, 2)
+    yield site, checkpoint, small, large
+    PartlyAwayBank.away = ""
+    site.engine.close()
+
+
+def newest_good(site, checkpoint):
+    """As retention is told."""
+    with site.database.read() as uow:
+        (ended,) = uow.expiry.ended_of(uow.checkpoints.get(checkpoint.id).plan_id)
+    return not ended.damaged
+
+
+def test_damage_is_the_word_of_a_verification_whatever_else_it_met(partly_away):
+    site, checkpoint, small, large = partly_away
+    damage(site)
+    PartlyAwayBank.away = small
+    verification = site.verification(checkpoint, "data")
+    site.work()
+    found = site.verified(verification)
+    assert (found.status, found.error_code) == ("fail", "resource.damaged")
+    assert not newest_good(site, checkpoint)
+    reasons = sorted(found.resources_reason.values(), key=lambda reason: "could not be read" in reason)
+    assert large in reasons[0] and "damaged" in reasons[0]
+    assert small in reasons[1] and "told so" in reasons[1]
+
+
+def test_what_could_not_be_read_is_not_said_to_be_damaged(partly_away):
+    """And is not what to go back to, until it is read."""
+    site, checkpoint, small, _ = partly_away
+    PartlyAwayBank.away = small
+    verification = site.verification(checkpoint, "data")
+    site.work()
+    found = site.verified(verification)
+    assert (found.error_code, newest_good(site, checkpoint)) == ("resource.unread", False)
+    assert [small in error for error in found.errors] == [True]
+    PartlyAwayBank.away = ""
+    site.verification(checkpoint, "data")
+    site.work()
+    assert newest_good(site, checkpoint)
+
+
+@pytest.mark.parametrize("depth", ["data", "restore"])
+def test_a_vault_that_does_not_open_is_damage_of_all_that_is_in_it(partly_away, depth):
+    site, checkpoint, _, _ = partly_away
+    bank = vault_bank(site)
+    bank.put("config", bank.get("config")[:-1] + b"x")
+    verification = site.verification(checkpoint, depth)
+    site.work()
+    found = site.verified(verification)
+    assert (found.error_code, newest_good(site, checkpoint)) == ("resource.damaged", False)
+    assert set(found.resources_status.values()) == {"error"} and len(found.resources_reason) == 2
 
 
 # --- delete and prune ---

@@ -24,7 +24,7 @@ from protectd.plugin.base import (
     VerifyContext,
 )
 from protectd.plugin.graph import Graph
-from protectd.plugin.outcomes import Job, Outcome, first_error
+from protectd.plugin.outcomes import DataDamaged, Job, Outcome, first_error
 from protectd.plugin.runner import run
 
 HOOKS = ("prepare_begin", "prepare_finish", "main", "complete")
@@ -238,6 +238,12 @@ def test_a_failure_that_no_repetition_heals_decides() -> None:
     assert isinstance(error, ResourceUnavailable)
 
 
+def test_damage_decides_before_all_else() -> None:
+    recorder = Recorder({"main a": fail(gone("a")), "main b": _found(("pack 1",))}, VerifyContext)
+    error = first_error(run(tree({}, "ab"), recorder.start, Progress()))
+    assert isinstance(error, DataDamaged)
+
+
 def test_without_one_something_that_is_away_decides_before_what_was_not_run() -> None:
     recorder = Recorder({"prepare_finish s": fail(Unavailable(what="it", reason="away"))})
     assert isinstance(first_error(run(SERVER, recorder.start, Progress())), Unavailable)
@@ -257,20 +263,22 @@ def test_a_restore_may_report_nothing() -> None:
     assert run(tree({}, "a"), Recorder(kind=RestoreContext).start, Progress())[0].ok
 
 
-def _found(errors: tuple[str, ...]) -> Hook:
+def _found(errors: tuple[str, ...], unread: tuple[str, ...] = ()) -> Hook:
     def act(context: HookContext) -> None:
         assert isinstance(context, VerifyContext)
-        context.report = CheckReport(errors=errors)
+        context.report = CheckReport(errors=errors, unread=unread)
 
     return act
 
 
 def test_a_verification_fails_by_what_it_found() -> None:
-    recorder = Recorder({"main a": _found(()), "main b": _found(("pack 1", "pack 2"))}, VerifyContext)
-    outcomes = by_id(run(tree({}, "ab"), recorder.start, Progress()))
+    hooks = {"main a": _found(()), "main b": _found(("pack 1", "pack 2"), ("pack 0",))}
+    recorder = Recorder(hooks | {"main c": _found((), ("pack 3",))}, VerifyContext)
+    outcomes = by_id(run(tree({}, "abc"), recorder.start, Progress()))
     assert outcomes["a"].ok
     assert outcomes["b"].reason == "t#b: 2 errors; the first: pack 1"
-    assert outcomes["b"].report == CheckReport(errors=("pack 1", "pack 2"))
+    assert outcomes["b"].report == CheckReport(errors=("pack 1", "pack 2"), unread=("pack 0",))
+    assert outcomes["c"].reason == "t#c: 1 objects could not be read; the first: pack 3"
 
 
 # --- progress ---

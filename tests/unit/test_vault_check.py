@@ -166,8 +166,43 @@ def test_a_bank_that_fails_on_one_pack_is_reported_for_that_pack(vault: Reposito
             raise BankUnavailable(reason="unplugged")
 
     bank.fault = fault
-    (error,) = check(vault, read_data=True).errors
-    assert failing in error and "unplugged" in error and "check again" in error
+    report = check(vault, read_data=True)
+    (told,) = report.unread
+    assert failing in told and "unplugged" in told and "check again" in told
+    assert not report.errors and not report.ok
+
+
+def test_damage_that_was_found_is_told_when_the_bank_goes_away(vault: Repository, bank: FaultyBank) -> None:
+    save_files(vault, {b"a": b"text"})
+    save_files(vault, {b"a": b"other"})
+    first, second = sorted(vault.names(SNAPSHOTS))
+    bank.put(f"{SNAPSHOTS}/{first}", b"x" * 99)
+
+    def fault(call: str, key: str) -> None:
+        if call == "list" and key.startswith("data"):
+            raise BankUnavailable(reason="unplugged")
+
+    bank.fault = fault
+    report = check(vault)
+    assert [first in error for error in report.errors] == [True]
+    assert len(report.unread) == 1 and "unplugged" in report.unread[0]
+    with pytest.raises(BankUnavailable):
+        check(vault, [second])
+
+
+def test_what_only_an_unread_index_may_know_is_not_said_to_be_damaged(
+    vault: Repository, bank: FaultyBank
+) -> None:
+    snapshot = save_files(vault, {b"a": b"text"})
+    index = f"{INDEX}/{vault.names(INDEX)[0]}"
+
+    def fault(call: str, key: str) -> None:
+        if key == index:
+            raise BankUnavailable(reason="unplugged")
+
+    bank.fault = fault
+    report = check(vault, [snapshot])
+    assert report.errors == () and len(report.unread) == 2
 
 
 def test_a_bank_that_fails_on_a_tree_a_snapshot_or_an_index_is_reported_for_it(
@@ -182,7 +217,7 @@ def test_a_bank_that_fails_on_a_tree_a_snapshot_or_an_index_is_reported_for_it(
                 raise BankRefused(key=key, reason="forbidden")
 
         bank.fault = fault
-        assert any("forbidden" in error for error in check(vault).errors), failing
+        assert any("forbidden" in each for each in check(vault).unread), failing
 
 
 def test_a_pack_is_read_from_the_medium_into_a_buffer_that_grows(vault: Repository) -> None:
@@ -197,10 +232,10 @@ def test_a_pack_is_read_from_the_medium_into_a_buffer_that_grows(vault: Reposito
     bank = Watching()
     bank.put(pack_key(pack_id), raw)
     small = memoryview(bytearray(10))
-    assert read_and_check_pack(bank, pack_id, entries, vault.sealer, small) == ([], len(raw))
+    assert read_and_check_pack(bank, pack_id, entries, vault.sealer, small) == (len(raw), [], ())
     assert seen == [(pack_key(pack_id), True)]
     bank.put(pack_key(pack_id), raw + b"x")
-    errors, _ = read_and_check_pack(bank, pack_id, entries, vault.sealer, small)
+    errors = read_and_check_pack(bank, pack_id, entries, vault.sealer, small).errors
     assert errors
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from oslo_config import cfg
@@ -44,26 +44,23 @@ class Policies:
         self._enforcer.register_defaults([*BASE, *rules])
         self._enforcer.load_rules()
         self._clock = clock
-        self._decided: dict[tuple[str, ...], bool] = {}
+        self._decided: dict[tuple[Hashable, ...], bool] = {}
         self._until_s = 0.0
 
     def may(self, name: str, context: RequestContext, owner: str) -> bool:
         """Whether this caller passes rule `name` for what is of the project `owner`."""
+        return self.allows(name, context, {"project_id": owner})
+
+    def allows(self, name: str, context: RequestContext, target: Mapping[str, Hashable]) -> bool:
+        """As `may`, for a thing that has the fields of `target`."""
         now_s = self._clock.monotonic()
         if now_s >= self._until_s or len(self._decided) >= MOST:
             self._decided, self._until_s = {}, now_s + MEMORY_S
         decided = self._decided
-        key = (name, owner, context.project_id, context.user_id, *context.roles)
+        key = (name, context.project_id, context.user_id, context.roles, *target.items())
         if key not in decided:
-            decided[key] = self._decide(name, context, owner)
+            decided[key] = bool(self._enforcer.authorize(name, dict(target), _caller(context)))
         return decided[key]
-
-    def allows(self, name: str, context: RequestContext, target: Mapping[str, Any]) -> bool:
-        """As `may`, for a thing that has the fields of `target`. Nothing is remembered."""
-        return bool(self._enforcer.authorize(name, dict(target), _caller(context)))
-
-    def _decide(self, name: str, context: RequestContext, owner: str) -> bool:
-        return self.allows(name, context, {"project_id": owner})
 
 
 def _caller(context: RequestContext) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, bindparam, case, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
-from protectd.common.reports import DAMAGED
+from protectd.common.reports import DAMAGED, UNREAD
 from protectd.model.models import Checkpoint, Verification
 from protectd.model.models.verifications import DEPTHS
 from protectd.model.repositories.checkpoints import is_pinned
@@ -25,7 +25,8 @@ class Ended(NamedTuple):
     """A checkpoint that is available, or whose run or deletion has failed.
 
     :ivar taken_at: when its data was read: of a copy, when that of its source was.
-    :ivar damaged: a verification has found so, and none as deep has found it good since.
+    :ivar damaged: a verification has found so, or could not look at all of it while the rest was there, and
+        none as deep has found it good since.
     :ivar operation_id: the scheduled operation that made it, or the source of a copy. None: by hand, or the
         source is not known any more.
     :ivar source_status: None: that is not known, or it is no copy.
@@ -71,7 +72,7 @@ def _is_damaged() -> ColumnElement[bool]:
     return exists().where(
         found.checkpoint_id == Checkpoint.id,
         found.status == RunStatus.FAIL,
-        found.error_code == DAMAGED,
+        found.error_code.in_((DAMAGED, UNREAD)),
         found.deleted.is_(False),
         ~good_since,
     )

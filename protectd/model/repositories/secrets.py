@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import defer
 
 from protectd.common.errors import NotFound
+from protectd.model.base import UTCDateTime
 from protectd.model.models import (
     Acl,
     AclUser,
@@ -23,7 +37,7 @@ from protectd.model.models import (
 from protectd.model.models.secrets import consumer_digest
 from protectd.model.repositories.base import Repository
 from protectd.model.repositories.filters import exact, like
-from protectd.model.repositories.pictures import Pictures
+from protectd.model.repositories.pictures import Pictures, picture
 
 SORT_KEYS: Mapping[str, Any] = {
     "algorithm": Secret.algorithm,
@@ -52,9 +66,37 @@ COMPARISONS: Mapping[str, str] = {
 }
 
 
+_OWNED = ("id", "project_id", "creator_id", "content_type")
+_DESCRIBED = (
+    *_OWNED,
+    "name",
+    "secret_type",
+    "algorithm",
+    "bit_length",
+    "mode",
+    "expiration",
+    "created_at",
+    "updated_at",
+)
+_SEALED = (*_OWNED, "store", "key_id", "cipher_text")
+"""What pictures of secrets show: each column is work for the driver."""
+
+
 class SecretNotFound(NotFound):
     code = "secret.not_found"
     message = "secret {id} is not there"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A picture of a secret, and what its list of readers says.
+
+    :ivar open: the whole project may read it. :ivar listed: who looks is named.
+    """
+
+    secret: Secret
+    open: bool
+    listed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +141,26 @@ class SecretRepository(Repository[Secret]):
             raise SecretNotFound(id=id)
         return found
 
-    def living(self, id: str, now: datetime, *, lock: bool = False) -> Secret:
-        """As `described`, with its sealed bytes."""
-        query = self._living(now).where(Secret.id == id)
-        if lock:
-            query = query.with_for_update().execution_options(populate_existing=True)
-        found = self.session.scalars(query).one_or_none()
+    def see(self, id: str, user_id: str, now: datetime, *, sealed: bool = False) -> Seen:
+        """A secret of any project that has not expired, as a user sees it. One statement, for who may see it
+        is asked by each request.
+
+        :param sealed: show what opens it instead of what describes it.
+        :raises SecretNotFound: there is none.
+        """
+        names = _SEALED if sealed else _DESCRIBED
+        told = {"id": id, "user_id": user_id, "now": now}
+        row = self.session.connection().execute(_seen(names), told).first()
+        if row is None:
+            raise SecretNotFound(id=id)
+        *values, is_open, reader_id = row
+        return Seen(picture(Secret, names, values), is_open is not False, reader_id is not None)
+
+    def locked(self, id: str, now: datetime) -> Secret:
+        """As `described`, with its sealed bytes, read anew; nobody else changes it until the unit of work
+        ends."""
+        query = self._living(now).where(Secret.id == id).with_for_update()
+        found = self.session.scalars(query.execution_options(populate_existing=True)).one_or_none()
         if found is None:
             raise SecretNotFound(id=id)
         return found
@@ -226,8 +282,22 @@ class SecretRepository(Repository[Secret]):
         self.session.execute(delete(Acl).where(Acl.id == secret_id))
 
 
-def unexpired(now: datetime) -> ColumnElement[bool]:
+def unexpired(now: Any) -> ColumnElement[bool]:
+    """:param now: a moment, or the parameter that it comes in."""
     return or_(Secret.expiration.is_(None), Secret.expiration > now)
+
+
+@cache
+def _seen(names: tuple[str, ...]) -> Select[Any]:
+    """Built once."""
+    secrets, acls, readers = Secret.__table__, Acl.__table__, AclUser.__table__
+    reads = and_(readers.c.acl_id == secrets.c.id, readers.c.user_id == bindparam("user_id"))
+    return (
+        select(*(secrets.c[name] for name in names), acls.c.project_access, readers.c.user_id)
+        .select_from(secrets.outerjoin(acls, acls.c.id == secrets.c.id).outerjoin(readers, reads))
+        .where(secrets.c.id == bindparam("id"), Secret.deleted.is_(False))
+        .where(unexpired(bindparam("now", type_=UTCDateTime)))
+    )
 
 
 def _clauses(wanted: SecretQuery) -> list[ColumnElement[bool]]:

@@ -14,7 +14,7 @@ from protectd.api.controllers.key_manager.base import (
     json_body,
     may_with,
 )
-from protectd.api.controllers.key_manager.secret_parts import described, whole
+from protectd.api.controllers.key_manager.secret_parts import described, locked
 from protectd.api.policies.key_manager import containers as container_policies
 from protectd.api.policies.key_manager import secrets as secret_policies
 from protectd.api.schemas.key_manager import common as schemas
@@ -97,7 +97,7 @@ class SecretAclController(AclController):
     rules = (secret_policies.ACL_GET, secret_policies.ACL_PUT, secret_policies.ACL_DELETE)
 
     def thing(self, call: Call, *, lock: bool) -> access.Owned:
-        return whole(call, self.id, lock=True) if lock else described(call, self.id)
+        return locked(call, self.id) if lock else described(call, self.id)
 
 
 class ContainerAclController(AclController):

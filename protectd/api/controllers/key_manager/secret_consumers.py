@@ -13,7 +13,7 @@ from protectd.api.controllers.key_manager.base import (
     may_with,
     window,
 )
-from protectd.api.controllers.key_manager.secret_parts import described, ref, shown, whole
+from protectd.api.controllers.key_manager.secret_parts import locked, ref, seen, shown
 from protectd.api.policies.key_manager import secrets as policies
 from protectd.api.schemas.key_manager import secrets as schemas
 from protectd.api.terms import Terms
@@ -35,8 +35,7 @@ class SecretConsumersController(KeyManagerController):
 
     def on_get(self, call: Call) -> Answer:
         """In the order in which they came."""
-        secret = described(call, self.secret_id)
-        may_with(call, policies.CONSUMERS_GET, secret, secret.id)
+        secret = seen(call, self.secret_id, policies.CONSUMERS_GET)
         limit, offset = window(call)
         found = call.uow.secrets.consumers([secret.id], limit, offset)
         total = call.uow.secrets.count_consumers(secret.id)
@@ -45,7 +44,7 @@ class SecretConsumersController(KeyManagerController):
 
     def on_post(self, call: Call) -> Answer:
         """Say that something needs it. Safe to repeat. The secret is shown."""
-        secret = whole(call, self.secret_id, lock=True)
+        secret = locked(call, self.secret_id)
         may_with(call, policies.CONSUMERS_POST, secret, secret.id)
         runtime, named = call.runtime, self._named(call)
         secrets.add_consumer(call.uow, call.quotas, runtime.secrets(), secret, named, runtime.clock.now())
@@ -53,7 +52,7 @@ class SecretConsumersController(KeyManagerController):
 
     def on_delete(self, call: Call) -> Answer:
         """Say that it does not any more. The secret is shown."""
-        secret = whole(call, self.secret_id, lock=True)
+        secret = locked(call, self.secret_id)
         may_with(call, policies.CONSUMERS_DELETE, secret, secret.id)
         secrets.remove_consumer(call.uow, call.runtime.secrets(), secret, self._named(call))
         return Answer(shown(call, secret))

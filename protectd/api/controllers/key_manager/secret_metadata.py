@@ -9,7 +9,7 @@ from protectd.api.answers import Answer
 from protectd.api.call import Call
 from protectd.api.controllers.base import Controller
 from protectd.api.controllers.key_manager.base import KeyManagerController, json_body, may_with
-from protectd.api.controllers.key_manager.secret_parts import described, ref, whole
+from protectd.api.controllers.key_manager.secret_parts import locked, ref, seen
 from protectd.api.policies.key_manager import secrets as policies
 from protectd.api.schemas.key_manager import secrets as schemas
 from protectd.api.terms import Terms
@@ -48,13 +48,12 @@ class NotesController(KeyManagerController):
         return NoteController(self.secret_id, segment)
 
     def on_get(self, call: Call) -> Answer:
-        secret = described(call, self.secret_id)
-        may_with(call, policies.META_GET, secret, secret.id)
+        secret = seen(call, self.secret_id, policies.META_GET)
         return Answer({"metadata": call.uow.secrets.notes(secret.id)})
 
     def on_put(self, call: Call) -> Answer:
         """These and no others from now on: 201. Keys are kept in lower case."""
-        secret = whole(call, self.secret_id, lock=True)
+        secret = locked(call, self.secret_id)
         may_with(call, policies.META_PUT, secret, secret.id)
         notes = json_body(call)["metadata"]
         call.uow.secrets.replace_notes(secret.id, {key.lower(): value for key, value in notes.items()})
@@ -62,7 +61,7 @@ class NotesController(KeyManagerController):
 
     def on_post(self, call: Call) -> Answer:
         """One more: 201, or 409 when it is there."""
-        secret = whole(call, self.secret_id, lock=True)
+        secret = locked(call, self.secret_id)
         may_with(call, policies.META_POST, secret, secret.id)
         note = json_body(call)
         key = note["key"].lower()
@@ -94,12 +93,11 @@ class NoteController(KeyManagerController):
         return NoteController(self.secret_id, f"{self.key}/{segment}")
 
     def on_get(self, call: Call) -> Answer:
-        secret = described(call, self.secret_id)
-        may_with(call, policies.META_GET, secret, secret.id)
+        seen(call, self.secret_id, policies.META_GET)
         return Answer(_shown(self._note(call)))
 
     def on_put(self, call: Call) -> Answer:
-        secret = whole(call, self.secret_id, lock=True)
+        secret = locked(call, self.secret_id)
         may_with(call, policies.META_PUT, secret, secret.id)
         wanted = json_body(call)
         if wanted["key"].lower() != self.key.lower():
@@ -110,7 +108,7 @@ class NoteController(KeyManagerController):
 
     def on_delete(self, call: Call) -> Answer:
         """204, also when it was not there."""
-        secret = whole(call, self.secret_id, lock=True)
+        secret = locked(call, self.secret_id)
         may_with(call, policies.META_DELETE, secret, secret.id)
         call.uow.secrets.remove_note(secret.id, self.key.lower())
         return Answer(None, status=204)

@@ -7,8 +7,9 @@ from typing import Any
 
 from protectd.api import microversions
 from protectd.api.call import Call
-from protectd.api.controllers.key_manager.base import base_of, checked_id, of_a_tenant
+from protectd.api.controllers.key_manager.base import base_of, checked_id, may, of_a_tenant
 from protectd.api.views.key_manager import secrets as views
+from protectd.domain.key_manager import access
 from protectd.model.models import Secret, SecretConsumer
 from protectd.model.repositories.secrets import SecretNotFound
 
@@ -22,10 +23,23 @@ def described(call: Call, secret_id: str) -> Secret:
     return of_a_tenant(call, found, SecretNotFound)
 
 
-def whole(call: Call, secret_id: str, *, lock: bool = False) -> Secret:
-    """As `described`, with its sealed bytes. :param lock: it is to be changed."""
+def seen(call: Call, secret_id: str, rule: str, *, sealed: bool = False) -> Secret:
+    """A picture of a secret, if the caller may see it, whosever it is. The service's own are nobody's.
+
+    :param sealed: it is to be opened, and not to be described.
+    :raises SecretNotFound: there is none, or not any more. :raises Forbidden: the policy says no.
+    """
+    now, user_id = call.runtime.clock.now(), call.context.user_id
+    found = call.uow.secrets.see(checked_id(secret_id), user_id, now, sealed=sealed)
+    secret = of_a_tenant(call, found.secret, SecretNotFound)
+    may(call, rule, access.told(secret, found.open, found.listed))
+    return secret
+
+
+def locked(call: Call, secret_id: str) -> Secret:
+    """As `described`, with its sealed bytes, to be changed."""
     now = call.runtime.clock.now()
-    return of_a_tenant(call, call.uow.secrets.living(checked_id(secret_id), now, lock=lock), SecretNotFound)
+    return of_a_tenant(call, call.uow.secrets.locked(checked_id(secret_id), now), SecretNotFound)
 
 
 def ref(call: Call, secret_id: str) -> str:

@@ -22,7 +22,7 @@ from protectd.api.controllers.key_manager.base import (
 )
 from protectd.api.controllers.key_manager.secret_consumers import SecretConsumersController
 from protectd.api.controllers.key_manager.secret_metadata import NotesController
-from protectd.api.controllers.key_manager.secret_parts import described, ref, shown, shown_all, whole
+from protectd.api.controllers.key_manager.secret_parts import locked, ref, seen, shown, shown_all
 from protectd.api.policies.key_manager import secrets as policies
 from protectd.api.query import InvalidQuery
 from protectd.api.schemas.key_manager import secrets as schemas
@@ -108,14 +108,13 @@ class SecretController(KeyManagerController):
         """What is known of it; its payload, for clients of old that accept something else than JSON."""
         if call.headers.get("accept", "").strip() not in JSON_ACCEPTED:
             return payload_of(call, self.secret_id)
-        secret = described(call, self.secret_id)
-        may_with(call, policies.GET, secret, secret.id)
+        secret = seen(call, self.secret_id, policies.GET)
         return Answer(shown(call, secret))
 
     def on_put(self, call: Call) -> Answer:
         """Its payload, where it has none: 204, or 409."""
         headers = call.headers
-        secret = whole(call, self.secret_id, lock=True)
+        secret = locked(call, self.secret_id)
         may_with(call, policies.PUT, secret, secret.id)
         encoding = headers.get("content-encoding", "").strip().lower()
         content_type = str(call.environ.get("CONTENT_TYPE", ""))
@@ -125,7 +124,7 @@ class SecretController(KeyManagerController):
 
     def on_delete(self, call: Call) -> Answer:
         """For good: 204, or 400 while it has consumers and nobody forces it."""
-        secret = whole(call, self.secret_id, lock=True)
+        secret = locked(call, self.secret_id)
         may_with(call, policies.DELETE, secret, secret.id)
         guarded = microversions.of(call.headers) >= microversions.FORCED and not _forced(call)
         secrets.delete(call.uow, secret, refuse_consumers=guarded)
@@ -152,8 +151,7 @@ class PayloadController(KeyManagerController):
 
 
 def payload_of(call: Call, secret_id: str) -> Answer:
-    secret = whole(call, secret_id)
-    may_with(call, policies.DECRYPT, secret, secret.id)
+    secret = seen(call, secret_id, policies.DECRYPT, sealed=True)
     payload = secrets.read_payload(call.uow, call.runtime.secrets(), secret)
     told = payloads.as_accepted(payload.content_type, payload.plain, call.headers.get("accept", ""))
     _note_read(call, secret.id)
