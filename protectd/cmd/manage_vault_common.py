@@ -18,7 +18,7 @@ from protectd.vault.choosing import choose
 from protectd.vault.engine import VaultSession
 from protectd.vault.reading import Reading
 from protectd.vault.snapshot import Snapshot
-from protectd.vault.tags import checkpoint_of, manifest_of, resource_of
+from protectd.vault.tags import checkpoint_of, hold_of, manifest_of, resource_of
 
 FOUND = 1
 """Exit code when all was looked at, and something is damaged, missing or left out."""
@@ -60,6 +60,7 @@ def snapshot_view(snapshot: Snapshot) -> dict[str, Any]:
         "checkpoint_id": checkpoint_of(snapshot),
         "resource_id": resource_of(snapshot),
         "manifest": manifest_of(snapshot) is not None,
+        "hold": hold_of(snapshot) is not None,
         "paths": list(snapshot.paths),
         "hostname": snapshot.hostname,
         "username": snapshot.username,

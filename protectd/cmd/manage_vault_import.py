@@ -38,6 +38,7 @@ def _imported(made: Parts, args: argparse.Namespace, provider: Provider, project
         "project_id": project_id,
         "imported": [],
         "known": [],
+        "held": [],
         "left_out": [],
         "error": None,
     }
@@ -63,7 +64,8 @@ def _of_vault(made: Parts, args: argparse.Namespace, provider: Provider, project
         for issue in looking.issues.kept:
             print(f"{issue.path}: {issue.kind}: {issue.reason}", file=sys.stderr)
     left_out = [{"checkpoint_id": id, "reason": reason} for id, reason in done.left_out.items()]
-    return {"imported": done.imported, "known": done.known, "left_out": left_out}
+    found = {"imported": done.imported, "known": done.known, "held": done.held}
+    return found | {"left_out": left_out}
 
 
 def projects_of(provider: Provider) -> Iterator[str]:

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from protectd.common.errors import ProtectdError, Unavailable
-from protectd.domain import describing, manifests, quota
+from protectd.domain import describing, hold_notes, manifests, quota
+from protectd.domain.hold_notes import Hold
 from protectd.domain.manifests import Manifest, ManifestDamaged
+from protectd.model.states import CheckpointStatus
 from protectd.model.unit_of_work import Database
 from protectd.vault.reading import Reading
 from protectd.vault.snapshot import Snapshot
 
+UNREAD = "the vault says that it is held; why, cannot be read"
+IMPORT = "vault import"
+
 
 @dataclass
 class Imported:
-    """By ids of checkpoints. :ivar known: there was a row, whatever it says, so nothing was done.
+    """By ids of checkpoints.
+
+    :ivar known: there was a row, whatever it says, so no more was done than to hold it.
+    :ivar held: their vault says that they are, and their rows do from now on.
     :ivar left_out: and why.
     """
 
     imported: list[str] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
 
 
@@ -28,6 +37,9 @@ class Imported:
 class Importer:
     """Safe to repeat, and beside a running service: a checkpoint that has a row is left alone, one that was
     deleted with it. What is imported belongs to the place of its vault, whatever its manifest says.
+
+    A hold is placed also where there is a row: the database may be older than the hold. One that was lifted
+    when the database was lost comes back with it, and an administrator lifts it again.
 
     :ivar host: where restores go, where the host of the data is gone; None: as it was.
     """
@@ -47,6 +59,9 @@ class Importer:
                 done.known.append(checkpoint_id)
                 continue
             self._import(looking, snapshots, checkpoint_id, found, done)
+        for checkpoint_id, notes in hold_notes.noted(snapshots).items():
+            if checkpoint_id not in done.left_out and self._hold(checkpoint_id, _said(looking, notes), done):
+                done.held.append(checkpoint_id)
         return done
 
     def _import(
@@ -65,6 +80,20 @@ class Importer:
             done.left_out.pop(checkpoint_id, None)
             (done.imported if self._add(*made) else done.known).append(checkpoint_id)
             return
+
+    def _hold(self, checkpoint_id: str, hold: Hold, done: Imported) -> bool:
+        """Whether it is one that is held from now on."""
+        if self.dry_run and checkpoint_id in done.imported:
+            return True
+        with self.database.write() as uow:
+            row = uow.checkpoints.find(checkpoint_id, self.project_id, lock=True)
+            if row is None or row.provider_id != self.provider_id or row.held_at is not None:
+                return False
+            if row.status == CheckpointStatus.DELETING or uow.tasks.live("hold", checkpoint_id):
+                return False  # somebody has lifted it, and the vault is about to say so
+            if not self.dry_run:
+                hold.place(row)
+        return True
 
     def _is_known(self, checkpoint_id: str) -> bool:
         with self.database.read() as uow:
@@ -113,3 +142,9 @@ class Importer:
             if row is not None and row.project_id != self.project_id:
                 reason = f"it names a {noun} of another project"
                 raise ManifestDamaged(checkpoint_id=manifest.id, reason=reason)
+
+
+def _said(looking: Reading, notes: Sequence[Snapshot]) -> Hold:
+    """What the notes of one checkpoint say; it is held even where none of them reads."""
+    said = hold_notes.readable(looking, notes)
+    return next(iter(said.values()), Hold(UNREAD, IMPORT, notes[0].time))

@@ -36,16 +36,16 @@ SAVED = (
 )
 """Columns of a resource that say where its data lies and what it is."""
 
-_STORABLE = "^[^\\u0000\\ud800-\\udfff]*$"
+STORABLE = "^[^\\u0000\\ud800-\\udfff]*$"
 """What every database takes: no NUL, no half a character."""
 
 _ID = {"type": "string", "format": "uuid", "minLength": 36, "maxLength": 36}
 _MAYBE_ID = {**_ID, "type": ["string", "null"]}
-_NAME = {"type": "string", "maxLength": 255, "pattern": _STORABLE}
+_NAME = {"type": "string", "maxLength": 255, "pattern": STORABLE}
 _HASH = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _NUMBER = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
 _MOMENT = {"type": ["string", "null"], "maxLength": 40}
-_TEXT = {"type": ["string", "null"], "pattern": _STORABLE}
+_TEXT = {"type": ["string", "null"], "pattern": STORABLE}
 
 SCHEMA: validation.Schema = {
     "type": "object",
@@ -130,7 +130,7 @@ class Manifest:
 
     @property
     def created_at(self) -> datetime | None:
-        return _read_moment(self.checkpoint["created_at"])
+        return read_moment(self.checkpoint["created_at"])
 
     @property
     def whole(self) -> bool:
@@ -157,7 +157,7 @@ class Manifest:
             json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()  # what no other reader takes
             validation.check(fields, SCHEMA)
             for name in ("created_at", "started_at", "ended_at"):
-                _read_moment(fields["checkpoint"].get(name))
+                read_moment(fields["checkpoint"].get(name))
         except (InvalidField, ValueError, OverflowError, RecursionError) as error:
             raise ManifestDamaged(checkpoint_id=checkpoint_id, reason=str(error)) from error
         if fields["checkpoint"]["id"] != checkpoint_id:
@@ -258,8 +258,8 @@ def row_of(
         extra_info=said.get("extra_info"),
         scheduled_operation_id=said.get("scheduled_operation_id"),
         source_id=said.get("source_id"),
-        created_at=_read_moment(said["created_at"]),
-        started_at=_read_moment(said.get("started_at")),
+        created_at=read_moment(said["created_at"]),
+        started_at=read_moment(said.get("started_at")),
         resources=[_resource_row(each, snapshot_ids) for each in manifest.resources],
         **outcome(manifest),
     )
@@ -269,7 +269,7 @@ def outcome(manifest: Manifest) -> dict[str, Any]:
     """Columns of a checkpoint that say what came of it."""
     said = manifest.checkpoint
     return {
-        "ended_at": _read_moment(said.get("ended_at")),
+        "ended_at": read_moment(said.get("ended_at")),
         "resource_graph": said.get("resource_graph"),
         "partial": said["partial"],
         **{name: said[name] for name in FIGURES},
@@ -316,7 +316,7 @@ def text_of(value: datetime | None) -> str | None:
     return None if value is None else value.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _read_moment(text: str | None) -> datetime | None:
+def read_moment(text: str | None) -> datetime | None:
     """:raises ValueError: no moment, one without a zone, or one before there were checkpoints."""
     if text is None:
         return None

@@ -90,10 +90,9 @@ class Submission:
     def process_retain(self, operation: ScheduledOperation) -> Task:
         """Let go of what the retention of a scheduled operation does not want, on any host. One that waits
         already does it."""
-        live = self._uow.tasks.live(operation.kind, operation.id)
-        waiting = [task for task in live if task.operation == "retain" and task.state == TaskState.PENDING]
-        if waiting:
-            return waiting[0]
+        waiting = self._waiting("retain", operation.kind, operation.id)
+        if waiting is not None:
+            return waiting
         return self._add(
             "retain",
             operation.kind,
@@ -145,13 +144,25 @@ class Submission:
         brief = order.type == KEY
         return self._add("order", "order", order.id, order.project_id, host=None, brief=brief)
 
+    def process_note(self, checkpoint: Checkpoint) -> Task:
+        """Have the vault say whether a checkpoint is held, on any host. One that waits already does it."""
+        waiting = self._waiting("note", "hold", checkpoint.id)
+        if waiting is not None:
+            return waiting
+        return self._submit("note", "hold", checkpoint, provider_id=checkpoint.provider_id)
+
     def process_prune(self, provider_id: str, project_id: str) -> Task:
         """Give unused bytes of a vault back. One that waits already does it for all that came before it."""
         entity_id = vault_entity_id(provider_id, project_id)
-        waiting = [t for t in self._uow.tasks.live("vault", entity_id) if t.state == TaskState.PENDING]
-        if waiting:
-            return waiting[0]
+        waiting = self._waiting("prune", "vault", entity_id)
+        if waiting is not None:
+            return waiting
         return self._add("prune", "vault", entity_id, project_id, host=None, provider_id=provider_id)
+
+    def _waiting(self, operation: str, entity_type: str, entity_id: str) -> Task | None:
+        live = self._uow.tasks.live(entity_type, entity_id)
+        found = (task for task in live if task.operation == operation and task.state == TaskState.PENDING)
+        return next(found, None)
 
     def _submit(
         self,

@@ -11,6 +11,7 @@ from protectd.common.errors import Conflict, Unavailable
 from protectd.queue.contract import (
     COPY_VERSION,
     EXCHANGE,
+    NOTE_VERSION,
     OLDEST,
     ORDER_VERSION,
     PING,
@@ -116,6 +117,13 @@ class TaskClient:
         :raises HeldBack: not all workers know how yet.
         """
         self._cast("process_type_order", context, task_id, host, version=ORDER_VERSION)
+
+    def process_note(self, context: Mapping[str, Any], task_id: str, *, host: str | None = None) -> None:
+        """Have the vault say whether a checkpoint is held.
+
+        :raises HeldBack: not all workers know how yet.
+        """
+        self._cast("process_note", context, task_id, host, version=NOTE_VERSION)
 
     def ping(self, host: str | None = None, timeout_s: float = 10.0) -> dict[str, str]:
         """Ask the worker on `host`, or whichever answers first, for a sign of life.

@@ -21,14 +21,16 @@ METHODS: Mapping[str, str] = {
     "preview": "process_preview",
     "retain": "process_retain",
     "order": "process_type_order",
+    "note": "process_note",
 }
 """Operation -> the name it has on both ends of the queue."""
 
 TOPIC = "protectd-worker"
 EXCHANGE = "protectd"
-VERSION = "1.2"
+VERSION = "1.3"
 """Of the messages. A worker refuses a greater one that it does not know. 1.1 has brought `ping`, 1.2
-`process_copy`, `process_reset`, `process_preview`, `process_retain` and `process_type_order`."""
+`process_copy`, `process_reset`, `process_preview`, `process_retain` and `process_type_order`, 1.3
+`process_note`."""
 
 OLDEST = "1.0"
 """Each message is sent with the version that brought it, so that older workers understand what they can."""
@@ -41,6 +43,7 @@ RESET_VERSION = "1.2"
 PREVIEW_VERSION = "1.2"
 RETAIN_VERSION = "1.2"
 ORDER_VERSION = "1.2"
+NOTE_VERSION = "1.3"
 
 
 class ContractMismatch(ConfigurationError):

@@ -90,6 +90,9 @@ class Tasks:
     def process_type_order(self, context: Mapping[str, Any], task_id: str) -> None:
         self._process("order", context, task_id)
 
+    def process_note(self, context: Mapping[str, Any], task_id: str) -> None:
+        self._process("note", context, task_id)
+
     def ping(self, context: Mapping[str, Any]) -> dict[str, str]:
         """A sign of life: who answers, and which messages it understands."""
         return {"host": self._host, "version": VERSION}

@@ -18,6 +18,7 @@ from protectd.tasks.delete import DeleteCheckpoint
 from protectd.tasks.entities import move_resources
 from protectd.tasks.errors import EntityNotReady
 from protectd.tasks.hold import end_all
+from protectd.tasks.note import NoteHold
 from protectd.tasks.operations import makers
 from protectd.tasks.order import BeginTypeOrder
 from protectd.tasks.preview import PreviewRestore
@@ -140,6 +141,10 @@ class SimulatedOrder(Simulation, BeginTypeOrder):
         self.orders.fulfil(uow, order, ())
 
 
+class SimulatedNote(Simulation, NoteHold):
+    pass
+
+
 SIMULATED: tuple[type[BaseTask[Any]], ...] = (
     SimulatedProtect,
     SimulatedRestore,
@@ -151,6 +156,7 @@ SIMULATED: tuple[type[BaseTask[Any]], ...] = (
     SimulatedPreview,
     SimulatedRetain,
     SimulatedOrder,
+    SimulatedNote,
 )
 
 

@@ -11,6 +11,7 @@ from protectd.tasks.base import BaseTask
 from protectd.tasks.copy import CopyCheckpoint
 from protectd.tasks.delete import DeleteCheckpoint
 from protectd.tasks.env import TaskEnv
+from protectd.tasks.note import NoteHold
 from protectd.tasks.order import BeginTypeOrder
 from protectd.tasks.preview import PreviewRestore
 from protectd.tasks.protect import ProtectCheckpoint
@@ -31,6 +32,7 @@ TASKS: tuple[type[BaseTask[Any]], ...] = (
     PreviewRestore,
     RetainCheckpoints,
     BeginTypeOrder,
+    NoteHold,
 )
 
 

@@ -10,7 +10,7 @@ from protectd.model.models import Checkpoint
 from protectd.tasks.entities import provider_of
 from protectd.tasks.env import OpenVault, TaskEnv
 from protectd.tasks.run import Run
-from protectd.vault.tags import ATTEMPT_TAG, CHECKPOINT_TAG, MANIFEST_TAG
+from protectd.vault.tags import ATTEMPT_TAG, CHECKPOINT_TAG, checkpoint_of, is_data
 
 
 def snapshot_ids(checkpoint: Checkpoint) -> frozenset[str]:
@@ -27,15 +27,15 @@ def forget_checkpoint(
     keep: Collection[str] = (),
     begin: Callable[[], object] = lambda: None,
 ) -> int:
-    """Forget what describes the checkpoint, then every snapshot that is tagged with it, and those of `also`,
+    """Forget what tells of the checkpoint, then every snapshot that is tagged with it, and those of `also`,
     which need not read any more. What is broken off leaves data that nothing describes.
 
     Safe to repeat. :param begin: called before anything goes. :returns: how many were meant.
     """
     snapshots = vault.snapshots()
-    described = {each.id for each in snapshots if MANIFEST_TAG + checkpoint_id in each.tags}
+    telling = {each.id for each in snapshots if checkpoint_of(each) == checkpoint_id and not is_data(each)}
     meant = {each.id for each in snapshots if CHECKPOINT_TAG + checkpoint_id in each.tags} | set(also)
-    found = [sorted(ids.difference(keep)) for ids in (described, meant)]
+    found = [sorted(ids.difference(keep)) for ids in (telling, meant)]
     for ids in filter(None, found):
         begin()
         vault.forget(ids)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from protectd.vault.errors import AmbiguousName, SnapshotNotFound
 from protectd.vault.snapshot import Snapshot
-from protectd.vault.tags import checkpoint_of, manifest_of
+from protectd.vault.tags import checkpoint_of, is_data
 
 _is_start_of_id = re.compile(r"[0-9a-f]{4,64}").fullmatch
 LATEST = "latest"
@@ -18,10 +18,10 @@ def choose(snapshots: Sequence[Snapshot], text: str, *, manifests: bool = False)
     `latest` names.
 
     :param snapshots: oldest first.
-    :param manifests: a checkpoint's description too, not only its data.
+    :param manifests: what tells of a checkpoint too, not only its data.
     :raises SnapshotNotFound: nothing is called so. :raises AmbiguousName: several ids start so.
     """
-    data = [each for each in snapshots if manifest_of(each) is None]
+    data = [each for each in snapshots if is_data(each)]
     of_checkpoint = [each for each in (snapshots if manifests else data) if checkpoint_of(each) == text]
     if of_checkpoint:
         return of_checkpoint

@@ -22,7 +22,7 @@ from protectd.vault.options import EngineOptions
 from protectd.vault.pool import Channel, Pool
 from protectd.vault.repository import BlobReader, Repository
 from protectd.vault.snapshot import Snapshot
-from protectd.vault.tags import checkpoint_of, manifest_of
+from protectd.vault.tags import checkpoint_of, is_data
 from protectd.vault.tree_graph import Mask, TreeGraph
 
 _SHARED = -1
@@ -140,7 +140,7 @@ class _Count:
         return np.where(before == _NOBODYS, number, _SHARED).astype(np.int32)
 
     def _logical(self, group: Sequence[Snapshot]) -> int:
-        return sum(int(self._sizes[self._roots[each.id]]) for each in group if _is_data(each))
+        return sum(int(self._sizes[self._roots[each.id]]) for each in group if is_data(each))
 
     def _checkpoint(
         self, name: str, group: Sequence[Snapshot], stored_bytes: int, unique_bytes: int
@@ -149,13 +149,8 @@ class _Count:
             name=name,
             is_checkpoint=checkpoint_of(group[0]) is not None,
             snapshot_ids=tuple(each.id for each in group),
-            files=sum(int(self._files[self._roots[each.id]]) for each in group if _is_data(each)),
+            files=sum(int(self._files[self._roots[each.id]]) for each in group if is_data(each)),
             logical_bytes=self._logical(group),
             stored_bytes=stored_bytes,
             unique_bytes=unique_bytes,
         )
-
-
-def _is_data(snapshot: Snapshot) -> bool:
-    """What describes a checkpoint takes room and is none of its files."""
-    return manifest_of(snapshot) is None

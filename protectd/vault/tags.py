@@ -11,14 +11,28 @@ MANIFEST_TAG = "protectd:manifest="
 """Of the snapshot that describes a checkpoint, in place of `CHECKPOINT_TAG`."""
 
 
+HOLD_TAG = "protectd:hold="
+"""Of the snapshot that says that a checkpoint is held, in place of `CHECKPOINT_TAG`."""
+
+
 def checkpoint_of(snapshot: Snapshot) -> str | None:
-    """Id of the checkpoint that a snapshot is part of, or describes; None for one of another program."""
-    return _value(snapshot, CHECKPOINT_TAG) or manifest_of(snapshot)
+    """Id of the checkpoint that a snapshot is part of, or tells of; None for one of another program."""
+    return _value(snapshot, CHECKPOINT_TAG) or manifest_of(snapshot) or hold_of(snapshot)
 
 
 def manifest_of(snapshot: Snapshot) -> str | None:
-    """Id of the checkpoint that a snapshot describes; None where it holds data."""
+    """Id of the checkpoint that a snapshot describes; None where it does not."""
     return _value(snapshot, MANIFEST_TAG)
+
+
+def hold_of(snapshot: Snapshot) -> str | None:
+    """Id of the checkpoint that a snapshot says is held; None where it does not."""
+    return _value(snapshot, HOLD_TAG)
+
+
+def is_data(snapshot: Snapshot) -> bool:
+    """What tells of a checkpoint takes room and is none of its files."""
+    return manifest_of(snapshot) is None and hold_of(snapshot) is None
 
 
 def resource_of(snapshot: Snapshot) -> str | None:

@@ -26,7 +26,7 @@ from protectd.tasks.operations import makers
 from protectd.tasks.scratch import Scratch
 from protectd.vault.engine import VaultEngine
 from protectd.vault.options import EngineOptions
-from protectd.vault.tags import manifest_of
+from protectd.vault.tags import is_data, manifest_of
 from tests.fakes import rows
 
 PROVIDER_ID = "5d1c6f3e-0c3b-4f36-8b62-0a3f6a2d9c01"
@@ -83,7 +83,7 @@ class Protected:
         """The tags of each that holds data."""
         vault: OpenVault
         with self.open_vault() as vault:
-            return [each.tags for each in vault.snapshots() if manifest_of(each) is None]
+            return [each.tags for each in vault.snapshots() if is_data(each)]
 
     def manifests(self) -> list[str]:
         """Ids of the checkpoints that the vault describes."""

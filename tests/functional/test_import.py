@@ -19,16 +19,17 @@ from sqlalchemy import delete
 from protectd.cmd.manage import parser
 from protectd.common.errors import ProtectdError
 from protectd.common.progress import Progress
-from protectd.domain import describing
+from protectd.domain import describing, hold_notes
 from protectd.domain.imports import Importer
 from protectd.domain.manifests import Manifest
 from protectd.domain.vaults import OtherVault
 from protectd.model.models import Checkpoint, CheckpointResource, QuotaUsage, Task
 from protectd.model.repositories.vaults import VaultRowNotFound
 from protectd.vault.errors import VaultNotFound, WrongPassword
-from protectd.vault.tags import manifest_of
+from protectd.vault.tags import HOLD_TAG, hold_of, manifest_of
 from tests.fakes.service import FILES_ID, MEMORY_ID, Client, Service, running
 from tests.fakes.tree import differences, tree
+from tests.functional.test_retention import settle
 
 LOST = ("updated_at", "progress")
 """What a database cannot tell of a checkpoint that it has learned anew."""
@@ -111,6 +112,90 @@ def restored(service: Service, client: Client, checkpoint: dict[str, Any]) -> Pa
     return target
 
 
+# --- holds ---
+
+
+def hold(client: Client, checkpoint: dict[str, Any], reason: str = "court") -> dict[str, Any]:
+    answer = client.call("PUT", f"{url(checkpoint)}/hold", {"hold": {"reason": reason}})
+    assert answer.status_int == 200, answer
+    return dict(answer.json["hold"])
+
+
+def lift(service: Service, client: Client, checkpoint: dict[str, Any]) -> None:
+    admin = service.client(client.project_id, role="admin")
+    assert admin.call("DELETE", f"{url(checkpoint)}/hold").status_int == 204
+
+
+def notes(manager: Manager, client: Client) -> list[Any]:
+    with manager.vault(client) as vault:
+        return [each for each in vault.snapshots() if hold_of(each) is not None]
+
+
+def test_a_hold_outlives_the_database(
+    direct: Service, manager: Manager, owner: Client, made: list[dict[str, Any]]
+) -> None:
+    held, free = made
+    hold(owner, held)
+    placed = hold(owner, held, "appeal \u2696")
+    manager.lose_rows(owner)
+    assert manager.of(owner, "--dry-run")["held"] == [held["id"]]
+    assert manager.of(owner)["held"] == [held["id"]]
+    assert owner.get(f"{url(held)}/hold")["hold"] == placed
+    assert owner.refused("DELETE", url(held), 409)["error"] == "checkpoint.held"
+    assert owner.get(f"{url(free)}/hold")["hold"] is None
+    assert manager.of(owner)["held"] == []
+    lift(direct, owner, held)
+    assert notes(manager, owner) == []
+    manager.lose_rows(owner)
+    assert manager.of(owner)["held"] == []
+
+
+def test_a_database_that_is_older_than_a_hold_learns_of_it(
+    manager: Manager, owner: Client, made: list[dict[str, Any]]
+) -> None:
+    placed = hold(owner, made[0])
+    with manager.service.parts.database.write() as uow:
+        row = uow.checkpoints.get(made[0]["id"])
+        row.held_at = row.held_by = row.hold_reason = None
+    assert manager.of(owner, "--dry-run")["held"] == [made[0]["id"]]
+    assert owner.get(f"{url(made[0])}/hold")["hold"] is None
+    assert manager.of(owner)["held"] == [made[0]["id"]]
+    assert owner.get(f"{url(made[0])}/hold")["hold"] == placed
+
+
+def test_what_the_vault_says_of_a_hold_is_as_late_as_it_likes(
+    direct: Service, manager: Manager, owner: Client, made: list[dict[str, Any]], monkeypatch: Any
+) -> None:
+    """It was lifted, and the checkpoint deleted, while the hold was being written."""
+    checkpoint, write = made[0], hold_notes.write
+
+    def slow(*arguments: Any) -> str:
+        monkeypatch.setattr(hold_notes, "write", write)
+        lift(direct, owner, checkpoint)
+        assert owner.call("DELETE", url(checkpoint)).status_int == 202
+        return write(*arguments)
+
+    monkeypatch.setattr(hold_notes, "write", slow)
+    hold(owner, checkpoint)
+    settle(direct)
+    assert notes(manager, owner) == []
+
+
+def test_a_note_of_a_hold_that_does_not_read_keeps_its_checkpoint(
+    manager: Manager, owner: Client, made: list[dict[str, Any]]
+) -> None:
+    with manager.vault(owner) as vault, vault.notes() as saving:
+        saving.save("hold.json", b"{}", (HOLD_TAG + made[0]["id"],))
+    manager.lose_rows(owner)
+    assert manager.of(owner)["held"] == [made[0]["id"]]
+    assert owner.get(f"{url(made[0])}/hold")["hold"]["held_by"] == "vault import"
+    hold(manager.service.client(owner.project_id, role="admin"), made[0], "known again")
+    assert len(notes(manager, owner)) == 1
+    manager.lose_rows(owner)
+    manager.of(owner)
+    assert owner.get(f"{url(made[0])}/hold")["hold"]["reason"] == "known again"
+
+
 # --- rows that were lost ---
 
 
@@ -184,6 +269,7 @@ def test_what_was_deleted_does_not_come_back(
         "project_id": owner.project_id,
         "imported": [],
         "known": [kept["id"]],
+        "held": [],
         "left_out": [],
         "error": None,
     }
@@ -319,6 +405,17 @@ def test_restic_reads_what_describes_a_checkpoint(
     (newest,) = json.loads(run("snapshots", "--json", "latest"))[-1:]
     assert newest["id"] == made[0]["resources"][0]["snapshot_id"]
     run("check", "--read-data")
+
+
+def test_restic_minds_a_hold_as_little(
+    manager: Manager, owner: Client, made: list[dict[str, Any]], restic: str, tmp_path: Path
+) -> None:
+    placed, run = hold(owner, made[0]), restic_of(manager, owner, restic, tmp_path)
+    said = json.loads(run("dump", "--tag", HOLD_TAG + made[0]["id"], "latest", "hold.json"))
+    assert (said["reason"], said["held_by"]) == (placed["reason"], placed["held_by"])
+    (newest,) = json.loads(run("snapshots", "--json", "latest"))
+    assert any(each.startswith("protectd:checkpoint=") for each in newest["tags"])
+    assert "no errors were found" in run("check", "--read-data")
 
 
 def test_data_is_found_after_restic_has_changed_its_tags(

@@ -42,13 +42,16 @@ class HoldController(Controller):
         call.can(policies.PLACE, checkpoint)
         holds.place(checkpoint, body["reason"], call.context, call.runtime.clock.now())
         call.uow.flush()
+        call.tasks.process_note(checkpoint)
         return Answer({schemas.KEY: views.detail(checkpoint)})
 
     def on_delete(self, call: Call) -> Answer:
         """Let it be deleted again: 204. For administrators."""
         checkpoint = self._checkpoint(call, lock=True)
         call.can(policies.LIFT)
-        holds.lift(checkpoint)
+        if checkpoint.held_at is not None:
+            holds.lift(checkpoint)
+            call.tasks.process_note(checkpoint)
         return Answer(None, status=204)
 
     def _checkpoint(self, call: Call, *, lock: bool = False) -> Checkpoint:
