@@ -1,7 +1,9 @@
 """The three databases the model is written for, an own one of each for a test run.
 
-Use with `pytest_plugins = ["tests.fakes.databases"]` in a test module. What goes through the API,
-and tasks, run on the kind that PROTECTD_TEST_DATABASE names; without it on SQLite, and in CI on each in turn.
+Use with `pytest_plugins = ["tests.fakes.databases"]` in a test module. What needs a database runs on the
+kind that PROTECTD_TEST_DATABASE names; without it on SQLite, daemons that share one on PostgreSQL, and in CI
+what goes through the API, and tasks, on each in turn. On SQLite alone is what is about it, and `protectd` in
+one process, which has it.
 """
 
 from __future__ import annotations
@@ -22,9 +24,9 @@ KINDS = ("sqlite", "postgresql", "mariadb")
 VARIABLE = "PROTECTD_TEST_DATABASE"
 
 
-def chosen_kind() -> str:
+def chosen_kind(default: str = "sqlite") -> str:
     """What the variable names."""
-    kind = os.environ.get(VARIABLE, "sqlite")
+    kind = os.environ.get(VARIABLE, default)
     if kind not in KINDS:
         raise pytest.UsageError(f"{VARIABLE} is one of {', '.join(KINDS)}")
     return kind
@@ -103,9 +105,36 @@ def left_empty(url: str) -> Iterator[Database]:
         database.dispose()
 
 
+@pytest.fixture(scope="session")
+def database_kind() -> str:
+    """The chosen one; `tests/functional` has each in turn for some of its modules."""
+    return chosen_kind()
+
+
+@pytest.fixture
+def chosen_database(database_kind: str, url_of: Callable[[str], str]) -> Iterator[Database]:
+    """With empty tables, of the chosen kind."""
+    with left_empty(url_of(database_kind)) as database:
+        yield database
+
+
+@pytest.fixture
+def chosen_url(tmp_path: Path) -> Iterator[str]:
+    """URL of a database without tables, of the chosen kind."""
+    with empty_database(chosen_kind(), tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def shared_url(tmp_path: Path) -> Iterator[str]:
+    """URL of a database without tables, for daemons that share it; on PostgreSQL where none is chosen."""
+    with empty_database(chosen_kind("postgresql"), tmp_path) as url:
+        yield url
+
+
 @pytest.fixture
 def sqlite_database(tmp_path: Path) -> Iterator[Database]:
-    """An SQLite database with empty tables, its own file."""
+    """An SQLite database with empty tables, its own file, for what is about SQLite."""
     database = Database(f"sqlite:///{tmp_path / 'protectd.db'}")
     Plan.metadata.create_all(database.engine)
     yield database

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from protectd.model.unit_of_work import Database
-from tests.fakes.databases import KINDS, chosen_kind, empty_database, kinds_in_turn, left_empty
+from tests.fakes.databases import KINDS, chosen_kind, empty_database, kinds_in_turn
 from tests.fakes.service import Client, Service, running
 
 IN_TURN = frozenset(
@@ -48,13 +47,6 @@ def database_url(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -
     """URL of an empty database for the tests of a module, each chosen kind in turn."""
     with empty_database(database_kind, tmp_path_factory.mktemp("database")) as url:
         yield url
-
-
-@pytest.fixture
-def chosen_database(database_kind: str, url_of: Callable[[str], str]) -> Iterator[Database]:
-    """With empty tables, each chosen kind in turn. For modules that use `tests.fakes.databases`."""
-    with left_empty(url_of(database_kind)) as database:
-        yield database
 
 
 @pytest.fixture(scope="module")

@@ -190,9 +190,9 @@ def test_each_read_of_a_payload_is_noted_and_nothing_else(tmp_path: Path) -> Non
     assert read["request_id"].startswith("req-") and "correct horse" not in file.read_text()
 
 
-def test_an_operator_verifies(tmp_path: Path) -> None:
-    options = ("--config-file", str(config(tmp_path, "[audit]\nanchor_s = 1\n")))
-    rig = Rig(Database(f"sqlite:///{tmp_path}/state/protectd.db"), tmp_path / "state" / "audit")
+def test_an_operator_verifies(tmp_path: Path, chosen_url: str) -> None:
+    options = ("--config-file", str(config(tmp_path, "[audit]\nanchor_s = 1\n", chosen_url)))
+    rig = Rig(Database(chosen_url), tmp_path / "state" / "audit")
     file = rig.fill()
     [proof] = manage(*options, "audit", "verify")
     assert (proof["state"], proof["events"]) == ("whole", 22)

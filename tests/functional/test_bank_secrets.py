@@ -53,8 +53,8 @@ def secrets() -> Secrets:
 
 
 @pytest.fixture
-def kept(sqlite_database: Database, secrets: Secrets, clock: ManualClock) -> BankSecrets:
-    return BankSecrets(sqlite_database, lambda: secrets, SERVICE, clock)
+def kept(chosen_database: Database, secrets: Secrets, clock: ManualClock) -> BankSecrets:
+    return BankSecrets(chosen_database, lambda: secrets, SERVICE, clock)
 
 
 @pytest.fixture(params=sorted(SERVERS))
@@ -113,11 +113,11 @@ def test_another_text_in_its_place_is_taken_up(server: Any, kept: BankSecrets, c
 
 
 def test_what_is_not_there_or_is_none_is_refused_by_its_id(
-    server: Any, kept: BankSecrets, secrets: Secrets, sqlite_database: Database
+    server: Any, kept: BankSecrets, secrets: Secrets, chosen_database: Database
 ) -> None:
     gone, missing = kept.add("key", SECRET), new_id()
     kept.remove(gone)
-    with sqlite_database.write() as uow:
+    with chosen_database.write() as uow:
         vaults = secrets.add(uow, SERVICE, SECRET.encode(), secret_type="vault-password").id
         tenants = secrets.add(uow, "a-project", SECRET.encode(), secret_type=SECRET_TYPE).id
     for secret_id in (gone, missing, vaults, tenants):
@@ -166,11 +166,11 @@ plugin = directory
 
 
 @pytest.fixture
-def installation(tmp_path: Path) -> Path:
+def installation(tmp_path: Path, chosen_url: str) -> Path:
     """Its configuration."""
     (tmp_path / "providers.d").mkdir()
     text = f"provider_config_dir = {tmp_path}/providers.d\n[plugins]\nallowed_banks = s3, rest\n"
-    return config(tmp_path, text)
+    return config(tmp_path, text, chosen_url)
 
 
 def tell(installation: Path, text: str, *arguments: str) -> Any:

@@ -15,6 +15,8 @@ import pytest
 from protectd.conf.places import shipped
 from tests.fakes.daemons import Daemon, Standalone, free_port, healthy, manage, running, wait_for
 
+pytest_plugins = ["tests.fakes.databases"]
+
 MODULES = {
     "standalone": "protectd",
     "api": "protectd-api",
@@ -40,10 +42,16 @@ def refused(module: str, *arguments: str | Path) -> str:
     return done.stderr.strip().splitlines()[-1]
 
 
-def config(place: Path, text: str) -> Path:
-    """A configuration whose database is ready."""
+def config(place: Path, text: str, url: str) -> Path:
+    """A configuration whose database is ready.
+
+    :param text: more of it, that goes on with the group DEFAULT.
+    :param url: of a database without tables.
+    """
     file = place / "protectd.conf"
-    file.write_text(f"[DEFAULT]\nstate_dir = {place}/state\ntransport_url = fake://\n{text}")
+    first = f"[DEFAULT]\nstate_dir = {place}/state\ntransport_url = fake://\n"
+    file.write_text(f"{first}{text}\n[database]\nconnection = {url}\n")
+    file.chmod(0o600)
     (place / "state").mkdir(mode=0o700, exist_ok=True)
     for command in (["secrets", "create-master-key"], ["db", "upgrade"]):
         assert run("manage", "--config-file", file, *command).returncode == 0
@@ -75,8 +83,8 @@ def test_a_daemon_does_not_start_on_a_database_without_tables(module: str, tmp_p
     assert "protectd-manage db upgrade" in refused(module, "--state-dir", tmp_path)
 
 
-def test_a_worker_needs_the_master_key(tmp_path: Path) -> None:
-    file = config(tmp_path, "")
+def test_a_worker_needs_the_master_key(tmp_path: Path, chosen_url: str) -> None:
+    file = config(tmp_path, "", chosen_url)
     (tmp_path / "state/master.key").unlink()
     assert "master key" in refused("worker", "--config-file", file)
 
@@ -154,9 +162,11 @@ def test_a_filter_is_added_in_the_paste_file_alone(tmp_path: Path) -> None:
         assert get(f"{daemon.credentials()['endpoint']}/healthcheck")[2]["x-marker"] == "seen"
 
 
-def test_gunicorn_and_the_own_server_answer_alike_and_from_as_many_processes_as_asked(tmp_path: Path) -> None:
+def test_gunicorn_and_the_own_server_answer_alike_and_from_as_many_processes_as_asked(
+    tmp_path: Path, chosen_url: str
+) -> None:
     port = free_port()
-    file = config(tmp_path, f"[api]\nbind_port = {port}\nworkers = 4\n")
+    file = config(tmp_path, f"[api]\nbind_port = {port}\nworkers = 4\n", chosen_url)
     api = Daemon("api", ["--config-file", str(file)], tmp_path / "api.log")
     with running(api):
         wait_for("the API", lambda: healthy(f"http://127.0.0.1:{port}"), 60, api)
@@ -180,8 +190,8 @@ def test_what_is_no_http_gets_the_fault_body_too(tmp_path: Path) -> None:
         assert next(iter(json.loads(body).values()))["code"] == status
 
 
-def test_tokens_are_made_listed_and_revoked(tmp_path: Path) -> None:
-    options = ("--config-file", str(config(tmp_path, "")))
+def test_tokens_are_made_listed_and_revoked(tmp_path: Path, chosen_url: str) -> None:
+    options = ("--config-file", str(config(tmp_path, "", chosen_url)))
     made = manage(*options, "token", "create", "--project", "p1", "--role", "member", "--ttl", "60")
     assert made["token"] and made["expires_at"] and made["roles"] == ["member"]
     listed = manage(*options, "token", "list")
@@ -215,8 +225,8 @@ def test_what_no_database_would_keep_is_refused_by_option(tmp_path: Path, option
     assert done.returncode == 2 and f"argument {options[-2]}" in done.stderr
 
 
-def test_a_revision_that_is_not_there_is_told_in_a_sentence(tmp_path: Path) -> None:
-    options = ("--config-file", config(tmp_path, ""))
+def test_a_revision_that_is_not_there_is_told_in_a_sentence(tmp_path: Path, chosen_url: str) -> None:
+    options = ("--config-file", config(tmp_path, "", chosen_url))
     for action in ("upgrade", "downgrade"):
         assert "'unknown'" in refused("manage", *options, "db", action, "unknown")
 
@@ -226,8 +236,8 @@ def test_a_mistyped_state_directory_is_not_made(tmp_path: Path) -> None:
     assert "mistyped" in said and not (tmp_path / "mistyped").exists()
 
 
-def test_the_schema_goes_up_and_down_and_is_compared(tmp_path: Path) -> None:
-    options = ("--config-file", config(tmp_path, ""))
+def test_the_schema_goes_up_and_down_and_is_compared(tmp_path: Path, chosen_url: str) -> None:
+    options = ("--config-file", config(tmp_path, "", chosen_url))
     assert run("manage", *options, "db", "check").stdout.strip() == "no differences"
     assert run("manage", *options, "db", "downgrade", "base").returncode == 0
     assert run("manage", *options, "db", "check").returncode == 1

@@ -1,4 +1,4 @@
-"""API, two workers and an engine as processes of their own, over RabbitMQ, on PostgreSQL."""
+"""API, two workers and an engine as processes of their own, over RabbitMQ, on a database that they share."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ from tests.fakes.daemons import (
 from tests.fakes.servers import Bus
 from tests.fakes.tree import build_hard_tree, differences, tree
 from tests.functional.test_end_to_end_standalone import bank_bytes, fill
+
+pytest_plugins = ["tests.fakes.databases"]
 
 CONFIG = """
 [DEFAULT]
@@ -74,20 +76,20 @@ class Installation:
 
 
 @pytest.fixture
-def installation(tmp_path: Path, postgresql: str, bus: Bus) -> Iterator[Installation]:
-    made = make_installation(CONFIG, tmp_path, postgresql, bus)
+def installation(tmp_path: Path, shared_url: str, bus: Bus) -> Iterator[Installation]:
+    made = make_installation(CONFIG, tmp_path, shared_url, bus)
     try:
         yield made
     finally:
         close(*made.daemons())
 
 
-def make_installation(text: str, tmp_path: Path, postgresql: str, bus: Bus) -> Installation:
+def make_installation(text: str, tmp_path: Path, url: str, bus: Bus) -> Installation:
     """Nothing of it runs yet. :param text: the configuration, whose places are still to be filled in."""
     state, config, port = tmp_path / "state", tmp_path / "protectd.conf", free_port()
     state.mkdir(mode=0o700)
     config.touch(mode=0o600)
-    config.write_text(text.format(state=state, bus=bus, database=postgresql, port=port))
+    config.write_text(text.format(state=state, bus=bus, database=url, port=port))
     options = ["--config-file", str(config)]
     for command in (["secrets", "create-master-key"], ["db", "upgrade"]):
         run_manage(*options, *command)

@@ -15,6 +15,8 @@ from tests.fakes.servers import Bus
 from tests.functional.test_end_to_end_daemons import CONFIG, Installation, make_installation, start
 from tests.functional.test_end_to_end_standalone import fill
 
+pytest_plugins = ["tests.fakes.databases"]
+
 
 def lines(daemon: Daemon) -> list[dict[str, Any]]:
     """Every line is an object."""
@@ -22,7 +24,7 @@ def lines(daemon: Daemon) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def installation(tmp_path: Path, postgresql: str, bus: Bus) -> Iterator[Installation]:
+def installation(tmp_path: Path, shared_url: str, bus: Bus) -> Iterator[Installation]:
     providers = tmp_path / "providers.d"
     providers.mkdir()
     text = shipped("providers.d/default.conf").read_text()
@@ -30,7 +32,7 @@ def installation(tmp_path: Path, postgresql: str, bus: Bus) -> Iterator[Installa
     (providers / "default.conf").write_text(traced)
     more = f"log_format = json\ndebug = true\nprovider_config_dir = {providers}"
     text = CONFIG.replace("[DEFAULT]", f"[DEFAULT]\n{more}")
-    made = make_installation(text, tmp_path, postgresql, bus)
+    made = make_installation(text, tmp_path, shared_url, bus)
     try:
         yield made
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,21 @@ from tests.fakes import rows
 from tests.fakes.daemons import manage
 from tests.functional.test_commands import config, refused, run
 
+pytest_plugins = ["tests.fakes.databases"]
+
 NAME = ("protectd-worker", "here")
 
 
 @pytest.fixture
-def options(tmp_path: Path) -> tuple[str, str]:
-    return "--config-file", str(config(tmp_path, ""))
+def options(tmp_path: Path, chosen_url: str) -> tuple[str, str]:
+    return "--config-file", str(config(tmp_path, "", chosen_url))
 
 
 @pytest.fixture
-def database(options: tuple[str, str], tmp_path: Path) -> Database:
-    return Database(f"sqlite:///{tmp_path}/state/protectd.db")
+def database(options: tuple[str, str], chosen_url: str) -> Iterator[Database]:
+    made = Database(chosen_url)
+    yield made
+    made.dispose()
 
 
 def report(database: Database, silent_s: float = 0) -> None:

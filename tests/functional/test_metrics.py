@@ -18,6 +18,8 @@ from tests.fakes.daemons import Daemon, Standalone, free_port, healthy, manage, 
 from tests.functional.test_commands import config, get, refused
 from tests.functional.test_end_to_end_standalone import fill
 
+pytest_plugins = ["tests.fakes.databases"]
+
 PLANS = "/v1/{project_id}/plans"
 REQUESTS = "protectd_request_duration_seconds"
 
@@ -47,10 +49,11 @@ class Metrics:
 class Api:
     """protectd-api with two processes."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, url: str) -> None:
         self.endpoint, port = f"http://127.0.0.1:{free_port()}", free_port()
         text = f"[api]\nworkers = 2\nbind_port = {self.endpoint.rpartition(':')[2]}\n"
-        self.options = ["--config-file", str(config(place, f"{text}[metrics]\napi_port = {port}\n"))]
+        file = config(place, f"{text}[metrics]\napi_port = {port}\n", url)
+        self.options = ["--config-file", str(file)]
         self.daemon = Daemon("api", self.options, place / "api.log")
         self.metrics = Metrics(port)
         self.project_id = str(uuid.uuid4())
@@ -68,8 +71,8 @@ class Api:
 
 
 @pytest.fixture
-def api(tmp_path: Path) -> Iterator[Api]:
-    made = Api(tmp_path)
+def api(tmp_path: Path, chosen_url: str) -> Iterator[Api]:
+    made = Api(tmp_path, chosen_url)
     with running(made.daemon):
         yield made
 

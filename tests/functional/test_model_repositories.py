@@ -48,8 +48,8 @@ def test_a_project_finds_its_own_and_nothing_else(any_database: Database) -> Non
         "vaults",
     ],
 )
-def test_every_noun_has_its_own_code_for_what_is_not_there(sqlite_database: Database, noun: str) -> None:
-    with sqlite_database.read() as uow, pytest.raises(NotFound) as caught:
+def test_every_noun_has_its_own_code_for_what_is_not_there(chosen_database: Database, noun: str) -> None:
+    with chosen_database.read() as uow, pytest.raises(NotFound) as caught:
         getattr(uow, noun).get(new_id())
     assert caught.value.code == f"{noun[:-1]}.not_found"
 

@@ -23,7 +23,7 @@ from protectd.tasks.run import Run
 from tests.fakes import rows
 from tests.fakes.clock import ManualClock
 from tests.fakes.tasks import CONTEXT, env_of, new_checkpoint, run_task
-from tests.functional.test_commands import run
+from tests.functional.test_commands import config, run
 
 pytest_plugins = ["tests.fakes.databases"]
 
@@ -187,16 +187,15 @@ def test_a_walk_takes_a_batch_a_round_and_then_rests(any_database: Database) -> 
     assert sum(audit.run_once() for _ in range(60)) == 1
 
 
-def test_an_operator_looks_and_counts_anew(tmp_path: Path) -> None:
-    project = new_id()
+def test_an_operator_looks_and_counts_anew(tmp_path: Path, chosen_url: str) -> None:
+    options, project = ("--config-file", str(config(tmp_path, "", chosen_url))), new_id()
 
     def manage(*words: str) -> Any:
-        done = run("manage", "--state-dir", str(tmp_path), *words)
+        done = run("manage", *options, *words)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    run("manage", "--state-dir", str(tmp_path), "db", "upgrade")
-    database = Database(f"sqlite:///{tmp_path}/protectd.db")
+    database = Database(chosen_url)
     with database.write() as uow:
         uow.plans.add(rows.plan(project_id=project))
         uow.quotas.take(project, PLANS, 3)

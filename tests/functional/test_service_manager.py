@@ -11,13 +11,18 @@ from tests.fakes.daemons import Daemon, free_port, healthy, running
 from tests.fakes.manager import ManagerSocket
 from tests.functional.test_commands import config
 
+pytest_plugins = ["tests.fakes.databases"]
+
 WATCHDOG_S = 1.5
 
 
 @pytest.mark.parametrize("module", ["api", "worker", "engine", "standalone"])
-def test_a_daemon_tells_when_it_serves_that_it_goes_on_and_that_it_ends(module: str, tmp_path: Path) -> None:
+def test_a_daemon_tells_when_it_serves_that_it_goes_on_and_that_it_ends(
+    module: str, tmp_path: Path, chosen_url: str
+) -> None:
     port = free_port()
-    file = config(tmp_path, f"[api]\nbind_port = {port}\nworkers = 1\n[engine]\npoll_interval_s = 0.5\n")
+    text = f"[api]\nbind_port = {port}\nworkers = 1\n[engine]\npoll_interval_s = 0.5\n"
+    file = config(tmp_path, text, chosen_url)
     manager = ManagerSocket(str(tmp_path / "notify"))
     daemon = Daemon(module, ["--config-file", str(file)], tmp_path / "log")
     daemon.environment |= manager.environment(WATCHDOG_S)
@@ -33,9 +38,9 @@ def test_a_daemon_tells_when_it_serves_that_it_goes_on_and_that_it_ends(module: 
     manager.close()
 
 
-def test_an_engine_that_hangs_feeds_no_watchdog(tmp_path: Path) -> None:
+def test_an_engine_that_hangs_feeds_no_watchdog(tmp_path: Path, chosen_url: str) -> None:
     """Its threads are stopped where they are; the main loop would go on."""
-    file = config(tmp_path, "[engine]\npoll_interval_s = 0.5\n")
+    file = config(tmp_path, "[engine]\npoll_interval_s = 0.5\n", chosen_url)
     manager = ManagerSocket(str(tmp_path / "notify"))
     daemon = Daemon("engine", ["--config-file", str(file)], tmp_path / "log")
     daemon.command[1:3] = ["-m", "tests.fakes.hanging_engine"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from io import StringIO
@@ -13,8 +13,11 @@ import pytest
 from sqlalchemy import text
 
 from protectd.cmd.status import parser
+from protectd.model import migrate
+from protectd.model.models import Secret
 from protectd.model.unit_of_work import Database
 from protectd.queue.contract import VERSION
+from tests.fakes.databases import chosen_kind, empty_database, left_empty
 from tests.functional.test_commands import config, run
 
 GOOD = {
@@ -35,13 +38,12 @@ Told = tuple[int, dict[str, str], str]
 class Installation:
     """One that is ready, until a test changes something."""
 
-    def __init__(self, place: Path, ready: Path) -> None:
-        self.place = place
+    def __init__(self, place: Path, ready: Path, database: Database) -> None:
+        self.place, self.database = place, database
         self.file = place / "protectd.conf"
         self.file.write_text((ready / "protectd.conf").read_text().replace(str(ready), str(place)))
         self.file.chmod(0o600)
         self.state = shutil.copytree(ready / "state", place / "state")
-        self.database = Database(f"sqlite:///{self.state}/protectd.db")
         self.worker(VERSION)
 
     def worker(self, version: str | None) -> None:
@@ -79,17 +81,28 @@ def results(told: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def migrated_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a database for all, which each finds as the migrations left it."""
+    with empty_database(chosen_kind(), tmp_path_factory.mktemp("database")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def ready(migrated_url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where one lies that no test changes."""
     place = tmp_path_factory.mktemp("ready")
-    config(place, "")
+    config(place, "", migrated_url)
     (place / "state" / "bank").mkdir()
     return place
 
 
 @pytest.fixture
-def installation(tmp_path: Path, ready: Path) -> Installation:
-    return Installation(tmp_path, ready)
+def installation(tmp_path: Path, ready: Path, migrated_url: str) -> Iterator[Installation]:
+    revision = migrate.current(migrated_url)
+    with left_empty(migrated_url) as database:
+        made = Installation(tmp_path, ready, database)
+        yield made
+        made.execute(f"UPDATE alembic_version SET version_num = '{revision}'")
 
 
 def test_one_that_is_ready(installation: Installation) -> None:
@@ -141,11 +154,8 @@ def test_what_is_wrong_is_named_and_the_worst_is_the_exit_code(
 
 
 def test_secrets_that_another_key_has_sealed_are_told(installation: Installation) -> None:
-    installation.execute(
-        "INSERT INTO secrets (id, project_id, name, secret_type, store, key_id, cipher_text, created_at,"
-        " updated_at, deleted) VALUES ('s', 'p', '', 'opaque', 'crypto', 'another', x'01', '2026-01-01"
-        " 00:00:00', '2026-01-01 00:00:00', 0)"
-    )
+    with installation.database.write() as uow:
+        uow.secrets.add(Secret(id="s", project_id="p", store="crypto", key_id="another", cipher_text=b"\x01"))
     code, results, _ = installation.check()
     assert (code, results["Master key"]) == (2, "Failure")
 

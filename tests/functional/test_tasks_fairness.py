@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, select
 
 from protectd.domain.submission import reference
 from protectd.model.models import Checkpoint, Task
@@ -15,37 +16,44 @@ from protectd.queue.contract import context_to_message
 from tests.fakes.daemons import wait_for
 from tests.fakes.service import Client, Service, running
 
+pytest_plugins = ["tests.fakes.databases"]
+
 QUEUED = 10_000
 OTHERS = 5
 WORKERS = 2
-NUMBERS = f"generate_series(1, {QUEUED - 1}) AS numbers (number)"
-NEW_ID = "lpad(number::text, 36, '0')"
+
+Changes = Callable[[int], dict[str, Any]]
 
 
 @pytest.fixture
-def service(tmp_path: Path, postgresql: str) -> Iterator[Service]:
+def service(tmp_path: Path, shared_url: str) -> Iterator[Service]:
     """Tasks wait, and end as simulated when a worker takes them."""
-    with running(tmp_path, handler="noop", database=postgresql) as made:
+    with running(tmp_path, handler="noop", database=shared_url) as made:
         yield made
 
 
-def repeat(service: Service, model: type[Checkpoint] | type[Task], **changed: str) -> None:
-    """Insert the only row of a table again and again. :param changed: columns, as SQL of a `number`."""
-    table = model.__tablename__
-    columns = [column.name for column in model.__table__.columns]
-    values = [changed.get(column, column) for column in columns]
-    statement = (
-        f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(values)} FROM {table}, {NUMBERS}"
-    )
+def repeat(service: Service, model: type[Checkpoint] | type[Task], changed: Changes) -> None:
+    """Insert the only row of a table again and again. :param changed: what each has of its own, by number."""
+    table = model.__table__
     with service.parts.database.engine.begin() as connection:
-        connection.execute(text(statement))
+        row = connection.execute(select(table)).one()._asdict()
+        connection.execute(insert(table), [row | changed(number) for number in range(1, QUEUED)])
+
+
+def new_id(number: int) -> str:
+    return f"{number:036}"
 
 
 def queue_up(service: Service, client: Client) -> None:
     """As so many requests leave it."""
     client.checkpoint(client.plan(service.allowed / "many"))
-    repeat(service, Checkpoint, id=NEW_ID)
-    repeat(service, Task, id=NEW_ID, entity_id=NEW_ID, checkpoint_id=NEW_ID, turn="number")
+    repeat(service, Checkpoint, lambda number: {"id": new_id(number)})
+    repeat(service, Task, _task)
+
+
+def _task(number: int) -> dict[str, Any]:
+    id = new_id(number)
+    return {"id": id, "entity_id": id, "checkpoint_id": id, "turn": number}
 
 
 def work_until(service: Service, project_id: str) -> None:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,10 +23,11 @@ from protectd.domain.schedules import ScheduleLimits
 from protectd.domain.triggers import create
 from protectd.engine.deciding import Deciding
 from protectd.engine.firing import Firing, FiringOptions
-from protectd.model import migrate
 from protectd.model.models import Occurrence, ScheduledOperation
 from protectd.model.unit_of_work import Database, UnitOfWork
 from tests.fakes.clock import ManualClock
+
+pytest_plugins = ["tests.fakes.databases"]
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 END = datetime(2027, 1, 1, tzinfo=UTC)
@@ -84,15 +84,6 @@ def oracle(properties: dict[str, Any], zone: str) -> set[datetime]:
     return {at for at in moments if BEGIN < at < END}
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    url = f"sqlite:///{tmp_path}/year.db"
-    migrate.upgrade(url)
-    made = Database(url)
-    yield made
-    made.dispose()
-
-
 def schedule(database: Database, properties: dict[str, Any], zone: str, policy: dict[str, Any]) -> str:
     """A trigger and an operation on it. :returns: the operation's id."""
     with database.write() as uow:
@@ -114,10 +105,12 @@ def schedule(database: Database, properties: dict[str, Any], zone: str, policy: 
 
 
 @pytest.mark.parametrize("zone", ZONES)
-def test_each_expected_time_of_a_year_has_one_row_whatever_engines_do(database: Database, zone: str) -> None:
+def test_each_expected_time_of_a_year_has_one_row_whatever_engines_do(
+    chosen_database: Database, zone: str
+) -> None:
     dice, clock, diary = random.Random(zone), ManualClock(BEGIN), Diary()
     wanted = {
-        schedule(database, properties, zone, policy): (properties, policy)
+        schedule(chosen_database, properties, zone, policy): (properties, policy)
         for properties, policy in (
             (CRON, POLICIES[0]),
             (WEEKLY, POLICIES[1]),
@@ -125,7 +118,7 @@ def test_each_expected_time_of_a_year_has_one_row_whatever_engines_do(database: 
             (CRON, POLICIES[1]),
         )
     }
-    engines = [engine(database, clock, diary, f"e{number}") for number in range(3)]
+    engines = [engine(chosen_database, clock, diary, f"e{number}") for number in range(3)]
     with ThreadPoolExecutor(3) as pool:
         while clock.now() < END:
             alive = dice.sample(engines, dice.choice([1, 1, 2, 3]))
@@ -136,7 +129,7 @@ def test_each_expected_time_of_a_year_has_one_row_whatever_engines_do(database: 
     clock.advance(1800)
     engines[0].run_once()
     for operation_id, (properties, policy) in wanted.items():
-        compare(database, operation_id, oracle(properties, zone), policy, diary)
+        compare(chosen_database, operation_id, oracle(properties, zone), policy, diary)
 
 
 def engine(database: Database, clock: ManualClock, diary: Diary, name: str) -> Firing:

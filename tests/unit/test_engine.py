@@ -54,8 +54,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def env(sqlite_database: Database, clock: ManualClock):
-    return env_of(sqlite_database, clock)
+def env(chosen_database: Database, clock: ManualClock):
+    return env_of(chosen_database, clock)
 
 
 @pytest.fixture

@@ -110,8 +110,8 @@ def test_a_pool_without_a_free_connection_is_unavailable(tmp_path) -> None:
     database.dispose()
 
 
-def test_a_mistake_in_the_sql_is_no_unavailability(sqlite_database: Database) -> None:
-    with sqlite_database.read() as uow, pytest.raises(Exception) as caught:
+def test_a_mistake_in_the_sql_is_no_unavailability(chosen_database: Database) -> None:
+    with chosen_database.read() as uow, pytest.raises(Exception) as caught:
         uow.session.execute(text("SELECT no_such_column FROM plans"))
     assert not isinstance(caught.value, DatabaseUnavailable)
 
@@ -131,33 +131,33 @@ def test_sqlite_is_set_up_for_safety(sqlite_database: Database) -> None:
     }
 
 
-def test_a_reading_unit_of_work_refuses_to_write(sqlite_database: Database) -> None:
-    with sqlite_database.read() as uow, pytest.raises(RuntimeError):
+def test_a_reading_unit_of_work_refuses_to_write(chosen_database: Database) -> None:
+    with chosen_database.read() as uow, pytest.raises(RuntimeError):
         uow.plans.add(rows.plan())
 
 
-def test_a_writing_unit_of_work_that_raises_leaves_nothing(sqlite_database: Database) -> None:
+def test_a_writing_unit_of_work_that_raises_leaves_nothing(chosen_database: Database) -> None:
     made = rows.plan()
-    with pytest.raises(ZeroDivisionError), sqlite_database.write() as uow:
+    with pytest.raises(ZeroDivisionError), chosen_database.write() as uow:
         uow.plans.add(made)
         _ = 1 / 0
-    with sqlite_database.read() as uow:
+    with chosen_database.read() as uow:
         assert uow.plans.find(made.id) is None
 
 
-def test_entities_stay_readable_after_their_unit_of_work(sqlite_database: Database) -> None:
-    with sqlite_database.write() as uow:
+def test_entities_stay_readable_after_their_unit_of_work(chosen_database: Database) -> None:
+    with chosen_database.write() as uow:
         made = uow.plans.add(rows.plan(resources=[rows.resource()]))
     assert made.resources[0].resource_name == "home"
     assert made.created_at.tzinfo is UTC
 
 
-def test_a_caller_may_end_a_unit_of_work_itself(sqlite_database: Database) -> None:
-    uow = sqlite_database.begin(write=True)
+def test_a_caller_may_end_a_unit_of_work_itself(chosen_database: Database) -> None:
+    uow = chosen_database.begin(write=True)
     kept = uow.plans.add(rows.plan()).id
     uow.commit()
     dropped = uow.plans.add(rows.plan()).id
     uow.rollback()
     uow.close()
-    with sqlite_database.read() as again:
+    with chosen_database.read() as again:
         assert again.plans.find(kept) and not again.plans.find(dropped)

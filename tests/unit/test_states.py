@@ -90,17 +90,17 @@ def test_a_move_that_is_not_in_the_table_is_refused(kind: str, source: str, targ
     assert caught.value.facts == {"kind": kind, "source": source, "target": target}
 
 
-def test_a_refused_move_leaves_the_row_alone(sqlite_database: Database) -> None:
-    with sqlite_database.write() as uow:
+def test_a_refused_move_leaves_the_row_alone(chosen_database: Database) -> None:
+    with chosen_database.write() as uow:
         plan = uow.plans.add(rows.plan())
         with pytest.raises(MoveNotAllowed):
             move(uow.session, Plan, plan.id, "suspended", "gone")
-    with sqlite_database.read() as uow:
+    with chosen_database.read() as uow:
         assert uow.plans.get(plan.id).status == "suspended"
 
 
-def test_a_move_from_a_state_that_is_past_loses_and_shows_the_present_one(sqlite_database: Database) -> None:
-    with sqlite_database.write() as uow:
+def test_a_move_from_a_state_that_is_past_loses_and_shows_the_present_one(chosen_database: Database) -> None:
+    with chosen_database.write() as uow:
         plan = uow.plans.add(rows.plan())
         stale = uow.plans.get(plan.id)
         assert move(uow.session, Plan, plan.id, "suspended", "started", name="moved")
@@ -108,19 +108,19 @@ def test_a_move_from_a_state_that_is_past_loses_and_shows_the_present_one(sqlite
         assert (stale.status, stale.name) == ("started", "moved")
 
 
-def test_a_move_sends_what_is_pending_in_the_session_first(sqlite_database: Database) -> None:
-    with sqlite_database.write() as uow:
+def test_a_move_sends_what_is_pending_in_the_session_first(chosen_database: Database) -> None:
+    with chosen_database.write() as uow:
         plan = uow.plans.add(rows.plan())
         plan.description = "kept"
         assert move(uow.session, Plan, plan.id, "suspended", "started")
-    with sqlite_database.read() as uow:
+    with chosen_database.read() as uow:
         assert (uow.plans.get(plan.id).status, uow.plans.get(plan.id).description) == ("started", "kept")
 
 
-def test_a_move_touches_the_time_of_change(sqlite_database: Database) -> None:
-    with sqlite_database.write() as uow:
+def test_a_move_touches_the_time_of_change(chosen_database: Database) -> None:
+    with chosen_database.write() as uow:
         before = uow.plans.add(rows.plan()).updated_at
-    with sqlite_database.write() as uow:
+    with chosen_database.write() as uow:
         plan = uow.plans.page(Page(1))[0]
         move(uow.session, Plan, plan.id, "suspended", "started")
         assert plan.updated_at > before
