@@ -231,7 +231,7 @@ class BaseTask(Ending[E]):
         """As `_succeed`, of several, in one transaction and in the same order."""
         for run in runs:
             self._doer(run.operation).handle_processing(run)
-        with self.env.database.write() as uow:
+        with self._ending(runs[0]) as uow:
             for doer, own in self._by_doer(runs):
                 doer.end_all(uow, own)
             following = self._go_on(uow, only_brief=True) if goes_on else []

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 
 from protectd.common.errors import Cancelled, NotFound, ProtectdError, Unavailable
 from protectd.domain.submission import Submission, SubmitOptions
+from protectd.model.errors import ConnectionLost
 from protectd.model.states import TaskState
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.queue.contract import TaskRef
@@ -55,6 +57,33 @@ class Ending(TaskHooks[E]):
                 self.env.clock.sleep(INSIST_S)
         raise LeaseLost(task_id=run.task_id)
 
+    @contextmanager
+    def _ending(self, run: Run) -> Iterator[UnitOfWork]:
+        """A unit of work that ends the task of this run, and maybe others with it. Where the connection is
+        lost at its commit, the row tells whether that took place.
+
+        :raises ConnectionLost: it did not.
+        :raises LeaseLost: the row could not be read for as long as the lease was held.
+        """
+        with closing(self.env.database.begin(write=True)) as uow:
+            yield uow
+            try:
+                uow.commit()
+            except ConnectionLost:
+                uow.close()
+                if not self._was_ended(run):
+                    raise
+
+    def _was_ended(self, run: Run) -> bool:
+        while True:
+            try:
+                return self.env.database.ask(lambda uow: uow.tasks.was_finished(run.task_id, run.token))
+            except Unavailable as away:
+                if run.keeper.lost:
+                    raise LeaseLost(task_id=run.task_id) from away
+                self._log(run, logging.WARNING, f"whether its end is written is not known yet: {away}")
+                self.env.clock.sleep(INSIST_S)
+
     def end_all(self, uow: UnitOfWork, runs: Sequence[Run]) -> None:
         """The good end of several runs of this operation, their operations and follow-ons excepted.
 
@@ -67,7 +96,7 @@ class Ending(TaskHooks[E]):
     def _succeed(self, run: Run, go_on: GoOn = lambda uow: []) -> None:
         """:param go_on: claims tasks that come next, in the same transaction."""
         run.next = []
-        with self.env.database.write() as uow:
+        with self._ending(run) as uow:
             self.end_all(uow, [run])
             following = go_on(uow)  # before quotas and gates, so that nobody waits for this in a circle
             give_operations(uow, [run])
@@ -88,7 +117,7 @@ class Ending(TaskHooks[E]):
 
     def _fail(self, run: Run, error: Exception) -> None:
         shown = visible(error, run.context.request_id)
-        with self.env.database.write() as uow:
+        with self._ending(run) as uow:
             end(self.env, uow, run, end_state(error), self.failure_word, shown)
             self._give_up(uow, run, shown)
             give_operations(uow, [run])
@@ -103,7 +132,7 @@ class Ending(TaskHooks[E]):
         self.handle_error(uow, entity, error, run)
 
     def _end_quietly(self, run: Run, error: Exception) -> None:
-        with self.env.database.write() as uow:
+        with self._ending(run) as uow:
             end(self.env, uow, run, TaskState.CANCELLED, None, visible(error, run.context.request_id))
             give_operations(uow, [run])
         self._count_end(run, TaskState.CANCELLED)

@@ -156,7 +156,7 @@ def test_the_end_is_written_once_and_by_the_holder(any_database: Database) -> No
         None,
         {"p": 1},
     )
-    assert (found.lease_owner, found.lease_token, found.lease_expires_at) == (None, None, None)
+    assert (found.lease_owner, found.lease_token, found.lease_expires_at) == (None, "token", None)
 
 
 def test_a_task_given_back_waits_for_its_time_and_is_sent_anew(any_database: Database) -> None:
@@ -282,7 +282,8 @@ def test_end_hand_over_and_renewal_at_once_have_one_winner(any_database: Databas
         assert [done, *others].count(True) == 1
         found = show(any_database, task_id)
         expected = "done" if done else "failed" if others[-1] else "pending"
-        assert (found.state, found.lease_token) == (expected, None)
+        assert (found.state, found.lease_owner) == (expected, None)
+        assert (found.lease_token is not None) == bool(done), "the token of who has ended it stays"
 
 
 def _rivals(seen: Task, now: datetime) -> list[Callable[[UnitOfWork], Any]]:

@@ -29,7 +29,8 @@ class Task(Stateful, Base):
 
     :ivar host: only a worker of this host may claim it; None: any.
     :ivar not_before: not to be claimed earlier.
-    :ivar lease_token: every later write of the claimer carries it; a new claim makes a new one.
+    :ivar lease_token: every later write of the claimer carries it; a new claim makes a new one, and the
+        claimer's end leaves it.
     :ivar turn: among those that wait, the lowest goes next; how it is given is fair between projects.
     :ivar simulated: ended by a handler that touches nothing, for drills.
     :ivar brief: it takes no longer than its rows, so that several such are done together.

@@ -23,7 +23,10 @@ from protectd.model.states import TaskState, move, move_all, swap
 
 Hold = Literal["held", "lost", "cancel", "late"]
 
-_FREE = {"lease_owner": None, "lease_token": None, "lease_expires_at": None}
+_OVER = {"lease_owner": None, "lease_expires_at": None}
+"""The token stays in a row that its holder has ended, and tells so."""
+
+_FREE = {**_OVER, "lease_token": None}
 
 
 Moment = datetime | ColumnElement[datetime]
@@ -130,7 +133,7 @@ class TaskLeases(Repository[Task]):
         simulated: bool = False,
     ) -> bool:
         """End a claimed task as done, failed or cancelled. False: the lease is lost, so roll back."""
-        values: dict[str, Any] = {"error_code": error_code, "error_message": error_message, **_FREE}
+        values: dict[str, Any] = {"error_code": error_code, "error_message": error_message, **_OVER}
         if progress is not None:
             values["progress"] = progress
         if simulated:
@@ -155,9 +158,15 @@ class TaskLeases(Repository[Task]):
             updated_at=now,
             error_code=None,
             error_message=None,
-            **_FREE,
+            **_OVER,
         )
         return ended == len(task_ids)
+
+    def was_finished(self, task_id: str, token: str) -> bool:
+        """Whether who held it with this token has ended it. Waits for whoever is just doing so: a server may
+        be at work on a commit though nobody hears its answer."""
+        ended = (Task.id == task_id, Task.lease_token == token, Task.ended_at.is_not(None))
+        return self.session.scalar(select(Task.id).where(*ended).with_for_update()) is not None
 
     def requeue(
         self,
