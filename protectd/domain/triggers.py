@@ -10,7 +10,7 @@ from protectd.common.errors import Conflict, InvalidField
 from protectd.common.fields import below, join, shown
 from protectd.common.ids import new_id
 from protectd.domain import events
-from protectd.domain.occurrences import WAITING
+from protectd.domain.occurrences import SKIPPED, WAITING
 from protectd.domain.schedules import PROPERTIES, Schedule, ScheduleLimits, check, schedule_of
 from protectd.domain.secrets import Secrets
 from protectd.model.models import Occurrence, Trigger
@@ -148,15 +148,18 @@ def expect(trigger: Trigger, schedule: Schedule, expected: datetime | None) -> N
 
 # --- events ---
 
+RESTED = "it was disabled when the event came"
+
 
 def receive(uow: UnitOfWork, trigger: Trigger, signature: str, now: datetime) -> None:
-    """Note an event for every operation of a trigger, for an engine to see to. The same one that comes again
-    changes nothing, not even for an operation that was made or enabled since. The trigger's row is locked by
-    the caller."""
+    """Note an event for every operation of a trigger, for an engine to see to; for one that rests it is
+    decided at once. The same one that comes again changes nothing, not even for an operation that was made or
+    enabled since. Where nothing hangs on the trigger, nothing is noted. The trigger's row is locked by the
+    caller."""
     key = events.key_of(signature)
     if uow.occurrences.has_key(trigger.id, key):
         return
-    for operation in uow.scheduled_operations.enabled_of(trigger.id):
+    for operation in uow.scheduled_operations.of_trigger(trigger.id):
         uow.occurrences.add(
             Occurrence(
                 id=new_id(),
@@ -166,9 +169,11 @@ def receive(uow: UnitOfWork, trigger: Trigger, signature: str, now: datetime) ->
                 key=key,
                 expected_at=now,
                 decided_at=now,
-                outcome=WAITING,
+                outcome=WAITING if operation.enabled else SKIPPED,
+                reason=None if operation.enabled else RESTED,
             )
         )
-        trigger.next_at = trigger.next_at or now
-        uow.triggers.touch_not(trigger)
+        if operation.enabled:
+            trigger.next_at = trigger.next_at or now
+            uow.triggers.touch_not(trigger)
     uow.flush()

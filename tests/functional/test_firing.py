@@ -465,6 +465,25 @@ def test_an_event_that_nobody_will_see_to_is_decided_at_once(at: Scene) -> None:
     assert at.announced == []
 
 
+def test_an_event_for_what_rests_when_it_comes_is_decided_once(at: Scene) -> None:
+    trigger, secret = event_trigger(at)
+    operation = at.operation(trigger, at.plan())
+    at.client.call("PUT", f"scheduled_operations/{operation}", {"scheduled_operation": {"enabled": False}})
+    for _ in range(2):
+        assert fire(at, trigger, secret) == 202
+    (row,) = at.occurrences(operation)
+    assert (row["outcome"], row["reason"]) == ("skipped", "it was disabled when the event came")
+    at.client.call("PUT", f"scheduled_operations/{operation}", {"scheduled_operation": {"enabled": True}})
+    later = at.operation(trigger, at.plan("b"))
+    assert fire(at, trigger, secret) == 202
+    at.engine().run_once()
+    assert (at.announced, at.occurrences(operation), at.occurrences(later)) == ([], [row], [])
+    at.on(seconds=1)
+    fire(at, trigger, secret)
+    at.engine().run_once()
+    assert [len(at.occurrences(each)) for each in (operation, later)] == [2, 1]
+
+
 def test_a_trigger_that_is_named_again_takes_nothing_away(at: Scene) -> None:
     """As by a client that sends back all it was shown."""
     (hook, secret), engine = event_trigger(at), at.engine()

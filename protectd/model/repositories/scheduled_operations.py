@@ -53,6 +53,14 @@ class ScheduledOperationRepository(Repository[ScheduledOperation]):
         )
         return [(operation, trigger) for operation, trigger in self.session.execute(query)]
 
+    def of_trigger(self, trigger_id: str) -> list[ScheduledOperation]:
+        """All that hang on a trigger, those that rest too, in a steady order."""
+        return self.all(
+            select(ScheduledOperation)
+            .where(ScheduledOperation.trigger_id == trigger_id, ScheduledOperation.deleted.is_(False))
+            .order_by(ScheduledOperation.created_at, ScheduledOperation.id)
+        )
+
     def enabled_of(self, *trigger_ids: str) -> list[ScheduledOperation]:
         """What is to be done when triggers fire, in a steady order."""
         if not trigger_ids:
