@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
-from zoneinfo import ZoneInfo
 
+from protectd.common.errors import InvalidField
 from protectd.domain.retention import OPERATION, PLAN, Candidate, RetentionRules, Verdict, plan
 from protectd.domain.scheduled_operations import RETENTION_PROTECT
 from protectd.domain.schedules import ScheduleLimits, schedule_of
+from protectd.domain.zones import find_zone
 from protectd.model.models import Checkpoint, Plan, ScheduledOperation, Trigger
 from protectd.model.repositories.expiry import ENDED, Ended
 from protectd.model.states import CheckpointStatus
 from protectd.model.unit_of_work import UnitOfWork
 
+UNREADABLE = "rules_not_understood"
 DISABLED = "schedule_disabled"
 PLAN_GONE = "plan_gone"
 PLAN_HELD = "plan_held"
@@ -31,12 +33,15 @@ class Review:
     """
     :ivar halted: why nothing may go of what was not copied, whatever the rules say; None: they decide.
     :ivar verdicts: newest first.
+    :ivar error: what of its definition or trigger this version does not understand, since another one has
+        written it. Then there are no rules, and nothing goes.
     """
 
     rules: RetentionRules
     zone: tzinfo
     halted: str | None
     verdicts: Sequence[Verdict]
+    error: InvalidField | None = None
 
     @property
     def removed(self) -> list[Verdict]:
@@ -61,8 +66,8 @@ def review_of(
     rules: RetentionRules | None = None,
 ) -> Review:
     """:param of: its plan; None: that is gone. :param ended: all of that plan, the newest first."""
-    rules = rules or RetentionRules.parse(operation.operation_definition, "operation_definition")
-    zone, stopped = zone_of(trigger), halted_by(operation, of)
+    rules, zone, error = _understood(operation, trigger, rules)
+    stopped = halted_by(operation, of) if error is None else UNREADABLE
     own, copies = _lots(operation, rules, ended)
     halted = stopped or _failed(own, LAST_FAILED, now)
     verdicts = plan(_candidates(own), rules, now, zone, halted)
@@ -71,7 +76,18 @@ def review_of(
         halts = stopped or _failed(lot, COPY_FAILED, now)
         verdicts += plan(_candidates(lot, gone), rules, now, zone, halts)
     verdicts.sort(key=lambda each: (each.candidate.taken_at, each.candidate.id), reverse=True)
-    return Review(rules, zone, halted, verdicts)
+    return Review(rules, zone, halted, verdicts, error)
+
+
+def _understood(
+    operation: ScheduledOperation, trigger: Trigger | None, rules: RetentionRules | None
+) -> tuple[RetentionRules, tzinfo, InvalidField | None]:
+    """What is to be kept, and whose days count. Without both, nothing can be told."""
+    try:
+        found = rules or RetentionRules.parse(operation.operation_definition, "operation_definition")
+        return found, zone_of(trigger), None
+    except InvalidField as error:
+        return RetentionRules(), UTC, error
 
 
 def _lots(
@@ -117,10 +133,10 @@ def wanted_after(uow: UnitOfWork, checkpoint: Checkpoint) -> ScheduledOperation 
 
 
 def zone_of(trigger: Trigger | None) -> tzinfo:
-    """Whose days and months count."""
+    """Whose days and months count. :raises InvalidField: this version does not understand it."""
     properties = {} if trigger is None else trigger.properties
     if "time_zone" in properties:
-        return ZoneInfo(properties["time_zone"])
+        return find_zone(properties["time_zone"], "trigger.properties.time_zone")
     return schedule_of(properties, ScheduleLimits()).zone if "pattern" in properties else UTC
 
 

@@ -162,8 +162,7 @@ def define(
     definition, wanted = read(given, field), type_of(operation.operation_type, "operation_type")
     provider = _provider(providers, definition, field)
     plan_id = _id(definition, "plan_id", field) if wanted.needs_plan or definition.get("plan_id") else None
-    schema = {"type": "object", "properties": dict(wanted.schema)}
-    validation.check(definition, schema, field)
+    check_definition(operation.operation_type, definition, field)
     if operation.operation_type == RETENTION_PROTECT:
         RetentionRules.parse(definition, field)
     if plan_id is not None:
@@ -176,6 +175,16 @@ def define(
         _check_parameters(providers, provider, operation.operation_type, plan, definition, field)
     operation.operation_definition = definition
     operation.plan_id, operation.provider_id = plan_id, provider.id
+
+
+def check_definition(type: str, definition: Mapping[str, Any], field: str) -> None:
+    """What of it this type looks at, before anything that is named there.
+
+    :raises InvalidField: there is no such type, or it takes nothing of the kind.
+    """
+    schema = type_of(type, "operation_type").schema
+    if schema:
+        validation.check(definition, {"type": "object", "properties": dict(schema)}, field)
 
 
 def _check_parameters(

@@ -15,7 +15,15 @@ from protectd.domain import checkpoints, copies, parameters, quota
 from protectd.domain.instances import Registry
 from protectd.domain.providers import Protectables, Provider, Providers
 from protectd.domain.resources import Resolver
-from protectd.domain.scheduled_operations import COPY, PROTECT, PRUNE, RETENTION_PROTECT, TYPES, VERIFY
+from protectd.domain.scheduled_operations import (
+    COPY,
+    PROTECT,
+    PRUNE,
+    RETENTION_PROTECT,
+    VERIFY,
+    check_definition,
+    type_of,
+)
 from protectd.domain.submission import Submission, SubmitOptions
 from protectd.domain.verifications import new_verification
 from protectd.model.models import Plan, ScheduledOperation
@@ -212,6 +220,7 @@ class Runs:
         try:
             self.check_free(uow, operation)
             context = self._context(operation, standing)
+            check_definition(operation.operation_type, operation.operation_definition, "operation_definition")
             start = self._prepares[operation.operation_type](Run(uow, operation, context, plans))
         except Unavailable:
             raise
@@ -225,7 +234,7 @@ class Runs:
         if identity is None:
             raise RightsGone(user_id=user_id, project_id=project_id)
         context = RequestContext(f"req-{uuid.uuid4()}", project_id, user_id, identity.roles)
-        rule = TYPES[operation.operation_type].rule
+        rule = type_of(operation.operation_type, "operation_type").rule
         if not self._rights.may(rule, context, project_id):
             raise Forbidden(action=rule)
         return context

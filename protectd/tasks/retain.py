@@ -70,6 +70,7 @@ class RetainCheckpoints(BaseTask[ScheduledOperation]):
         """Checkpoints first and then the queue, as whoever deletes one: nobody waits in a circle.
 
         :returns: whether there may be more.
+        :raises InvalidField: the rules are those of another version.
         """
         facts: RetainFacts = run.facts
         passed_over: set[str] = set()
@@ -77,9 +78,12 @@ class RetainCheckpoints(BaseTask[ScheduledOperation]):
         with run.marks.within() as (uow, add):
             operation = self._entity(uow, run)
             submission = self._submission(uow, operation, run)
-            due = expiry.review(uow, operation, self.env.clock.now()).removed
+            review = expiry.review(uow, operation, self.env.clock.now())
+            if review.error is not None:
+                raise review.error
             # The oldest first, in which order whoever copies several locks them.
-            chosen = [each for each in reversed(due) if each.candidate.id not in facts.passed_over][:BATCH]
+            due = reversed(review.removed)
+            chosen = [each for each in due if each.candidate.id not in facts.passed_over][:BATCH]
             for verdict in chosen:
                 checkpoint = self._remove(uow, verdict)
                 if checkpoint is None:

@@ -259,6 +259,31 @@ def test_what_fails_is_told_with_its_code_and_hinders_nothing_else(at: Scene) ->
     assert len(at.announced) == 1
 
 
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"operation_type": "teleport"}, "operation_type: must be one of"),
+        ({"operation_type": "verify", "depth": "atoms"}, "operation_definition.depth: "),
+        ({"operation_type": "verify", "parameters": 7}, "operation_definition.parameters: "),
+    ],
+)
+def test_what_another_version_has_written_hinders_nothing_else(
+    at: Scene, values: dict[str, Any], told: str
+) -> None:
+    trigger = at.trigger()
+    strange, works = at.operation(trigger, at.plan("a")), at.operation(trigger, at.plan("b"))
+    with at.service.parts.database.write() as uow:
+        row = uow.scheduled_operations.get(strange)
+        row.operation_type = values.pop("operation_type")
+        row.operation_definition = row.operation_definition | values
+    at.on(hours=1)
+    at.engine().run_once()
+    assert at.occurrences(works)[0]["outcome"] == "ran"
+    with at.service.parts.database.read() as uow:
+        (occurrence,) = uow.occurrences.with_outcome([strange], "failed", 9)
+    assert told in str(occurrence.reason)
+
+
 def test_whoever_has_no_token_any_more_has_no_rights(at: Scene) -> None:
     engine, operation = at.engine(), at.operation(at.trigger(), at.plan())
     parts = at.service.parts

@@ -405,6 +405,52 @@ def test_what_no_operation_looks_at_stays(direct: Service, owner: Client, plan: 
     assert (checkpoint["reasons"], checkpoint["verdicts"]) == (["no_operation"], [])
 
 
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({"keep_centuries": 1}, "operation_definition.keep_centuries: is no rule of retention"),
+        ({"retention_scope": "galaxy"}, "operation_definition.retention_scope: "),
+        ({"max_backups": {"each": 3}}, "operation_definition.max_backups: "),
+    ],
+)
+def test_a_rule_of_another_version_lets_nothing_go_and_is_told(
+    direct: Service, owner: Client, plan: dict[str, Any], rule: dict[str, Any], message: str
+) -> None:
+    strange, known = schedule(owner, plan, max_backups=1), schedule(owner, plan, max_backups=1)
+    with direct.parts.database.write() as uow:
+        row = uow.scheduled_operations.get(strange)
+        row.operation_definition = row.operation_definition | rule
+    kept, gone = ([fire(direct, each, days_ago=days) for days in (3, 2)] for each in (strange, known))
+    found = of_plan(owner, plan)
+    assert going(found) == [gone[0]]
+    first, second = found["operations"]
+    assert (first["scheduled_operation_id"], first["halted"]) == (strange, "rules_not_understood")
+    assert first["error"]["code"] == "retention.invalid" and message in first["error"]["message"]
+    assert (second["halted"], second["error"]) == (None, None)
+    alone = review(owner, strange)
+    assert (alone["error"], going(alone)) == (first["error"], [])
+    tried = owner.post(f"scheduled_operations/{strange}/retention", {"retention": {"max_backups": 1}}, 200)
+    assert (tried["retention"]["error"], going(tried["retention"])) == (None, [kept[0]])
+
+    new = fire(direct, strange)
+    assert statuses(direct, [*kept, new]) == ["available"] * 3
+    assert review(owner, strange)["last_run"]["status"] == "fail"
+
+
+def test_days_of_a_zone_that_is_not_known_let_nothing_go(
+    direct: Service, owner: Client, plan: dict[str, Any]
+) -> None:
+    operation = schedule(owner, plan, max_backups=1)
+    for days in (3, 2):
+        fire(direct, operation, days_ago=days)
+    with direct.parts.database.write() as uow:
+        trigger = uow.triggers.get(uow.scheduled_operations.get(operation).trigger_id)
+        trigger.properties = trigger.properties | {"time_zone": "Mars/Olympus"}
+    for found in (of_plan(owner, plan), review(owner, operation)):
+        assert going(found) == []
+    assert review(owner, operation)["error"]["message"].startswith("trigger.properties.time_zone")
+
+
 def test_after_a_failure_a_plan_tells_that_nothing_goes(
     direct: Service, owner: Client, plan: dict[str, Any]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from protectd.api.schemas.common import (
+    ERROR,
     FLAG,
     MOMENT,
     STRING,
@@ -60,6 +61,7 @@ _RULES: Schema = {
     "rules": {"type": "object"},
     "time_zone": STRING,
     "halted": either({"type": "null"}, STRING),
+    "error": ERROR,
 }
 
 ONE = wrapped(

@@ -40,6 +40,7 @@ def _rules(review: Review) -> dict[str, Any]:
         "rules": review.rules.shown(),
         "time_zone": getattr(review.zone, "key", "UTC"),
         "halted": review.halted,
+        "error": None if review.error is None else {"code": review.error.code, "message": str(review.error)},
     }
 
 
