@@ -297,7 +297,7 @@ def test_an_engine_sets_right_what_has_drifted(timed: Service, caplog: pytest.Lo
     container = contain(user, refs=[ref(text(user, "x"))])
     user.call("POST", f"{container}/consumers", BALANCER)
     user.post("/v1/orders", {"type": "key", "meta": AES}, 202)
-    assert heal(database, user.project_id, clock.now()) == {}
+    assert heal(database, user.project_id, clock) == {}
     expected = true(timed, user)
     with database.write() as uow:
         for resource in RESOURCES:
