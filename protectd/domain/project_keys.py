@@ -31,9 +31,9 @@ class ProjectKeys:
 
     def __init__(self, stores: Mapping[str, SecretStorePlugin], clock: Clock | None = None) -> None:
         self._stores = dict(stores)
-        self._open: Memory[tuple[str, str, str], ProjectKey] = Memory(
-            KEPT_S, KEPT, (clock or SystemClock()).monotonic
-        )
+        monotonic = (clock or SystemClock()).monotonic
+        self._open: Memory[tuple[str, str, str], ProjectKey] = Memory(KEPT_S, KEPT, monotonic)
+        self._sealing: Memory[tuple[str, str], str] = Memory(KEPT_S, KEPT, monotonic)
 
     def store(self, name: str) -> SecretStorePlugin:
         """:raises StoreNotConfigured: there is none such."""
@@ -48,7 +48,16 @@ class ProjectKeys:
         """
         self.store(store)
         row = uow.project_keys.current(project_id, store) or self._make(uow, project_id, store)
+        self._sealing.note((store, project_id), row.id)
         return row.id, self._opened(row, project_id)
+
+    def last(self, project_id: str, store: str) -> tuple[str, ProjectKey] | None:
+        """The one that sealed last here. It may be another's turn by now, and its row may never have come to
+        be: whoever seals with it lets the database tell.
+        """
+        key_id = self._sealing.recall((store, project_id))
+        key = None if key_id is None else self._open.recall((store, project_id, key_id))
+        return None if key_id is None or key is None else (key_id, key)
 
     def of(self, uow: UnitOfWork, key_id: str, project_id: str, store: str) -> ProjectKey:
         """The key that a secret of a project was sealed with: a project's, or a master key itself.

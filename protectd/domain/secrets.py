@@ -67,6 +67,22 @@ class Secrets:
             secret.store, secret.key_id, key = known[project_id]
             secret.cipher_text = key.seal(plain, secret.id)
 
+    def insert(self, uow: UnitOfWork, secret: Secret, plain: bytes | None) -> Secret:
+        """Seal a new secret and write it; it is only shown from here on. As a rule the key that sealed last
+        still does, which the statement that writes makes sure of.
+
+        :param plain: as `seal`. :raises StoreNotConfigured: as `seal`.
+        """
+        store = self._store_of(uow, secret.project_id)
+        last = None if plain is None else self.keys.last(secret.project_id, store)
+        if plain is not None and last is not None:
+            key_id, key = last
+            secret.store, secret.key_id, secret.cipher_text = store, key_id, key.seal(plain, secret.id)
+            if uow.secrets.insert_sealed(secret):
+                return secret
+        self.seal(uow, secret, plain)
+        return uow.secrets.insert(secret)
+
     def _store_of(self, uow: UnitOfWork, project_id: str) -> str:
         """Nothing is asked where there is one store only."""
         preferred = uow.secret_stores.preferred(project_id) if self._may_choose else None

@@ -11,11 +11,12 @@ from threading import Barrier, Event
 from typing import Any
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, event
 
 from protectd.common.errors import ConfigurationError
+from protectd.common.ids import new_id
 from protectd.domain.key_rotation import MasterKeyInUse, MasterKeys
-from protectd.domain.secrets import Secrets
+from protectd.domain.secrets import OCTETS, Secrets
 from protectd.model.models import ProjectKeyRow, Secret
 from protectd.model.unit_of_work import Database
 from protectd.plugin.base import MasterKeyMissing, SecretDamaged, WrappedKey
@@ -53,6 +54,11 @@ class Rig:
     def add(self, project: str) -> str:
         with self.database.write() as uow:
             return self.secrets.add(uow, project, PLAIN).id
+
+    def insert(self, project: str, secrets: Secrets | None = None) -> Secret:
+        with self.database.write() as uow:
+            secret = Secret(id=new_id(), project_id=project, secret_type="opaque", content_type=OCTETS)
+            return (secrets or self.secrets).insert(uow, secret, PLAIN)
 
     def add_direct(self, project: str) -> str:
         """As secrets were sealed before projects had keys."""
@@ -288,11 +294,48 @@ def test_a_secret_that_was_not_kept_leaves_no_key_that_others_would_use(rig: Rig
     rig.all_open()
 
 
+def test_the_key_that_sealed_last_is_not_asked_for_again_while_it_seals(rig: Rig) -> None:
+    seen: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        seen.append(statement.split()[0])
+
+    event.listen(rig.database.engine, "before_cursor_execute", note)
+    kept = rig.insert(PROJECTS[0])
+    assert [word for word in seen if word != "BEGIN"] == ["INSERT"]
+    rig.ids[PROJECTS[0]] = kept.id
+    rig.all_open()
+
+
+def test_a_later_key_of_the_project_seals_from_its_commit_on(rig: Rig) -> None:
+    project, key_id = PROJECTS[0], new_id()
+    former = rig.insert(project).key_id
+    made = rig.store().new_key(key_id=key_id, project_id=project)
+    row = ProjectKeyRow(id=key_id, project_id=project, store="crypto", generation=2)
+    row.master_key_id, row.wrapped = made.master_key_id, made.wrapped
+    with rig.database.write() as uow:
+        uow.project_keys.add(row)
+    assert former != key_id
+    assert [rig.insert(project).key_id for _ in range(2)] == [key_id, key_id]
+
+
+def test_a_key_that_never_came_to_be_seals_nothing_else(rig: Rig) -> None:
+    secret = Secret(id=new_id(), project_id="undone", secret_type="opaque", content_type=OCTETS)
+    with pytest.raises(RuntimeError), rig.database.write() as uow:
+        undone = rig.secrets.insert(uow, secret, PLAIN).key_id
+        raise RuntimeError
+    kept = rig.insert("undone")
+    assert kept.key_id != undone
+    rig.ids["undone"] = kept.id
+    rig.all_open()
+
+
 def test_what_does_not_open_is_named_and_left_as_it_is(rig: Rig) -> None:
     rig.store().add_master_key()
     with rig.database.write() as uow:
-        row = uow.project_keys.current(PROJECTS[3], "crypto")
-        assert row is not None
+        found = uow.project_keys.current(PROJECTS[3], "crypto")
+        assert found is not None
+        row = uow.session.get_one(ProjectKeyRow, found.id)
         row.wrapped = row.wrapped[:-1] + bytes([row.wrapped[-1] ^ 1])
         uow.flush()
         damaged, text = row.id, bytes(row.wrapped)

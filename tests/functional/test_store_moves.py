@@ -300,8 +300,9 @@ def test_several_at_once_and_a_rewrap_beside_them_end_alike(files: Rig) -> None:
 
 def test_what_does_not_open_is_named_and_stays(files: Rig) -> None:
     with files.database.write() as uow:
-        row = uow.project_keys.current(PROJECTS[1], "old")
-        assert row is not None
+        found = uow.project_keys.current(PROJECTS[1], "old")
+        assert found is not None
+        row = uow.session.get_one(ProjectKeyRow, found.id)
         row.wrapped = row.wrapped[:-1] + bytes([row.wrapped[-1] ^ 1])
         damaged = row.id
     done = files.move(batch=3)

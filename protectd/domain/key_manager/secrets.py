@@ -54,7 +54,8 @@ def create(
     wanted: Mapping[str, Any],
     now: datetime,
 ) -> Secret:
-    """A new secret, with its payload if that is among `wanted`, which fits the schema.
+    """A new secret, with its payload if that is among `wanted`, which fits the schema. It is only shown from
+    here on.
 
     :raises InvalidField: the payload and what is said of it do not go together, or it would expire at once.
     :raises QuotaReached: the project has as many as it may.
@@ -73,9 +74,8 @@ def create(
         mode=wanted.get("mode"),
         expiration=times.expiration(wanted.get("expiration"), now),
     )
-    secrets.seal(uow, secret, payload.plain if payload else None)
     secret.content_type = payload.content_type if payload else None
-    uow.secrets.add(secret)
+    secrets.insert(uow, secret, payload.plain if payload else None)
     quotas.take(project_id, now=now, secrets=1)
     return secret
 

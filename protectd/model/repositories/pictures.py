@@ -99,6 +99,10 @@ class Pictures(Generic[T]):
         for children in self._children:
             children.insert(connection, entities)
 
+    def values(self, entity: T) -> dict[str, Any]:
+        """What `insert` writes of an entity itself, by names of columns."""
+        return _told(self._model, [_row(entity)])[0]
+
     def _read(self, session: Session, query: Select[Any], values: Mapping[str, Any]) -> list[T]:
         names, connection = self._names, session.connection()
         found = [picture(self._model, names, row) for row in connection.execute(query, values)]

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import cast
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, cast
 
-from sqlalchemy import CursorResult, and_, bindparam, func, or_, select, update
+from sqlalchemy import CursorResult, Select, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from protectd.model.base import utc_now
 from protectd.model.models import ProjectKeyRow, Secret
 from protectd.model.repositories.gates import GateRepository
+from protectd.model.repositories.pictures import picture
 
 MASTER_KEYS = "master-keys"
 WrappedText = tuple[str, bytes]
 """Name of a master key, and what it has sealed."""
+
+_ROWS = ProjectKeyRow.__table__.c
+_OPENING = ("id", "store", "master_key_id", "wrapped")
+_ANY = select(*(_ROWS[name] for name in _OPENING))
+_BY_ID = _ANY.where(_ROWS.id == bindparam("id"))
+_CURRENT = (
+    _ANY.where(_ROWS.project_id == bindparam("project_id"), _ROWS.store == bindparam("store"))
+    .order_by(_ROWS.generation.desc())
+    .limit(1)
+)
 
 
 class ProjectKeyRepository:
@@ -27,17 +38,16 @@ class ProjectKeyRepository:
         GateRepository(self.session).lock([MASTER_KEYS])
 
     def find(self, id: str) -> ProjectKeyRow | None:
-        return self.session.scalars(select(ProjectKeyRow).where(ProjectKeyRow.id == id)).one_or_none()
+        """A picture of what opens it."""
+        return self._one(_BY_ID, {"id": id})
 
     def current(self, project_id: str, store: str) -> ProjectKeyRow | None:
-        """The one that seals."""
-        query = (
-            select(ProjectKeyRow)
-            .where(ProjectKeyRow.project_id == project_id, ProjectKeyRow.store == store)
-            .order_by(ProjectKeyRow.generation.desc())
-            .limit(1)
-        )
-        return self.session.scalars(query).one_or_none()
+        """As `find`, of the one that seals."""
+        return self._one(_CURRENT, {"project_id": project_id, "store": store})
+
+    def _one(self, query: Select[Any], values: Mapping[str, str]) -> ProjectKeyRow | None:
+        row = self.session.connection().execute(query, values).first()
+        return None if row is None else picture(ProjectKeyRow, _OPENING, row)
 
     def add(self, row: ProjectKeyRow) -> ProjectKeyRow:
         self.session.add(row)

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Insert,
     Select,
     and_,
     bindparam,
@@ -21,9 +22,10 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.orm import defer
+from sqlalchemy.orm import aliased, defer
 
 from protectd.common.errors import NotFound
+from protectd.model import witness
 from protectd.model.base import UTCDateTime
 from protectd.model.models import (
     Acl,
@@ -140,6 +142,19 @@ class SecretRepository(Repository[Secret]):
         if found is None:
             raise SecretNotFound(id=id)
         return found
+
+    def insert_sealed(self, secret: Secret) -> bool:
+        """As `insert`, if the key that it is sealed with is still the one that seals for its project in its
+        store. One statement asks and writes.
+
+        :returns: whether it is so.
+        """
+        values = self.pictures.values(secret)
+        result = self.session.connection().execute(_inserting(tuple(values)), values)
+        if result.rowcount != 1:
+            return False
+        witness.note_new(self.session, secret)
+        return True
 
     def see(self, id: str, user_id: str, now: datetime, *, sealed: bool = False) -> Seen:
         """A secret of any project that has not expired, as a user sees it. One statement, for who may see it
@@ -285,6 +300,23 @@ class SecretRepository(Repository[Secret]):
 def unexpired(now: Any) -> ColumnElement[bool]:
     """:param now: a moment, or the parameter that it comes in."""
     return or_(Secret.expiration.is_(None), Secret.expiration > now)
+
+
+@cache
+def _inserting(names: tuple[str, ...]) -> Insert:
+    """Built once for each set of columns that are told. What is read is not locked, as everywhere."""
+    secrets, keys = Secret.__table__, aliased(ProjectKeyRow)
+    later = aliased(ProjectKeyRow)
+    told = {name: bindparam(name, type_=secrets.c[name].type) for name in names}
+    its = keys.project_id == told["project_id"], keys.store == told["store"]
+    newer = exists().where(
+        later.project_id == keys.project_id,
+        later.store == keys.store,
+        later.generation > keys.generation,
+    )
+    row = select(*told.values()).where(keys.id == told["key_id"], *its, ~newer)
+    statement = insert(Secret).from_select(names, row, include_defaults=False)
+    return statement.execution_options(preserve_rowcount=True)
 
 
 @cache
