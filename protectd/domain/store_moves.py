@@ -16,7 +16,7 @@ from protectd.domain.key_rotation import BATCH, Told, reseal
 from protectd.domain.project_keys import ProjectKeys
 from protectd.model.models import ProjectKeyRow
 from protectd.model.unit_of_work import Database, UnitOfWork
-from protectd.plugin.base import MasterKeyMissing, SecretDamaged, WrappedKey
+from protectd.plugin.base import NoMasterKey, SecretDamaged, WrappedKey
 
 MOST_PASSES = 5
 """What others put into the store meanwhile is moved by the next pass; whoever goes on doing so is told of."""
@@ -64,7 +64,7 @@ class StoreMove:
 
     :raises StoreNotConfigured: one of them is not there.
     :raises ConfigurationError: both are the same.
-    :raises MasterKeyMissing: the target has no master key yet.
+    :raises NoMasterKey: the target has no master key yet.
     """
 
     def __init__(self, database: Database, keys: ProjectKeys, source: str, target: str, trail: Trail) -> None:
@@ -76,7 +76,7 @@ class StoreMove:
         self._target, self._into = target, keys.store(target)
         self._trail = trail
         if not self._into.master_key_ids():
-            raise MasterKeyMissing(secret_id=f"secret store {target}", key_id="none")
+            raise NoMasterKey(secret_id=f"what {source} has")
 
     def run(self, batch: int = BATCH, told: Told = lambda _: None) -> Moved:
         """Safe to repeat, and to break off."""

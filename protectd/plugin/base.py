@@ -552,10 +552,19 @@ class SecretDamaged(ProtectdError):
 
 
 class MasterKeyMissing(SecretDamaged):
-    """Nothing is wrong with what was sealed; the key for it is not there, or not any more."""
+    """Nothing is wrong with what was sealed; the key for it is not there, or not any more. Whoever puts it
+    back has everything back."""
 
+    status = 503
     code = "secret.master_key_missing"
     message = "{secret_id} needs master key {key_id}, which the secret store does not have"
+
+
+class NoMasterKey(MasterKeyMissing):
+    """Nothing can be sealed. `key rotate` makes the first one; or the store is not where its keys are."""
+
+    code = "secret.no_master_key"
+    message = "{secret_id} cannot be sealed: the secret store has no master key"
 
 
 class MasterKeysFixed(ConfigurationError):
@@ -613,7 +622,7 @@ class SecretStorePlugin(ABC):
 
     @abstractmethod
     def new_key(self, *, key_id: str, project_id: str) -> WrappedKey:
-        """A new random key of a project, for the row `key_id`."""
+        """A new random key of a project, for the row `key_id`. Raises as `take_in`."""
 
     @abstractmethod
     def unwrap(self, key: WrappedKey, *, key_id: str, project_id: str) -> ProjectKey:
@@ -631,7 +640,7 @@ class SecretStorePlugin(ABC):
     def take_in(self, raw: bytes, *, key_id: str, project_id: str) -> WrappedKey:
         """A bare key that another store had, sealed with the newest master key.
 
-        :raises MasterKeyMissing: there is none."""
+        :raises NoMasterKey: there is none."""
         raise ProjectKeysStay(where=type(self).__name__, reason="no key of another store comes in")
 
     def add_master_key(self) -> str:

@@ -20,7 +20,7 @@ from protectd.domain.secrets import Secrets
 from protectd.domain.store_moves import Held, Moved, StoreMove
 from protectd.model.models import ProjectKeyRow, Secret
 from protectd.model.unit_of_work import Database
-from protectd.plugin.base import MasterKeyMissing, ProjectKeysStay, SecretStorePlugin, WrappedKey
+from protectd.plugin.base import MasterKeyMissing, NoMasterKey, ProjectKeysStay, SecretStorePlugin, WrappedKey
 from protectd.plugin.secret_stores.boxes import BoxingStore
 from protectd.plugin.secret_stores.crypto import CryptoStore
 from protectd.plugin.secret_stores.master_keys import make_master_key
@@ -333,7 +333,7 @@ def test_a_target_without_a_master_key_takes_nothing(sqlite_database: Database, 
     rig = Rig(sqlite_database, tmp_path, ("file", "file"))
     (tmp_path / "blank").mkdir()
     stores = {"old": rig.secrets.keys.store("old"), "blank": softhsm(tmp_path / "blank", first=False)}
-    with pytest.raises(MasterKeyMissing):
+    with pytest.raises(NoMasterKey):
         StoreMove(rig.database, Secrets(stores, "old").keys, "old", "blank", Notes())
 
 

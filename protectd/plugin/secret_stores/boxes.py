@@ -10,7 +10,14 @@ from typing import Protocol
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from protectd.plugin.base import MasterKeyMissing, ProjectKey, SecretDamaged, SecretStorePlugin, WrappedKey
+from protectd.plugin.base import (
+    MasterKeyMissing,
+    NoMasterKey,
+    ProjectKey,
+    SecretDamaged,
+    SecretStorePlugin,
+    WrappedKey,
+)
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -19,9 +26,6 @@ DIRECT = b"\x01"
 
 BY_PROJECT = b"\x02"
 """First byte of what a project key has sealed."""
-
-NO_KEY = "none"
-"""In place of a master key's name where a store has no master key at all."""
 
 
 class Cipher(Protocol):
@@ -120,7 +124,7 @@ class BoxingStore(SecretStorePlugin):
     def _wrap(self, raw: bytes, key_id: str, project_id: str) -> WrappedKey:
         for name, box in self.masters().items():
             return WrappedKey(name, box.seal(raw, key_id, project_id))
-        raise MasterKeyMissing(secret_id=key_id, key_id=NO_KEY)
+        raise NoMasterKey(secret_id=key_id)
 
     def _raw(self, key: WrappedKey, key_id: str, project_id: str) -> bytes:
         try:

@@ -7,6 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -43,8 +44,8 @@ def turns(library: str) -> threading.Lock:
 class Token:
     """One slot's token, and the keys of one label in it. Used by one thread at a time, as is its library.
 
-    A session that the module has forgotten is opened anew, once for each call; so is one that was opened
-    before this process was forked.
+    A session that the module has forgotten is opened anew; so is one that was opened before this process was
+    forked.
     """
 
     def __init__(self, library: str, token_label: str, pin: str, key_label: str) -> None:
@@ -57,8 +58,9 @@ class Token:
         self._pid = os.getpid()
 
     def found(self) -> list[str]:
-        """Names of the master keys, the newest first."""
-        return self._do(self._find)
+        """Names of the master keys, the newest first. That there are none may be what a library remembers of
+        a time when the token was away."""
+        return self._do(self._find) or self._do(self._find, anew=True)
 
     def add(self) -> str:
         return self._do(self._generate)
@@ -125,17 +127,31 @@ class Token:
         )
         return id.hex()
 
-    def _do(self, work: Callable[[Any], T]) -> T:
+    def _do(self, work: Callable[[Any], T], *, anew: bool = False) -> T:
+        """In the session there is; where that does not do, in a new one; then with the library begun anew:
+        some that were cut off from their module do not find back otherwise.
+
+        :param anew: begin with the last.
+        """
+        ways = (self._present, self._open, self._begin_anew)
+        refused: pkcs11.PKCS11Error | None = None
         with self._lock:
-            if self._session is not None and self._pid == os.getpid():
+            for session in ways[-1:] if anew else ways:
                 try:
-                    return work(self._session)
-                except pkcs11.PKCS11Error:
+                    return work(session())
+                except pkcs11.PKCS11Error as error:
+                    refused = error
                     self._close()
-            try:
-                return work(self._open())
-            except pkcs11.PKCS11Error as error:
-                raise ModuleUnavailable(reason=_told(error)) from error
+        assert refused is not None
+        raise ModuleUnavailable(reason=_told(refused)) from refused
+
+    def _present(self) -> Any:
+        return self._session if self._session is not None and self._pid == os.getpid() else self._open()
+
+    def _begin_anew(self) -> Any:
+        """Sessions of other stores are lost with it; they open new ones."""
+        pkcs11.lib(self._library).reinitialize()
+        return self._open()
 
     def _open(self) -> Any:
         library = pkcs11.lib(self._library)
@@ -151,10 +167,9 @@ class Token:
 
     def _close(self) -> None:
         session, self._session = self._session, None
-        try:
-            session.close()
-        except pkcs11.PKCS11Error:
-            return
+        if session is not None:
+            with suppress(pkcs11.PKCS11Error):
+                session.close()
 
 
 class TokenCipher:
