@@ -71,6 +71,8 @@ def read_attributes(path: bytes) -> Xattrs:
         if error.errno == errno.ENOTSUP:
             return []
         raise
+    if not names:
+        return ()
     return [(os.fsencode(name), os.getxattr(path, name, follow_symlinks=False)) for name in names]
 
 

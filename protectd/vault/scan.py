@@ -175,19 +175,26 @@ class Scanner:
         self._issues.add(folder.path, kind, reason)
 
     def _entries(self, folder: Folder, descriptor: int) -> Iterator[list[Folder | FileEntry]]:
-        names = sorted(map(os.fsencode, os.listdir(descriptor)))
+        names = self._names(descriptor)
         if folder.path in self._holding_excludes:
             names = [name for name in names if join(folder.path, name) not in self._excludes]
         folder.nodes = [None] * len(names)
         previous = folder.previous = self._previous(folder.previous_tree)
         for start in range(0, len(names), _PORTION):
-            if self._own_directory:
+            if start and self._own_directory:
                 os.fchdir(descriptor)  # others may have scanned meanwhile
             places = range(start, min(start + _PORTION, len(names)))
             entries = (self._entry(_Spot(folder, descriptor, at, names[at]), previous) for at in places)
             portion = [entry for entry in entries if entry is not None]
             folder.waiting += len(portion)
             yield portion
+
+    def _names(self, descriptor: int) -> list[bytes]:
+        """What a directory holds, sorted. From here on it is the working directory, where there is one."""
+        if self._own_directory:
+            os.fchdir(descriptor)
+            return sorted(os.listdir(b"."))
+        return sorted(map(os.fsencode, os.listdir(descriptor)))
 
     def again(self, entry: FileEntry) -> Folder | FileEntry | None:
         """Look once more at an entry that was replaced by another; what is to be done with it now."""
@@ -214,7 +221,10 @@ class Scanner:
 
     def _entry(self, spot: _Spot, previous: PreviousFolder) -> Folder | FileEntry | None:
         try:
-            status = os.stat(spot.name, dir_fd=spot.descriptor, follow_symlinks=False)
+            if self._own_directory:
+                status = os.lstat(spot.name)
+            else:
+                status = os.stat(spot.name, dir_fd=spot.descriptor, follow_symlinks=False)
             kind = stat.S_IFMT(status.st_mode)
             if kind == stat.S_IFREG:
                 return self._file(spot, status, previous)

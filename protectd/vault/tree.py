@@ -87,30 +87,22 @@ def node_prefix(
     """
     kind, type_and_mode = _type_and_mode(status.st_mode)
     mtime = go_time(status.st_mtime_ns)
-    parts = [
-        b'{"name":"%s",%s"mtime":"%s","atime":"%s","ctime":"%s",%s'
-        % (
-            name_json(name),
-            type_and_mode,
-            mtime,
-            mtime,
-            go_time(status.st_ctime_ns),
-            _owner_fields(status.st_uid, status.st_gid, user, group),
-        ),
-        b'"inode":%d,' % status.st_ino if status.st_ino else b"",
-        b'"device_id":%d,' % status.st_dev if status.st_dev else b"",
-    ]
-    if kind == "file" and status.st_size:
-        parts.append(b'"size":%d,' % status.st_size)
-    if kind not in _HIDDEN_FROM_LINKS and status.st_nlink:
-        parts.append(b'"links":%d,' % status.st_nlink)
+    prefix = b'{"name":"%s",%s"mtime":"%s","atime":"%s","ctime":"%s",%s%s' % (
+        name_json(name),
+        type_and_mode,
+        mtime,
+        mtime,
+        go_time(status.st_ctime_ns),
+        _owner_fields(status.st_uid, status.st_gid, user, group),
+        _number_fields(kind, status),
+    )
     if link_target:
-        parts.append(_link_fields(link_target))
+        prefix += _link_fields(link_target)
     if xattrs:
-        parts.append(_xattr_field(xattrs))
+        prefix += _xattr_field(xattrs)
     if kind in _DEVICES and status.st_rdev:
-        parts.append(b'"device":%d,' % status.st_rdev)
-    return b"".join(parts)
+        prefix += b'"device":%d,' % status.st_rdev
+    return prefix
 
 
 @lru_cache(maxsize=4096)
@@ -118,6 +110,18 @@ def _type_and_mode(st_mode: int) -> tuple[str, bytes]:
     """A node's type, and the fields that tell of it."""
     kind, mode = go_mode(st_mode)
     return kind, b'"type":"%s",%s' % (kind.encode(), b'"mode":%d,' % mode if mode else b"")
+
+
+def _number_fields(kind: str, status: os.stat_result) -> bytes:
+    inode, device, size, links = status.st_ino, status.st_dev, status.st_size, status.st_nlink
+    if kind == "file" and inode and device and size and links:  # nearly always
+        return b'"inode":%d,"device_id":%d,"size":%d,"links":%d,' % (inode, device, size, links)
+    fields = [(b"inode", inode), (b"device_id", device)]
+    if kind == "file":
+        fields.append((b"size", size))
+    if kind not in _HIDDEN_FROM_LINKS:
+        fields.append((b"links", links))
+    return b"".join(b'"%s":%d,' % field for field in fields if field[1])
 
 
 @lru_cache(maxsize=1024)
