@@ -81,10 +81,11 @@ class Sealer:
         nonce = self._nonces[start : start + NONCE_BYTES]
         one_time_key = self._mac_r + self._pads[start : start + NONCE_BYTES]
         end = NONCE_BYTES + len(plain)
+        cipher_text = out[NONCE_BYTES:end]
         self._cipher.reset_nonce(nonce)
-        self._cipher.update_into(plain, out[NONCE_BYTES : end + TAG_BYTES])
+        self._cipher.update_into(plain, cipher_text)
         out[:NONCE_BYTES] = nonce
-        out[end : end + TAG_BYTES] = Poly1305.generate_tag(one_time_key, out[NONCE_BYTES:end])
+        out[end : end + TAG_BYTES] = Poly1305.generate_tag(one_time_key, cipher_text)
         return end + TAG_BYTES
 
     def open(self, unit: Buffer) -> bytes:

@@ -25,7 +25,7 @@ from protectd.vault.pack import (
     parse_header,
     seal_plain_header,
 )
-from protectd.vault.shared import Pages
+from protectd.vault.shared import Pages, SharedMemory
 
 _SLACK_BYTES = 9 * MIB
 """One largest blob above the size at which a pack is closed, with its header."""
@@ -43,6 +43,14 @@ class StoredPack(NamedTuple):
     header: bytes
     blobs: int
     size: int
+
+
+class Leftover(NamedTuple):
+    """What a packer leaves to another: the plain header of its units, which are `unit_bytes` in all."""
+
+    header: bytes
+    blobs: int
+    unit_bytes: int
 
 
 class _PackMemory:
@@ -100,7 +108,7 @@ class Packer:
             body, plain_length = plain, None
         pack = self._with_room(len(body) + OVERHEAD_BYTES)
         length = self._sealer.seal_into(body, pack.view[pack.end :])
-        self._note(header_line(self._kind, blob_id, length, plain_length), length)
+        self._note(header_line(self._kind, blob_id, length, plain_length), 1, length)
         self.plain_bytes += size
         self.sealed_bytes += length
 
@@ -108,18 +116,26 @@ class Packer:
         """Take over a unit that another packer has sealed: it is good at any place."""
         pack = self._with_room(len(unit))
         pack.view[pack.end : pack.end + len(unit)] = unit
-        self._note(header_entry(entry), len(unit))
+        self._note(header_entry(entry), 1, len(unit))
 
-    def take_over(self, header: bytes, units: Buffer) -> None:
-        """All units of another packer's `leftover`."""
-        for entry in parse_header(header) if header else ():
-            self.add_sealed(entry, memoryview(units)[entry.offset : entry.offset + entry.length])
+    def take_over(self, left: Leftover, memory: SharedMemory) -> None:
+        """What another packer has left in `memory`."""
+        with memoryview(memory.bytes) as whole, whole[: left.unit_bytes] as units:
+            pack = self._pack
+            # A pack that is not full by this has room: there is more of it than that.
+            if pack.end + len(units) < self._pack_bytes and pack.blobs + left.blobs < MAX_BLOBS:
+                pack.view[pack.end : pack.end + len(units)] = units
+                self._note(left.header, left.blobs, len(units))
+                return
+            for entry in parse_header(left.header):
+                with units[entry.offset : entry.offset + entry.length] as unit:
+                    self.add_sealed(entry, unit)
 
-    def _note(self, line: bytes, length: int) -> None:
-        """A unit stands at the end of the pack; `line` is its part of the header."""
+    def _note(self, lines: bytes, blobs: int, length: int) -> None:
+        """Units stand at the end of the pack; `lines` are their part of the header."""
         pack = self._pack
-        pack.header += line
-        pack.blobs += 1
+        pack.header += lines
+        pack.blobs += blobs
         pack.end += length
         if pack.end >= self._pack_bytes or pack.blobs >= MAX_BLOBS:
             self.flush()
@@ -177,8 +193,20 @@ class Packer:
         """Wait for the pack on its way."""
         self._wait()
 
+    def leave(self, memory: SharedMemory) -> Leftover:
+        """Leave the units of the pack in the making in `memory`, for `take_over` of another packer.
+
+        :param memory: with room for the bytes at which a pack is closed.
+        """
+        pack = self._pack
+        left = Leftover(bytes(pack.header), pack.blobs, pack.end)
+        with pack.view[: pack.end] as units:
+            memory.write(units)
+        pack.clear()
+        return left
+
     def leftover(self) -> tuple[bytes, bytes]:
-        """Header and units of the pack in the making, for `take_over` of another packer."""
+        """Header and units of the pack in the making, for `add_sealed` of another packer."""
         header, units = bytes(self._pack.header), bytes(self._pack.view[: self._pack.end])
         self._pack.clear()
         return header, units

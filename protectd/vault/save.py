@@ -145,8 +145,9 @@ class _Save:
     # --- the run ---
 
     def run(self, lock: HeldLock) -> SaveReport:
-        worker = SaveWorker(self._storing.role(), seed_of(self._repository.config.polynomial))
-        self._crew = self._storing.hire(self._pool, worker, lock)
+        seed = seed_of(self._repository.config.polynomial)
+        workers = [SaveWorker(role, seed) for role in self._storing.roles()]
+        self._crew = self._storing.hire(self._pool, workers, lock)
         self._walk()
         self._scanned = True
         self._jobs.close_batch()

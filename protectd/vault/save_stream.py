@@ -97,8 +97,8 @@ class _Stream:
         self._windows = stack.enter_context(closing(SharedMemory.create(count * WINDOW_BYTES)))
         self._view = stack.enter_context(memoryview(self._windows.bytes))
         self._free = deque(range(count))
-        worker = StreamWorker(self._storing.role(), self._windows.path)
-        self._crew: Crew = self._storing.hire(pool, worker, lock)
+        workers = [StreamWorker(each, self._windows.path) for each in self._storing.roles()]
+        self._crew: Crew = self._storing.hire(pool, workers, lock)
         self._ids: list[bytes] = []
         self._read_bytes = 0
 

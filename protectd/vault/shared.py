@@ -27,6 +27,13 @@ class SharedMemory:
     def attach(cls, path: str) -> Self:
         return cls(os.open(path, os.O_RDWR | os.O_CLOEXEC), path)
 
+    def write(self, data: memoryview) -> None:
+        """Write to the start. Where nothing has been yet, that is cheaper than touching each page for the
+        first time in `bytes`. There has to be room."""
+        done = 0
+        while done < len(data):
+            done += os.pwrite(self._descriptor, data[done:], done)
+
     def close(self) -> None:
         """Safe to repeat. Views of `bytes` must be released before."""
         if self._descriptor >= 0:

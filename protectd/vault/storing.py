@@ -16,11 +16,11 @@ from protectd.vault.index import BlobIndex
 from protectd.vault.locks import HeldLock
 from protectd.vault.options import EngineOptions
 from protectd.vault.pack import DATA
-from protectd.vault.packer import Packer
+from protectd.vault.packer import Leftover, Packer
 from protectd.vault.pool import Pool, Role
 from protectd.vault.repository import SNAPSHOTS, Repository
 from protectd.vault.save_index import IndexWriter
-from protectd.vault.shared import CancelFlag
+from protectd.vault.shared import CancelFlag, SharedMemory
 from protectd.vault.snapshot import Snapshot
 
 
@@ -35,14 +35,15 @@ class StoreRole:
     stored_blobs: str
     new_blobs: Sequence[str]
     cancel: str
+    rest: str
+    """Takes what this one worker has left over at the end."""
 
 
 class StoreRest(NamedTuple):
-    """What a worker still holds at the end. `packs` are those of StoredPack."""
+    """What a worker tells at the end. `packs` are those of StoredPack, `left` is a Leftover."""
 
     packs: list[Plain]
-    header: bytes
-    units: bytes
+    left: Plain
     plain_bytes: int
     sealed_bytes: int
 
@@ -57,6 +58,7 @@ class BlobStore:
         self._packer = Packer(
             role.bank, Sealer(role.key), kind=DATA, pack_bytes=role.pack_bytes, level=role.level
         )
+        self._rest = SharedMemory.attach(role.rest)
         self._added = 0
 
     def extend(self, new_tables: Sequence[str]) -> None:
@@ -66,10 +68,11 @@ class BlobStore:
     def blobs(self, pieces: Sequence[Buffer]) -> list[bytes]:
         """Have them stored; their ids."""
         ids = self._packer.digests(pieces)
+        cancelled, store = self.cancel.is_set, self.store
         for blob_id, plain in zip(ids, pieces, strict=True):
-            if self.cancel.is_set():
+            if cancelled():
                 raise Cancelled
-            self.store(blob_id, plain)
+            store(blob_id, plain)
         return ids
 
     def store(self, blob_id: bytes, plain: Buffer) -> None:
@@ -86,11 +89,11 @@ class BlobStore:
         self._packer.settle()
         packs, _ = self.take()
         packer = self._packer
-        return StoreRest(packs, *packer.leftover(), packer.plain_bytes, packer.sealed_bytes)
+        return StoreRest(packs, tuple(packer.leave(self._rest)), packer.plain_bytes, packer.sealed_bytes)
 
     def close(self) -> None:
         self._packer.close()
-        for memory in (self._stored, self._new, self.cancel):
+        for memory in (self._stored, self._new, self.cancel, self._rest):
             memory.close()
 
 
@@ -106,6 +109,7 @@ class Storing:
         self.stored = stack.enter_context(closing(StoredBlobs.create(index.known(DATA).to_bytes())))
         self.cancel = stack.enter_context(closing(CancelFlag.create()))
         self._new = stack.enter_context(closing(NewBlobs.create()))
+        self._rests: list[SharedMemory] = []
         self._lock: HeldLock
         self._index_writer: IndexWriter
 
@@ -114,7 +118,8 @@ class Storing:
         """For `BlobStore.extend`, with each job."""
         return tuple(self._new.paths)
 
-    def role(self) -> StoreRole:
+    def _role(self) -> StoreRole:
+        self._rests.append(self._stack.enter_context(closing(SharedMemory.create(self._options.pack_bytes))))
         return StoreRole(
             bank=self._repository.bank,
             key=self._repository.key,
@@ -123,13 +128,19 @@ class Storing:
             stored_blobs=self.stored.path,
             new_blobs=self._new.paths,
             cancel=self.cancel.path,
+            rest=self._rests[-1].path,
         )
 
-    def hire(self, pool: Pool, worker: Role, lock: HeldLock) -> Crew:
-        """Workers that store. From here on nothing that others rely on is stored without the lock."""
+    def roles(self) -> list[StoreRole]:
+        """One for each worker."""
+        return [self._role() for _ in range(self._options.worker_count)]
+
+    def hire(self, pool: Pool, workers: Iterable[Role], lock: HeldLock) -> Crew:
+        """Workers that store, in the order of `roles`. From here on nothing that others rely on is stored
+        without the lock."""
         self._lock = lock
         self._index_writer = IndexWriter(self._repository.bank, lock)
-        return self._stack.enter_context(Crew(pool, [worker] * self._options.worker_count, self.cancel))
+        return self._stack.enter_context(Crew(pool, workers, self.cancel))
 
     def packer(self, kind: str) -> Packer:
         """One of the planner's own."""
@@ -152,9 +163,9 @@ class Storing:
         data = self.packer(DATA)
         plain, sealed = trees.plain_bytes, trees.sealed_bytes
         rest: StoreRest
-        for rest in crew.finish():
+        for rest, memory in zip(crew.finish(), self._rests, strict=True):
             self._index_writer.add(rest.packs)
-            data.take_over(rest.header, rest.units)
+            data.take_over(Leftover._make(rest.left), memory)
             plain, sealed = plain + rest.plain_bytes, sealed + rest.sealed_bytes
         for packer in (data, trees):
             packer.flush()

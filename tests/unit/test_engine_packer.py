@@ -20,12 +20,17 @@ from protectd.vault.crypto import MasterKey, Sealer
 from protectd.vault.index_files import MAX_BLOBS
 from protectd.vault.pack import DATA, TREE, BlobEntry, pack_key, parse_header
 from protectd.vault.packer import Packer, StoredPack
+from protectd.vault.shared import SharedMemory
 
 KEY = MasterKey.generate()
 
 
 def packer(bank: MemoryBank, kind: str = DATA, pack_bytes: int = MIB) -> Packer:
     return Packer(bank, Sealer(KEY), kind=kind, pack_bytes=pack_bytes, level=1)
+
+
+def memory(size: int) -> closing[SharedMemory]:
+    return closing(SharedMemory.create(size))
 
 
 def finish(packer: Packer) -> list[StoredPack]:
@@ -77,17 +82,38 @@ def test_a_tree_larger_than_a_pack_gets_one_of_its_own() -> None:
     assert [pack.blobs for pack in packs] == [1, 1, 1]
 
 
-def test_leftovers_of_one_packer_are_good_in_another() -> None:
+@pytest.mark.parametrize("before", [100, 900 * KIB])
+def test_leftovers_of_one_packer_are_good_in_another(before: int) -> None:
     bank = MemoryBank()
-    with closing(packer(bank)) as one, closing(packer(bank)) as other:
-        add(one, b"first")
-        ids = [add(other, b"second"), add(other, b"third")]
-        header, units = other.leftover()
-        one.take_over(header, units)
-        packs = finish(one)
+    with closing(packer(bank)) as one, closing(packer(bank)) as other, memory(MIB) as left:
+        ids = [add(one, os.urandom(before))]
+        ids += [add(other, os.urandom(100 * KIB)) for _ in range(3)]
+        one.take_over(other.leave(left), left)
+        ids.append(add(one, b"behind them"))
+        packs = one.take_stored() + finish(one)
         assert finish(other) == []
     prove(bank, packs)
-    assert [entry.id for entry in parse_header(packs[0].header)][1:] == ids
+    assert [entry.id for pack in packs for entry in parse_header(pack.header)] == ids
+    assert [pack.blobs for pack in packs] == ([5] if before == 100 else [3, 2])
+
+
+def test_leftovers_do_not_make_a_pack_that_no_index_file_takes() -> None:
+    size, unit = 4 * MIB, bytes(40)
+    with closing(packer(MemoryBank(), pack_bytes=size)) as one, memory(size) as left:
+        with closing(packer(MemoryBank(), pack_bytes=size)) as other:
+            for number in range(MAX_BLOBS // 2):
+                for ours in (one, other):
+                    ours.add_sealed(BlobEntry(DATA, b"%032d" % number, 0, len(unit), None), unit)
+            add(other, b"one too many")
+            one.take_over(other.leave(left), left)
+        packs = one.take_stored() + finish(one)
+    assert [pack.blobs for pack in packs] == [MAX_BLOBS, 1]
+
+
+def test_nothing_is_left_of_an_empty_pack() -> None:
+    with closing(packer(MemoryBank())) as one, closing(packer(MemoryBank())) as other, memory(MIB) as left:
+        one.take_over(other.leave(left), left)
+        assert finish(one) == []
 
 
 class FullBank(MemoryBank):

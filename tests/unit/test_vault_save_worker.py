@@ -27,7 +27,7 @@ def worker() -> Iterator[SaveWorker]:
     repository = new_vault(MemoryBank())
     with ExitStack() as stack:
         storing = Storing(repository, options, repository.load_index(), stack)
-        yield SaveWorker(storing.role(), seed=1)
+        yield SaveWorker(storing.roles()[0], seed=1)
 
 
 def replies(worker: SaveWorker, *jobs: SaveJob) -> list[SaveReply]:
