@@ -272,6 +272,14 @@ class Work(Foundation):
     def _ways(self) -> frozenset[str]:
         return frozenset(self._modes.values())
 
+    @property
+    def _all_brief(self) -> bool:
+        """Whoever only sends need not have the handler that does it, and then knows nothing of it."""
+        try:
+            return self.handler.is_brief
+        except ConfigurationError:
+            return False
+
     @cached_property
     def dispatcher(self) -> Dispatcher:
         modes, ways = self._modes, self._ways
@@ -283,6 +291,7 @@ class Work(Foundation):
             tasks=Tasks(self.direct_env.operations, self.host) if DIRECT in ways else None,
             host=self.host,
             direct_timeout_s=self.conf.dispatch.direct_timeout_s,
+            all_brief=self._all_brief,
         )
         if DIRECT in ways:
             self.direct_env.announcer = dispatcher

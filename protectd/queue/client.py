@@ -22,7 +22,7 @@ from protectd.queue.contract import (
     TOPIC,
     VERSION,
 )
-from protectd.queue.publisher import HeldBack, Inline, Publisher, QueueUnavailable
+from protectd.queue.publisher import GATHER_S, HeldBack, Inline, Publisher, QueueUnavailable, SendFor
 
 
 class WorkerSilent(Unavailable):
@@ -49,6 +49,7 @@ class TaskClient:
         topic: str = TOPIC,
         publish_budget_s: float | None = 2.0,
         exchange: str = EXCHANGE,
+        gather_s: float = GATHER_S,
     ) -> None:
         """:param publish_budget_s: None: messages stay in this process, so there is nothing to wait for."""
         target = oslo_messaging.Target(exchange=exchange, topic=topic, version=OLDEST)
@@ -57,7 +58,7 @@ class TaskClient:
         self._rpc = oslo_messaging.get_rpc_client(transport, target, retry=0, transport_options=options)
         self._ping = oslo_messaging.get_rpc_client(transport, target, retry=0)
         self._cap = VERSION
-        self._publisher = Inline() if publish_budget_s is None else Publisher(publish_budget_s)
+        self._publisher = Inline() if publish_budget_s is None else Publisher(publish_budget_s, gather_s)
 
     def process_checkpoint(
         self, context: Mapping[str, Any], task_id: str, *, host: str | None = None
@@ -159,6 +160,13 @@ class TaskClient:
         :raises QueueUnavailable: nothing is taken now.
         """
         self._publisher.hand_over(work)
+
+    def gather(self, host: str | None, work: SendFor) -> None:
+        """As `hand_over`, for workers of one host or any: of what comes within a moment, the last is done.
+
+        :raises QueueUnavailable: as above.
+        """
+        self._publisher.gather(host, work)
 
     def close(self, grace_s: float = 0.0) -> None:
         """Cast what was handed over, for `grace_s` at most."""

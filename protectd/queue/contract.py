@@ -35,7 +35,7 @@ VERSION = "1.3"
 OLDEST = "1.0"
 """Each message is sent with the version that brought it, so that older workers understand what they can."""
 
-BRIEF = "brief"
+BRIEF, OTHERS = "brief", "others"
 PING = "ping"
 PING_VERSION = "1.1"
 COPY_VERSION = "1.2"
@@ -68,14 +68,29 @@ class TaskRef:
     """It takes no longer than its rows."""
 
 
-def message_of(task: TaskRef) -> dict[str, Any]:
-    """What is sent beside its id. Workers that do not know the last word pass over it."""
-    return context_to_message(task.context) | ({BRIEF: True} if task.brief else {})
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What a message says to spare a worker a look. Nothing depends on it.
+
+    :ivar brief: the task takes no longer than its rows.
+    :ivar others: it is told of in place of others that came a moment before it.
+    """
+
+    brief: bool = False
+    others: bool = False
 
 
-def is_brief(message: Mapping[str, Any]) -> bool:
-    """A hint only: the task's row says what it is."""
-    return message.get(BRIEF) is True
+NO_HINT = Hint()
+
+
+def message_of(task: TaskRef, *, others: bool = False) -> dict[str, Any]:
+    """What is sent beside its id. Workers that do not know the words of the hint pass over them."""
+    hint = {name: True for name, said in ((BRIEF, task.brief), (OTHERS, others)) if said}
+    return context_to_message(task.context) | hint
+
+
+def hint_of(message: Mapping[str, Any]) -> Hint:
+    return Hint(brief=message.get(BRIEF) is True, others=message.get(OTHERS) is True)
 
 
 def context_to_message(context: RequestContext) -> dict[str, Any]:

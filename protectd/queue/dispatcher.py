@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import datetime
+from functools import partial
 
 from protectd.common.clock import Clock
 from protectd.common.errors import ConfigurationError
@@ -53,8 +54,11 @@ class Dispatcher:
         host: str,
         direct_timeout_s: float = 60.0,
         direct_threads: int = 4,
+        all_brief: bool = False,
     ) -> None:
-        """:raises ConfigurationError: a mode has no means: a queue without client, direct without tasks."""
+        """
+        :param all_brief: whatever a task says, those who do it do many at a time.
+        :raises ConfigurationError: a mode has no means: a queue without client, direct without tasks."""
         if (client is None and QUEUE in modes.values()) or (tasks is None and DIRECT in modes.values()):
             raise ConfigurationError(where="dispatch", reason="a mode is set that this process cannot serve")
         self._modes = dict(modes)
@@ -63,6 +67,7 @@ class Dispatcher:
         self._client = client
         self._tasks = tasks
         self._host = host
+        self._all_brief = all_brief
         self._direct_timeout_s = direct_timeout_s
         self._pool = ThreadPoolExecutor(direct_threads, thread_name_prefix="direct-task")
         self._lock = threading.Lock()
@@ -131,21 +136,28 @@ class Dispatcher:
         self._running.pop(task_id, None)
 
     def _hand_over(self, refs: Sequence[TaskRef]) -> None:
+        """Whoever hears of a brief task does all of them that wait, so of several the last is told of. The
+        others have no mark: should that message be lost, the relay finds them when it looks next."""
         if not refs:
             return
         sent_at = self._clock.now()
+        brief = [ref for ref in refs if ref.brief or self._all_brief]
+        rest = [ref for ref in refs if ref not in brief]
         try:
-            self._means().hand_over(lambda: self._send_and_mark(refs, sent_at))
+            for ref in brief:
+                self._means().gather(ref.host, partial(self._send_and_mark, [ref], sent_at))
+            if rest:
+                self._means().hand_over(lambda: self._send_and_mark(rest, sent_at))
         except QueueUnavailable as error:
             LOG.warning("task %s and later ones wait: %s", refs[0].task_id, error)
 
-    def _send_and_mark(self, refs: Sequence[TaskRef], sent_at: datetime) -> None:
-        missed = self._send(refs)
+    def _send_and_mark(self, refs: Sequence[TaskRef], sent_at: datetime, others: bool = False) -> None:
+        missed = self._send(refs, others)
         for ref in refs:
             if ref not in missed:
                 self._marks.add(ref.task_id, sent_at)
 
-    def _send(self, refs: Sequence[TaskRef]) -> list[TaskRef]:
+    def _send(self, refs: Sequence[TaskRef], others: bool = False) -> list[TaskRef]:
         """A broker that fails once ends it for all: the next message would only wait as long again. A host
         without a worker ends it for the tasks of that host, and a message that older workers would not know
         for none.
@@ -159,7 +171,7 @@ class Dispatcher:
                 missed.append(ref)
                 continue
             try:
-                self._cast(ref)
+                self._cast(ref, others)
                 self.is_cut = False
             except NobodyListens as error:
                 self.is_cut = False
@@ -175,10 +187,10 @@ class Dispatcher:
                 return missed + list(refs[number:])
         return missed
 
-    def _cast(self, ref: TaskRef) -> None:
+    def _cast(self, ref: TaskRef, others: bool) -> None:
         """:raises QueueUnavailable: there is no queue, or it does not answer."""
         method = getattr(self._means(), ref.method)
-        method(message_of(ref), ref.task_id, host=ref.host)
+        method(message_of(ref, others=others), ref.task_id, host=ref.host)
 
     def _means(self) -> TaskClient:
         if self._client is None:

@@ -7,10 +7,11 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import oslo_messaging
 from amqp.exceptions import AMQPError  # type: ignore[import-untyped]
@@ -21,6 +22,12 @@ from protectd.common.errors import Unavailable
 LOG = logging.getLogger(__name__)
 
 Send = Callable[[], None]
+SendFor = Callable[[bool], None]
+"""Is told whether it stands for others."""
+
+GATHER_S = 0.025
+"""Long enough that under load several are told of by one message, and too short for anybody to notice."""
+
 WAITING = 1000
 """As many may wait for the thread. Who finds no place loses nothing: the relay sends it."""
 
@@ -61,6 +68,21 @@ class Job:
     is_wanted: Callable[[], bool]
 
 
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The last of those that have come since the former was done.
+
+    :ivar others: it is not the only one.
+    """
+
+    work: SendFor
+    handed_s: float
+    others: bool
+
+
+NOTHING = Job(lambda: None, lambda: False)
+
+
 class Publisher:
     """Sends one message after the other; nobody waits longer than `budget_s` seconds.
 
@@ -68,13 +90,17 @@ class Publisher:
     the next callers are refused at once instead of waiting behind it.
     """
 
-    def __init__(self, budget_s: float) -> None:
+    def __init__(self, budget_s: float, gather_s: float = GATHER_S) -> None:
         self._budget_s = budget_s
+        self._gather_s = gather_s
         self._jobs: queue.Queue[Job | None] = queue.Queue(WAITING)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._busy_since: float | None = None
         self._failed_at = -math.inf
+        self._gathered: dict[Hashable, Gathered] = {}
+        self._due_s: dict[Hashable, float] = {}
+        self._done_s: dict[Hashable, float] = {}
 
     def publish(self, send: Send) -> None:
         """Run `send` in the publishing thread, and wait for it.
@@ -97,12 +123,32 @@ class Publisher:
         handed_s = time.monotonic()
         self._put(Job(work, lambda: self._is_fresh(handed_s)))
 
+    def gather(self, key: Hashable, work: SendFor) -> None:
+        """As `hand_over`, of what one message may stand for: at once, or `gather_s` after the last of this
+        key. Of those that come meanwhile, the last one is done.
+
+        :raises QueueUnavailable: nothing is taken now.
+        """
+        with self._lock:
+            waits = key in self._gathered
+            self._gathered[key] = Gathered(work, time.monotonic(), waits)
+        if not waits:
+            self._begin_to_gather(key)
+
     def close(self, grace_s: float = 0.0) -> None:
         """Let the thread end after what was handed over, and wait for that at most `grace_s`."""
         with suppress(queue.Full):
             self._jobs.put_nowait(None)
         if self._thread is not None:
             self._thread.join(grace_s)
+
+    def _begin_to_gather(self, key: Hashable) -> None:
+        try:
+            self._put(Job(lambda: self._await(key), lambda: True))
+        except QueueUnavailable:
+            with self._lock:
+                self._gathered.pop(key, None)
+            raise
 
     def _wait_for(self, send: Send) -> None:
         done: Future[None] = Future()
@@ -138,9 +184,31 @@ class Publisher:
                 self._thread.start()
 
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while (job := self._next()) is not None:
             if job.is_wanted():
                 self._do(job.work)
+            self._do_gathered(time.monotonic())
+        self._do_gathered(math.inf)
+
+    def _next(self) -> Job | None:
+        """None: there are no more to come."""
+        due_s = min(self._due_s.values(), default=None)
+        try:
+            return self._jobs.get(timeout=None if due_s is None else max(0.0, due_s - time.monotonic()))
+        except queue.Empty:
+            return NOTHING
+
+    def _await(self, key: Hashable) -> None:
+        self._due_s[key] = self._done_s.get(key, -math.inf) + self._gather_s
+
+    def _do_gathered(self, until_s: float) -> None:
+        for key in [key for key, due_s in self._due_s.items() if due_s <= until_s]:
+            del self._due_s[key]
+            self._done_s[key] = time.monotonic()
+            with self._lock:
+                last = self._gathered.pop(key)
+            if self._is_fresh(last.handed_s):
+                self._do(partial(last.work, last.others))
 
     def _do(self, work: Send) -> None:
         self._busy_since = time.monotonic()
@@ -173,6 +241,10 @@ class Inline:
     def hand_over(self, work: Send) -> None:
         """Do `work` now."""
         work()
+
+    def gather(self, key: Hashable, work: SendFor) -> None:
+        """Do `work` now."""
+        work(False)
 
     def close(self, grace_s: float = 0.0) -> None:
         """There is nothing to end."""

@@ -15,13 +15,15 @@ from protectd.common.context import RequestContext
 from protectd.queue.contract import (
     EXCHANGE,
     METHODS,
+    NO_HINT,
     PING,
     TOPIC,
     VERSION,
     ContractMismatch,
+    Hint,
     check_contract,
     context_from_message,
-    is_brief,
+    hint_of,
 )
 from protectd.queue.publisher import BROKER_ERRORS
 
@@ -34,9 +36,8 @@ class Processor(Protocol):
     """What does one kind of task. See `protectd.tasks.base.BaseTask`."""
 
     def process_and_suppress_exceptions(
-        self, context: RequestContext, task_id: str, *, brief: bool = False
-    ) -> None:
-        """:param brief: it is said to take no longer than its rows."""
+        self, context: RequestContext, task_id: str, *, hint: Hint = NO_HINT
+    ) -> None: ...
 
 
 class Tasks:
@@ -101,7 +102,7 @@ class Tasks:
         processor = self._operations[operation]()
         with self._at_work():
             processor.process_and_suppress_exceptions(
-                context_from_message(context), task_id, brief=is_brief(context)
+                context_from_message(context), task_id, hint=hint_of(context)
             )
 
     @contextmanager

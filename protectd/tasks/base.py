@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from protectd.common.trail import trail
 from protectd.domain.submission import reference
 from protectd.model.models import Task
 from protectd.model.unit_of_work import UnitOfWork
+from protectd.queue.contract import NO_HINT, Hint
 from protectd.tasks.ending import Ending, end_state
 from protectd.tasks.errors import BeginFailed, LeaseLost, NotKnown
 from protectd.tasks.hold import (
@@ -38,22 +40,22 @@ class BaseTask(Ending[E]):
     """
 
     def process_and_suppress_exceptions(
-        self, context: RequestContext, task_id: str, *, brief: bool = False
+        self, context: RequestContext, task_id: str, *, hint: Hint = NO_HINT
     ) -> None:
         """The door: whatever happens behind it ends in the row or in the log, never in the caller. Where
         tasks go together, one thread sees to all that is said meanwhile, and what it has done is not looked
         at again.
 
-        :param brief: the message says so; what takes longer is never begun for its sake.
+        :param hint: for the sake of a brief task, nothing is begun that takes longer.
         """
-        together = self.env.in_turn and self.env.goes_together(brief)
-        if together:
-            self.env.errands.bring(lambda: self._process_and_suppress(context, task_id, only_brief=True))
+        if self.env.in_turn and self.env.goes_together(hint.brief):
+            hint = replace(hint, brief=True)
+            self.env.errands.bring(lambda: self._process_and_suppress(context, task_id, hint))
         else:
-            self._process_and_suppress(context, task_id, only_brief=False)
+            self._process_and_suppress(context, task_id, replace(hint, brief=False))
 
-    def _process_and_suppress(self, context: RequestContext, task_id: str, *, only_brief: bool) -> None:
-        self._suppress(context, task_id, lambda: self._process(context, task_id, only_brief))
+    def _process_and_suppress(self, context: RequestContext, task_id: str, hint: Hint) -> None:
+        self._suppress(context, task_id, lambda: self._process(context, task_id, hint))
 
     def _suppress(self, context: RequestContext, task_id: str, work: Callable[[], None]) -> None:
         try:
@@ -99,13 +101,13 @@ class BaseTask(Ending[E]):
             self._log(run, logging.ERROR, f"{self.failure_word}: {error}")
         return ended
 
-    def _process(self, context: RequestContext, task_id: str, only_brief: bool) -> None:
+    def _process(self, context: RequestContext, task_id: str, hint: Hint) -> None:
         if self.env.stopping.is_set() or self.env.disabled.is_set():
             give_back_unclaimed(self.env)
             return
-        runs = claim(self.env, self._begin, self.operation, context, task_id, only_brief=only_brief)
+        runs = claim(self.env, self._begin, self.operation, context, task_id, hint)
         while runs:
-            runs = self._do_all(runs) or self._next(only_brief)
+            runs = self._do_all(runs) or self._next(hint.brief)
 
     def _do_all(self, runs: list[Run]) -> list[Run]:
         """:returns: those that were claimed with their ends."""

@@ -14,6 +14,7 @@ from protectd.domain import quota
 from protectd.model.models import Task
 from protectd.model.repositories.waiting import Announced, NoRoom
 from protectd.model.unit_of_work import UnitOfWork
+from protectd.queue.contract import NO_HINT, Hint
 from protectd.tasks.env import TaskEnv
 from protectd.tasks.errors import BeginFailed, LeaseLost, NotKnown
 from protectd.tasks.run import Run
@@ -42,22 +43,25 @@ def claim(
     operation: str,
     context: RequestContext,
     task_id: str,
-    *,
-    only_brief: bool = False,
+    hint: Hint = NO_HINT,
 ) -> list[Run]:
     """Take the task that a message is about or, where tasks go by turns, those whose turn it is.
 
-    :param only_brief: of the latter, those that are brief: who has a message of something else is to do it.
+    :param hint: of the latter, only those that are brief where it says that this one is: who has a message of
+        something else is to do that. Where it speaks of others, they are looked for whatever has become of
+        this one.
     :returns: none where there is nothing to do here: it is another's, over, not due, not for this host, has
         to wait for room, or is not what the message says.
     """
-    if env.in_turn and env.hands.knows(task_id):
-        return []
+    is_known = env.in_turn and env.hands.knows(task_id)
+    others = claim_next(env, begin, only_brief=hint.brief) if env.in_turn and hint.others else []
+    if others or is_known:
+        return others
     announced = env.database.ask(lambda uow: uow.tasks.waiting(task_id))
     if announced is None or not _is_meant(announced, operation, context):
         return []
     # A look for turns passes over rows that others hold, such as who notes just now that this one was sent.
-    return (claim_next(env, begin, only_brief=only_brief) if env.in_turn else []) or _claim_this(
+    return (claim_next(env, begin, only_brief=hint.brief) if env.in_turn else []) or _claim_this(
         env, begin, task_id
     )
 
@@ -65,7 +69,7 @@ def claim(
 def claim_next(env: TaskEnv, begin: Begin, *, only_brief: bool = False) -> list[Run]:
     """Take the task whose turn it is, or several of those that go together, if any may run here and now.
 
-    :param only_brief: as above.
+    :param only_brief: what takes longer is left to others.
     """
     for _ in range(RIVALS):
         try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import pytest
+from oslo_config import cfg
 from sqlalchemy import event
 
 from protectd.domain.key_manager.orders import Orders
@@ -21,8 +22,11 @@ from protectd.model.repositories.quotas import OPERATIONS, ORDERS, SECRETS
 from protectd.model.repositories.waiting import Limits
 from protectd.model.unit_of_work import Database
 from protectd.plugin.secret_stores.crypto import CryptoStore
+from protectd.queue.client import TaskClient
 from protectd.queue.contract import TaskRef, message_of
+from protectd.queue.dispatcher import QUEUE, Dispatcher, operation_modes
 from protectd.queue.server import Tasks
+from protectd.queue.transport import make_transport
 from protectd.tasks.env import TaskEnv
 from protectd.tasks.hold import TOGETHER
 from protectd.tasks.noop import SimulatedProtect
@@ -38,6 +42,9 @@ pytest_plugins = ["tests.fakes.databases"]
 
 AES = {"algorithm": "aes", "bit_length": 256, "mode": "cbc", "name": "k"}
 EC = {"algorithm": "ec", "bit_length": 256, "passphrase": "correct horse"}
+
+
+PATIENCE_S = 300.0
 
 
 class Killed(BaseException):
@@ -283,6 +290,41 @@ def test_as_many_workers_as_there_can_be_make_each_key_once(env, making):
         thread.join()
     assert_each_has_its_key(env, refs)
     assert [task_of(env, ref).attempts for ref in refs] == [1] * 60
+
+
+class Told(TaskClient):
+    """Takes down what would be sent."""
+
+    def __init__(self) -> None:
+        conf = cfg.ConfigOpts()
+        conf([], project="protectd")
+        super().__init__(make_transport(conf, "fake://"), publish_budget_s=PATIENCE_S, gather_s=PATIENCE_S)
+        self.told: list[tuple[Mapping[str, object], str]] = []
+
+    def process_type_order(self, context, task_id, *, host=None) -> None:
+        self.told.append((context, task_id))
+
+
+def test_one_message_stands_for_what_comes_within_a_moment(env):
+    """Even where it names a task that is over, for one that is told of earlier may have come later."""
+    client = Told()
+    modes = operation_modes(QUEUE, {})
+    dispatcher = Dispatcher(
+        modes, database=env.database, clock=env.clock, client=client, tasks=None, host=env.host
+    )
+    first, slow = ordered(env, 2)
+    dispatcher.dispatch([first])
+    hear(env, first)
+    assert states(env, [first, slow]) == ["done", "done"]
+    later = ordered(env, 2)
+    dispatcher.dispatch([*later, slow])
+    dispatcher.close(PATIENCE_S)
+    (_, told), (message, last) = client.told
+    assert (told, last) == (first.task_id, slow.task_id)
+    Tasks(env.operations).process_type_order(message, last)
+    assert_each_has_its_key(env, [first, slow, *later])
+    with env.database.read() as uow:
+        assert {task.sent_at for task in uow.session.query(Task)} == {None}, "done ones need no mark"
 
 
 @contextmanager

@@ -13,7 +13,15 @@ from oslo_config import cfg
 from protectd.common.context import RequestContext
 from protectd.common.errors import ConfigurationError
 from protectd.queue.client import TaskClient, WorkerSilent, WorkerTooOld
-from protectd.queue.contract import METHODS, OLDEST, VERSION, ContractMismatch, context_to_message
+from protectd.queue.contract import (
+    METHODS,
+    NO_HINT,
+    OLDEST,
+    VERSION,
+    ContractMismatch,
+    Hint,
+    context_to_message,
+)
 from protectd.queue.publisher import HeldBack, NobodyListens, QueueUnavailable
 from protectd.queue.server import Tasks, TaskServer
 from protectd.queue.transport import is_in_process, make_transport
@@ -53,7 +61,7 @@ class Inbox:
         self.arrived = threading.Condition()
 
     def process_and_suppress_exceptions(
-        self, context: RequestContext, task_id: str, *, brief: bool = False
+        self, context: RequestContext, task_id: str, *, hint: Hint = NO_HINT
     ) -> None:
         with self.arrived:
             self.seen.append((task_id, context))
@@ -223,7 +231,7 @@ def test_the_end_of_a_worker_that_rests_waits_for_what_it_still_runs(corner):
     begun, go = threading.Event(), threading.Event()
 
     class Slow(Inbox):
-        def process_and_suppress_exceptions(self, context, task_id, *, brief=False):
+        def process_and_suppress_exceptions(self, context, task_id, *, hint=NO_HINT):
             begun.set()
             assert go.wait(PATIENCE_S)
             super().process_and_suppress_exceptions(context, task_id)
@@ -287,7 +295,7 @@ def test_a_message_with_other_arguments_does_no_harm(corner):
 
 def test_a_task_that_raises_does_not_end_the_worker(corner):
     class Clumsy(Inbox):
-        def process_and_suppress_exceptions(self, context, task_id, *, brief=False):
+        def process_and_suppress_exceptions(self, context, task_id, *, hint=NO_HINT):
             super().process_and_suppress_exceptions(context, task_id)
             raise RuntimeError(task_id)
 

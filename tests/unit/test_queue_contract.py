@@ -7,7 +7,9 @@ from protectd.common.errors import ConfigurationError
 from protectd.queue.client import TaskClient
 from protectd.queue.contract import (
     METHODS,
+    NO_HINT,
     ContractMismatch,
+    Hint,
     check_contract,
     context_from_message,
     context_to_message,
@@ -25,7 +27,7 @@ class Recorder:
         self.seen: list[tuple[RequestContext, str]] = []
 
     def process_and_suppress_exceptions(
-        self, context: RequestContext, task_id: str, *, brief: bool = False
+        self, context: RequestContext, task_id: str, *, hint: Hint = NO_HINT
     ) -> None:
         self.seen.append((context, task_id))
 
