@@ -53,6 +53,7 @@ class SavedFacts:
 
 class SavedDataTask(BaseTask[R]):
     model: ClassVar[type[Any]]
+    facts: ClassVar[type[SavedFacts]] = SavedFacts
     working_word: ClassVar[str]
     """What a resource is said to be while the run works on it."""
 
@@ -91,7 +92,7 @@ class SavedDataTask(BaseTask[R]):
                 kind=self.kind, id=entity.id, status=entity.status, expected=RunStatus.PENDING
             )
         checkpoint = uow.checkpoints.get(entity.checkpoint_id, entity.project_id)
-        run.facts = SavedFacts(
+        run.facts = self.facts(
             checkpoint_id=checkpoint.id,
             parameters=entity.parameters,
             saved=self.wanted_of(entity, self.saved_of(checkpoint)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,13 @@ class Proof:
     at: datetime | None = None
 
 
+@dataclass
+class VerifyFacts(SavedFacts):
+    """Of a run and not of the task that does it: one may begin what another works on and ends."""
+
+    proof: Proof = field(default_factory=Proof)
+
+
 class VerifyCheckpoint(SavedDataTask[Verification]):
     """Depth `data` reads every byte, fresh from the bank; `structure` what says where they are; `restore`
     writes all of it to a scratch place of this host, and compares that with what was recorded."""
@@ -48,14 +55,11 @@ class VerifyCheckpoint(SavedDataTask[Verification]):
     operation = "verify"
     kind = "verification"
     model = Verification
+    facts = VerifyFacts
     working_word = "verifying"
 
     def retrieve_entity(self, uow: UnitOfWork, entity_id: str) -> Verification:
         return uow.verifications.get(entity_id, lock=True)
-
-    def handle_begin(self, uow: UnitOfWork, entity: Verification, run: Run) -> None:
-        self._proof = Proof()
-        super().handle_begin(uow, entity, run)
 
     def handle_processing(self, run: Run) -> None:
         try:
@@ -65,7 +69,7 @@ class VerifyCheckpoint(SavedDataTask[Verification]):
                 super().handle_processing(run)
         except DAMAGES as error:
             self._condemn(run.facts, error)
-        self._proof.at = self.env.clock.now()
+        run.facts.proof.at = self.env.clock.now()
 
     def judge(self, facts: SavedFacts, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Damage that keeps a check from going on is damage like that which it reports."""
@@ -76,9 +80,10 @@ class VerifyCheckpoint(SavedDataTask[Verification]):
 
     def handle_success(self, uow: UnitOfWork, entity: Verification, run: Run) -> None:
         super().handle_success(uow, entity, run)
-        if self._proof.at is not None:
-            drill = self._proof.drill
-            verifications.prove(uow, entity, self._proof.at, drill.recovery_s if drill else None)
+        proof = run.facts.proof
+        if proof.at is not None:
+            recovery_s = proof.drill.recovery_s if proof.drill else None
+            verifications.prove(uow, entity, proof.at, recovery_s)
 
     def make_job(
         self, run: Run, provider: Provider, vault: OpenVault, saved: Saved, progress: Progress
@@ -96,7 +101,7 @@ class VerifyCheckpoint(SavedDataTask[Verification]):
         }
 
     def told(self, run: Run) -> dict[str, Any]:
-        drill = self._proof.drill
+        drill = run.facts.proof.drill
         if drill is None:
             return {"report": _checked(run.facts.outcomes)}
         return {
@@ -151,7 +156,7 @@ class VerifyCheckpoint(SavedDataTask[Verification]):
                 self._part(run, provider, vault, each, room / str(number))
                 for number, each in enumerate(saved)
             ]
-            drill = self._proof.drill = Drill(vault, parts, self.env.clock.monotonic)
+            drill = run.facts.proof.drill = Drill(vault, parts, self.env.clock.monotonic)
             facts.outcomes = self.judge(facts, drill.run(run.progress))
         error = runner.first_error(facts.outcomes)
         if error is not None:

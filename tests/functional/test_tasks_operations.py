@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from protectd.plugin.base import BankUnavailable
 from protectd.tasks.errors import LeaseLost
 from protectd.tasks.hands import Hands
 from protectd.tasks.marks import TaskMarks
+from protectd.tasks.operations import makers
 from protectd.tasks.protect import ProtectCheckpoint
 from protectd.tasks.saving import is_partial
 from protectd.tasks.snapshots import snapshot_ids
@@ -384,6 +386,21 @@ def test_who_lost_the_lease_does_not_begin_to_write(site, protected, tmp_path):
 
 
 # --- verify ---
+
+
+@pytest.mark.parametrize("depth", ["data", "restore"])
+def test_one_that_a_message_about_another_task_brings_on_proves_all_the_same(site, protected, source, depth):
+    """It is begun by whoever has heard the message, and worked on and ended by one of its own kind."""
+    site.env = replace(site.env, in_turn=True)
+    site.operations = site.env.operations = makers(site.env)
+    verification = site.verification(protected, depth)
+    site.clock.advance(1)
+    site.checkpoint(site.plan(source))
+    (message,) = (ref for ref in site.due() if ref.operation == "protect")
+    site.run(message)
+    assert site.verified(verification).status == "success"
+    assert site.found(protected).verified_depth == depth
+    assert site.due() == []
 
 
 @pytest.mark.parametrize("depth", ["structure", "data"])
