@@ -54,10 +54,12 @@ def ending(site: Site, ask: Ask) -> Iterator[Met]:
     """The work is done; the transaction that ends the task is half written."""
     with _held(site, ask) as (operation, gate):
         _standing(site, operation, gate)
-        gate.open()
-        working = WORKING[operation.kind]
-        _wait("work", lambda: site.records.status(operation.table, operation.id) == working)
-        gate.shut()
+        # Work that takes no time is kept from its end until the gate is shut again.
+        with site.records.gate("tasks", site.records.task(operation.id).id):
+            gate.open()
+            working = WORKING[operation.kind]
+            _wait("work", lambda: site.records.status(operation.table, operation.id) == working)
+            gate.shut()
         yield _standing(site, operation, gate)
 
 
