@@ -21,14 +21,17 @@ upgrade` brings its tables up to date.
     ),
     cfg.IntOpt(
         "pool_size",
-        default=5,
+        default=10,
         min=1,
         max=1000,
-        help="Connections each process keeps open.",
+        help="""
+Connections each process keeps open. With fewer than `[api] threads`, a busy API makes some anew for each
+request.
+""",
     ),
     cfg.IntOpt(
         "max_overflow",
-        default=10,
+        default=5,
         min=0,
         max=1000,
         help="Connections each process may open beyond `pool_size` for a short time.",

@@ -46,7 +46,7 @@ class _Pool(QueuePool):
             raise DatabaseUnavailable(reason="all connections are in use") from error
 
 
-def make_engine(url: str | URL, *, pool_size: int = 5, max_overflow: int = 10) -> Engine:
+def make_engine(url: str | URL, *, pool_size: int = 10, max_overflow: int = 5) -> Engine:
     """An engine for SQLite (a file), PostgreSQL or MariaDB/MySQL. Connects at first use.
 
     :raises ConfigurationError: the URL is none, or names an SQLite database in memory.
@@ -58,6 +58,7 @@ def make_engine(url: str | URL, *, pool_size: int = 5, max_overflow: int = 10) -
             poolclass=_Pool,
             pool_size=pool_size,
             max_overflow=max_overflow,
+            pool_use_lifo=True,  # those that are not needed rest, and the others need no trial
             connect_args=_connect_args(parsed),
             hide_parameters=True,
             **_pool_options(parsed),

@@ -122,7 +122,7 @@ class Database:
     reached, has no free connection or stays locked.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 5, max_overflow: int = 10) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, max_overflow: int = 5) -> None:
         self.engine = make_engine(url, pool_size=pool_size, max_overflow=max_overflow)
         writing = self.engine.execution_options(**{WRITES: True})
         self._writers = sessionmaker(writing, expire_on_commit=False)

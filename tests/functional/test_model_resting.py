@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import NullPool
 
@@ -100,6 +100,21 @@ def test_one_that_dies_sooner_is_told_of_and_the_next_is_sound(database: Databas
     with pytest.raises(DatabaseUnavailable), database.write() as uow:
         uow.session.execute(text("SELECT 1"))
     lock(database)
+
+
+def test_the_one_that_was_used_last_is_used_next(any_url: str, any_database: Database) -> None:
+    """The others rest, and are not tried each in its turn."""
+    used: list[int] = []
+    made = Database(any_url, pool_size=2, max_overflow=0)
+    event.listen(made.engine, "checkout", lambda connection, entry, proxy: used.append(id(connection)))
+    with made.read() as one, made.read() as other:
+        for uow in (one, other):
+            uow.session.execute(text("SELECT 1"))
+    for _ in range(3):
+        with made.read() as uow:
+            uow.session.execute(text("SELECT 1"))
+    made.dispose()
+    assert len(set(used)) == 2 and len(set(used[2:])) == 1
 
 
 def _kill(database: Database) -> None:

@@ -97,6 +97,11 @@ def test_the_sample_is_what_the_options_say() -> None:
     assert shipped("protectd.conf").read_text() == sample()
 
 
+def test_each_thread_of_the_api_has_a_connection_that_stays_open() -> None:
+    conf = new_config()
+    assert conf.database.pool_size >= conf.api.threads
+
+
 def test_the_sample_changes_nothing(tmp_path: Path) -> None:
     plain = arguments.settings(parsed("--state-dir", str(tmp_path)))
     sampled = arguments.settings(
