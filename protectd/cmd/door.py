@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import sys
 from collections.abc import Callable
 
@@ -13,7 +14,11 @@ LOG = logging.getLogger(__name__)
 
 
 def guarded(prog: str, main: Callable[[], int]) -> int:
-    """Run `main`; 0 for success, 1 for an error raised on purpose, 2 for wrong use."""
+    """Run `main`; 0 for success, 1 for an error raised on purpose, 2 for wrong use.
+
+    Neither this process nor one that it starts leaves its memory in a file when it dies: keys are in it.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     try:
         return main()
     except ProtectdError as error:
