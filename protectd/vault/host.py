@@ -64,6 +64,7 @@ def main(parent: int, descriptor: int, held: int | None = None) -> None:
             elif isinstance(message, Start):
                 with trail(**message.about):
                     serve(message.role, channel, pool)
+                give_back_memory()
 
 
 def keep_memory() -> None:
@@ -73,6 +74,13 @@ def keep_memory() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGEST_FROM_HEAP_BYTES)
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+def give_back_memory() -> None:
+    """Whoever waits for the next role holds nothing of the last one."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(ctypes.c_size_t(0))
 
 
 def _die_with(parent: int) -> None:
