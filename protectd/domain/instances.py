@@ -70,24 +70,26 @@ class Registry:
         hashed = None if identity is None else hashlib.sha256(identity.encode()).hexdigest()
         return Described(type, name, normal, hashed, None if id is None else canonical_id(id))
 
-    def register(self, described: Sequence[Described]) -> list[Instance]:
+    def register(self, described: Sequence[Described], *, brief: bool = False) -> list[Instance]:
         """An instance for each, in order: a picture of the one there is, if the project has it already, else
         a new one, with another id where the wished one is taken. The number of statements is always the same.
 
         Another request may register the same things at this moment: the first one counts.
+
+        :param brief: pictures say what and where each is, and no more.
         """
-        known = self._known(described)
+        known = self._known(described, brief)
         if all((each.type, each.identity_hash) in known for each in described):
             return [known[each.type, each.identity_hash] for each in described]
         for _ in range(RIVALS):
             with suppress(IntegrityError), self.uow.session.begin_nested():
                 return self._register(described, known)
-            known = self._known(described)
+            known = self._known(described, brief)
         return self._register(described, known)
 
-    def _known(self, described: Sequence[Described]) -> Known:
+    def _known(self, described: Sequence[Described], brief: bool) -> Known:
         hashes = {each.identity_hash for each in described if each.identity_hash is not None}
-        return self.uow.instances.by_identities(self.project_id, self.host, hashes)
+        return self.uow.instances.by_identities(self.project_id, self.host, hashes, brief=brief)
 
     def _register(self, described: Sequence[Described], known: Known) -> list[Instance]:
         """What is new is written in an order of its own: two requests that name the same things in different

@@ -13,6 +13,7 @@ from protectd.domain.instances import Registry
 from protectd.domain.providers import Provider
 from protectd.domain.resources import Resolver
 from protectd.model.models import Plan
+from protectd.model.repositories.pictures import drawn
 from protectd.model.states import CheckpointStatus, PlanStatus, check_move
 from protectd.model.unit_of_work import UnitOfWork
 from protectd.plugin.base import Access
@@ -45,17 +46,17 @@ def create(
     resources = Resolver(registry, provider, access).resolve(wanted["resources"], join(field, "resources"))
     keys = [resource.key for resource in resources]
     parameters.check(wanted["parameters"], provider.options_schemas, join(field, "parameters"), keys)
-    plan = Plan(
-        id=new_id(),
-        name=wanted["name"],
-        description=wanted.get("description"),
-        provider_id=provider.id,
-        project_id=registry.project_id,
-        status=PlanStatus.SUSPENDED,
-        parameters=wanted["parameters"],
-        resources=resources,
-    )
-    return registry.uow.plans.insert(plan)
+    plan = {
+        "id": new_id(),
+        "name": wanted["name"],
+        "description": wanted.get("description"),
+        "provider_id": provider.id,
+        "project_id": registry.project_id,
+        "status": PlanStatus.SUSPENDED,
+        "parameters": wanted["parameters"],
+        "resources": resources,
+    }
+    return registry.uow.plans.insert(drawn(Plan, plan))
 
 
 def update(plan: Plan, wanted: Mapping[str, Any], resolver: Resolver | None, field: str) -> None:

@@ -70,7 +70,7 @@ class Resolver:
     def _instances(self, items: Sequence[Mapping[str, Any]], field: str) -> list[Instance]:
         """A resource that says where it is becomes known by that; others have to be known by their id."""
         described = [self._described(item, join(field, index)) for index, item in enumerate(items)]
-        placed = iter(self._registry.register([each for each in described if each is not None]))
+        placed = iter(self._registry.register([each for each in described if each is not None], brief=True))
         ids = {_id(item) for item in items} - {""}
         known = self.uow.instances.by_ids(ids, self._registry.project_id)
         return [

@@ -253,6 +253,9 @@ def test_a_living_instance_is_registered_once_and_again_after_its_deletion(any_d
     with any_database.write() as uow:
         (found,) = uow.instances.by_identities(PROJECT, "h", ["f" * 64]).values()
         assert found.id == first.id
+        (brief,) = uow.instances.by_identities(PROJECT, "h", ["f" * 64], brief=True).values()
+        assert (brief.id, brief.type, brief.host) == (first.id, first.type, first.host)
+        assert "properties" in vars(found) and "properties" not in vars(brief)
         (known,) = uow.instances.by_ids([first.id, "nothing"], PROJECT).values()
         seen = (known.id, known.type, known.host, known.properties)
         assert seen == (first.id, first.type, first.host, first.properties)

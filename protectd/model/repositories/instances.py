@@ -35,13 +35,19 @@ class InstanceRepository(Repository[Instance]):
     }
     pictures = Pictures(Instance)
 
-    def by_identities(self, project_id: str, host: str, identity_hashes: Collection[str]) -> Known:
+    def by_identities(
+        self, project_id: str, host: str, identity_hashes: Collection[str], *, brief: bool = False
+    ) -> Known:
         """Pictures of the living instances that mean these things, as far as the project has registered
-        them."""
+        them. :param brief: of what and where each is, and no more."""
         if not identity_hashes:
             return {}
         values = {"of_project": project_id, "of_host": host, "of_hashes": list(identity_hashes)}
-        found = self.pictures.many(self.session, _of_identities(), values)
+        if brief:
+            rows = self.session.connection().execute(_places_of_identities(), values)
+            found = [picture(Instance, _MEANT, row) for row in rows]
+        else:
+            found = self.pictures.many(self.session, _of_identities(), values)
         return {(instance.type, instance.identity_hash): instance for instance in found}
 
     def taken(self, ids: Collection[str]) -> set[str]:
@@ -70,6 +76,14 @@ def _of_identities() -> Select[Instance]:
         Instance.identity_hash.in_(bindparam("of_hashes", expanding=True)),
         Instance.deleted_marker == "",
     )
+
+
+_MEANT = ("id", "type", "host", "identity_hash")
+
+
+@cache
+def _places_of_identities() -> Select[Any]:
+    return _of_identities().with_only_columns(*(Instance.__table__.c[name] for name in _MEANT))
 
 
 _PLACE = ("id", "type", "host", "properties")

@@ -145,7 +145,7 @@ def _row(entity: Any) -> dict[str, Any]:
     for name, column in _columns(kind).items():
         if name not in values and column.default is not None:
             default = column.default
-            setattr(entity, name, default.arg if default.is_scalar else default.arg(None))
+            values[name] = default.arg if default.is_scalar else default.arg(None)
         if name in values or not column.primary_key:
             row[column.key] = values.get(name)
     return row
@@ -170,6 +170,11 @@ def _bare(model: Any) -> tuple[str, ...]:
 def picture(model: type[Any], names: Iterable[str], row: Sequence[Any]) -> Any:
     """SQLAlchemy looks for values of an instance here first, and fails loudly where there is none: what never
     had a session is no entity to it."""
-    picture = object.__new__(model)
-    vars(picture).update(zip(names, row, strict=True))
-    return picture
+    return drawn(model, zip(names, row, strict=True))
+
+
+def drawn(model: type[T], values: Iterable[tuple[str, Any]] | Mapping[str, Any]) -> T:
+    """As `picture`, of something new that is to be inserted."""
+    made = object.__new__(model)
+    vars(made).update(values)
+    return made
