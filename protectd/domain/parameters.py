@@ -5,11 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from protectd.common.errors import InvalidField
+from protectd.common.errors import InvalidField, NotFound
 from protectd.common.fields import join, shown, told
+from protectd.common.ids import is_uuid_like
 from protectd.domain import validation
 
 Parameters = Mapping[str, Mapping[str, Any]]
+
+_NOBODYS = "names no resource that is here"
+
+
+class NotInCheckpoint(NotFound):
+    """The request is well formed, and names what the checkpoint that it is about does not hold."""
+
+    code = "checkpoint.holds_no_such"
+    message = "{field}: {reason}"
+
+
+def check_held(
+    parameters: Parameters, schemas: Mapping[str, validation.Schema], field: str, keys: Collection[str]
+) -> None:
+    """As `check`, where the resources are those of a checkpoint.
+
+    :raises NotInCheckpoint: names the first parameter of a resource that is none of them.
+    """
+    for key in parameters:
+        type, _, id = key.partition("#")
+        if type in schemas and is_uuid_like(id) and key not in keys:
+            raise NotInCheckpoint(field=join(field, shown(key)), reason=_NOBODYS)
+    check(parameters, schemas, field, keys)
 
 
 def check(
@@ -29,7 +53,7 @@ def check(
         if type not in schemas:
             raise InvalidField(field=where, reason="is no resource type of this provider")
         if marked and key not in keys:
-            raise InvalidField(field=where, reason="names no resource that is here")
+            raise InvalidField(field=where, reason=_NOBODYS)
         validation.check(values, _without_required(schemas[type]), where)
     check_whole(parameters, schemas, field, keys)
 

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from protectd.common.errors import BadRequest, InvalidField
+from protectd.common.errors import BadRequest, Conflict, InvalidField
 from protectd.common.fields import about, join, shown, told
 from protectd.common.ids import new_id
 from protectd.domain import parameters
 from protectd.domain.instances import check_properties, own_properties
+from protectd.domain.parameters import NotInCheckpoint
 from protectd.domain.providers import Protectables, Provider
 from protectd.model.models import Checkpoint, CheckpointResource, Restore
 from protectd.model.states import RunStatus
@@ -29,6 +30,16 @@ class TypeNotRestored(BadRequest):
     message = "this provider restores no {type}"
 
 
+class NamesClash(Conflict):
+    code = "restore.names_clash"
+    message = "{field}: {reason}"
+
+
+class PathAmbiguous(Conflict):
+    code = "restore.path_ambiguous"
+    message = "{field}: must be absolute: it may lie in any of several resources"
+
+
 def check_target(target: str | None, field: str) -> str:
     """The target as it is stored. :raises InvalidField: data cannot be brought there."""
     if (target or "") not in ORIGINAL_TARGETS:
@@ -40,15 +51,17 @@ Chosen = dict[str, list[str]]
 """Paths by `type#id`; none: all of that resource."""
 
 _LOST = "lies in none of the resources"
-_AMBIGUOUS = "must be absolute: it may lie in any of several resources"
+_UNNAMED = "names no resource that is here"
 _UPWARDS = "must not hold '..': paths are those of what was saved, and nothing lies above it"
 
 
 def chosen(provider: Provider, checkpoint: Checkpoint, body: Mapping[str, Any], field: str) -> Chosen | None:
     """What of a checkpoint a restore is to bring back; None: everything.
 
-    :raises InvalidField: names the resource that the checkpoint does not have, the path that lies in none of
-        those that are wanted, or one in a resource whose plug-in restores whole ones only.
+    :raises NotInCheckpoint: names the resource that the checkpoint does not have, or the path that lies in
+        none of those that are wanted.
+    :raises PathAmbiguous: there are several that it may lie in.
+    :raises InvalidField: names a path in a resource whose plug-in restores whole ones only.
     """
     wanted, paths = body.get("resources"), body.get("paths")
     if wanted is None and paths is None:
@@ -68,7 +81,7 @@ def _wanted(
     known = {name for row in rows for name in (row.key, row.resource_id)}
     for number, name in enumerate(names):
         if name not in known:
-            raise InvalidField(field=join(field, number), reason="names no resource that is here")
+            raise NotInCheckpoint(field=join(field, number), reason=_UNNAMED)
     return [row for row in rows if {row.key, row.resource_id} & set(names)]
 
 
@@ -82,7 +95,9 @@ def _placed(
         path = _plain(text, where)
         owner = _owner(rows, path)
         if owner is None:
-            raise InvalidField(field=where, reason=_LOST if path.startswith("/") else _AMBIGUOUS)
+            if path.startswith("/"):
+                raise NotInCheckpoint(field=where, reason=_LOST)
+            raise PathAmbiguous(field=where)
         plugin = provider.protections.get(owner.resource_type)
         if plugin is None or not plugin.restores_paths:
             reason = f"cannot be chosen: a {owner.resource_type} is restored whole"
@@ -130,9 +145,11 @@ class Destination:
         self, resources: Sequence[CheckpointResource], wanted: parameters.Parameters, field: str
     ) -> None:
         """:raises InvalidField: names the parameter that does not fit.
+        :raises NotInCheckpoint: or the one of a resource that is not among these.
+        :raises NamesClash: they do not go below one path.
         :raises PathNotAllowed: a target, or the place a resource came from, is not the caller's to write."""
         keys = {resource.key for resource in resources}
-        parameters.check(wanted, self._provider.restore_schemas, field, keys)
+        parameters.check_held(wanted, self._provider.restore_schemas, field, keys)
         check_names(resources, wanted, field)
         for resource in resources:
             self._check_one(resource, wanted, field)
@@ -164,7 +181,7 @@ class Destination:
 def check_names(resources: Sequence[CheckpointResource], wanted: parameters.Parameters, field: str) -> None:
     """Several resources under one path of their type get a directory each, named like the resource.
 
-    :raises InvalidField: two would share it, or a name cannot be a directory's.
+    :raises NamesClash: two would share it, or a name cannot be a directory's.
     """
     for type, values in wanted.items():
         sharing = [
@@ -179,10 +196,10 @@ def check_names(resources: Sequence[CheckpointResource], wanted: parameters.Para
 def _check_shared(names: Sequence[str], field: str) -> None:
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
-        raise InvalidField(field=field, reason=f"would hold two resources named {shown(name)}")
+        raise NamesClash(field=field, reason=f"would hold two resources named {shown(name)}")
     for name in names:
         if "/" in name or name in (".", "..") or len(name.encode()) > 255:
-            raise InvalidField(field=field, reason=f"cannot hold a directory named {shown(name)}")
+            raise NamesClash(field=field, reason=f"cannot hold a directory named {shown(name)}")
 
 
 def new_restore(

@@ -55,20 +55,6 @@ def copied_plan(case: Any) -> None:
     ask("POST", f"/providers/{case.path_parameters['provider_id']}/checkpoints", body)
 
 
-def run(case: Any) -> None:
-    """What is named of a checkpoint is in it."""
-    (wanted,) = case.body.values()
-    path = f"/providers/{wanted['provider_id']}/checkpoints/{wanted['checkpoint_id']}"
-    resources = ask("GET", path).get("checkpoint", {}).get("resources", [])
-    known = [f"{each['type']}#{each['id']}" for each in resources]
-    if wanted.get("parameters"):
-        wanted["parameters"] = of_known(wanted["parameters"], known)
-    if known and wanted.get("resources"):
-        wanted["resources"] = known
-    if known:
-        wanted.pop("paths", None)
-
-
 def of_known(parameters: dict[str, Any], known: list[str]) -> dict[str, Any]:
     """Those of single resources become those of the known ones, as far as there are any."""
     named = [values for key, values in parameters.items() if "#" in key]
@@ -80,6 +66,4 @@ PREPARE: dict[tuple[str, str], Callable[[Any], None]] = {
     ("POST", f"{PROJECT}/plans"): plan,
     ("PUT", f"{PROJECT}/plans/{{plan_id}}"): changed_plan,
     ("POST", f"{PROJECT}/providers/{{provider_id}}/checkpoints/action"): copied_plan,
-    ("POST", f"{PROJECT}/restores"): run,
-    ("POST", f"{PROJECT}/verifications"): run,
 }

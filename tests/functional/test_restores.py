@@ -92,7 +92,6 @@ def test_a_place_that_has_something_is_not_overwritten_unasked(
         ({"parameters": None}, "restore.parameters"),
         ({"parameters": {"volume": {}}}, "restore.parameters.volume"),
         ({"parameters": {"directory#": {}}}, "restore.parameters.directory#"),
-        ({"parameters": {f"directory#{UNKNOWN_ID}": {}}}, f"restore.parameters.directory#{UNKNOWN_ID}"),
         ({"parameters": {"directory": {"path": ""}}}, "restore.parameters.directory.path"),
         ({"parameters": {"directory": {"path": "relative"}}}, "restore.parameters.directory.path"),
         ({"parameters": {"directory": {"path": "/a/../b"}}}, "restore.parameters.directory.path"),
@@ -158,8 +157,11 @@ def test_two_resources_of_one_name_do_not_share_a_directory(direct: Service, mem
     resources = [{"type": "directory", "name": "same", "extra_info": {"path": str(path)}} for path in paths]
     made = member.checkpoint(member.plan(paths[0], resources=resources))
     body = run_body(made, parameters={"directory": {"path": str(direct.allowed / "both")}})
-    fault = member.refused("POST", "restores", 400, {"restore": body})
-    assert fault["field"] == "restore.parameters.directory.path"
+    fault = member.refused("POST", "restores", 409, {"restore": body})
+    assert (fault["error"], fault["field"]) == (
+        "restore.names_clash",
+        "restore.parameters.directory.path",
+    )
 
 
 def test_a_checkpoint_that_is_not_available_is_refused_with_its_state(
@@ -323,21 +325,40 @@ def test_a_path_that_was_not_saved_fails_with_its_name_and_writes_nothing(
     [
         ({"resources": []}, "restore.resources"),
         ({"resources": [3]}, "restore.resources.0"),
-        ({"resources": [UNKNOWN_ID]}, "restore.resources.0"),
         ({"resources": "x"}, "restore.resources"),
         ({"paths": []}, "restore.paths"),
         ({"paths": [""]}, "restore.paths.0"),
-        ({"paths": ["one.txt"]}, "restore.paths.0"),
-        ({"paths": ["/etc/passwd"]}, "restore.paths.0"),
         ({"paths": ["/a/../b"]}, "restore.paths.0"),
         ({"paths": ["a\0b"]}, "restore.paths.0"),
         ({"paths": ["/" + "x" * 300]}, "restore.paths.0"),
     ],
 )
-def test_a_part_that_is_not_there_is_refused_by_name(
+def test_a_part_that_cannot_be_there_is_refused_by_name(
     refused: Callable[..., dict[str, Any]], fields: dict[str, Any], field: str
 ) -> None:
     assert refused(**fields)["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"resources": [UNKNOWN_ID]}, "restore.resources.0"),
+        ({"paths": ["/etc/passwd"]}, "restore.paths.0"),
+        ({"parameters": {f"directory#{UNKNOWN_ID}": {}}}, f"restore.parameters.directory#{UNKNOWN_ID}"),
+    ],
+)
+def test_what_the_checkpoint_does_not_hold_is_not_there(
+    refused: Callable[..., dict[str, Any]], fields: dict[str, Any], field: str
+) -> None:
+    fault = refused(404, **fields)
+    assert (fault["error"], fault["field"]) == ("checkpoint.holds_no_such", field)
+
+
+def test_a_path_that_may_lie_in_several_resources_has_to_say_where(
+    refused: Callable[..., dict[str, Any]],
+) -> None:
+    fault = refused(409, paths=["one.txt"])
+    assert (fault["error"], fault["field"]) == ("restore.path_ambiguous", "restore.paths.0")
 
 
 @pytest.mark.parametrize("path", ["..", "../..", "below/../one.txt", "/a/../b", "/.."])
@@ -352,7 +373,7 @@ def test_parameters_of_a_resource_that_is_not_chosen_are_refused(
     refused: Callable[..., dict[str, Any]], checkpoint: dict[str, Any]
 ) -> None:
     first, second = (f"directory#{each['id']}" for each in checkpoint["resources"])
-    fault = refused(resources=[first], parameters={second: {"overwrite": True}})
+    fault = refused(404, resources=[first], parameters={second: {"overwrite": True}})
     assert fault["field"] == f"restore.parameters.{second}"
 
 

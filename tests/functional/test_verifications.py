@@ -69,6 +69,18 @@ def test_what_does_not_fit_is_refused_by_name(
     assert owner.refused("POST", "verifications", 400, body)["field"] == field
 
 
+def test_parameters_of_what_the_checkpoint_does_not_hold_are_of_nothing(
+    owner: Client, checkpoint: dict[str, Any]
+) -> None:
+    key = f"directory#{UNKNOWN_ID}"
+    body = {"verification": run_body(checkpoint, parameters={key: {}})}
+    fault = owner.refused("POST", "verifications", 404, body)
+    assert (fault["error"], fault["field"]) == (
+        "checkpoint.holds_no_such",
+        f"verification.parameters.{key}",
+    )
+
+
 def test_another_projects_checkpoint_and_verification_are_not_there(
     direct: Service, owner: Client, checkpoint: dict[str, Any]
 ) -> None:

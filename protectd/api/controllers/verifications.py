@@ -63,7 +63,7 @@ class VerificationsController(Controller):
         )
         keys = {resource.key for resource in checkpoint.resources}
         wanted = body.get("parameters") or {}
-        parameters.check(wanted, provider.verify_schemas, f"{schemas.KEY}.parameters", keys)
+        parameters.check_held(wanted, provider.verify_schemas, f"{schemas.KEY}.parameters", keys)
         verification = verifications.new_verification(checkpoint, body)
         call.uow.verifications.add(verification)
         task = call.tasks.process_verify(verification)

@@ -32,6 +32,12 @@ KEY = "restore"
 
 RESOURCE: Schema = {"type": "string", "minLength": 1, "maxLength": 320, "description": "id, or type#id"}
 PATH: Schema = {"type": "string", "minLength": 1, "maxLength": 4096, "pattern": NO_NUL}
+_SEGMENT = r"[^/\u0000]{0,63}"
+_PLAIN_PATH: Schema = PATH | {
+    "pattern": f"^{_SEGMENT}(/{_SEGMENT})*$",
+    "not": {"pattern": r"(^|/)\.\.(/|$)"},
+}
+"""Nothing lies above what was saved. A name has 255 bytes, which are 63 characters of any kind."""
 
 
 def _some(items: Schema) -> Schema:
@@ -72,6 +78,7 @@ def create_of(providers: Providers, protectables: Protectables) -> Schema:
                 "restore_auth": METADATA,
                 "parameters": parameters_of(provider.restore_schemas),
                 **PART,
+                "paths": _some(_PLAIN_PATH),
             },
             ["provider_id", "checkpoint_id", "parameters"],
         )
