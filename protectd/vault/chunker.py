@@ -40,15 +40,17 @@ class Chunker:
         """Lengths of the chunks at the start of `buffer`.
 
         Without `last` (more will follow the buffer) it ends before a chunk that later bytes could make
-        longer: what is left over, less than `sizes.largest`, has to come again in front of the next bytes.
-        The buffer must not move or change while the iterator is in use.
+        longer, the one that the end of the buffer cuts off: what is left over, less than `sizes.largest` and
+        as a rule less than one chunk, has to come again in front of the next bytes. The buffer must not move
+        or change while the iterator is in use.
         """
-        left = len(buffer)
+        left, largest = len(buffer), self.sizes.largest
         for chunk in self._cdc.cut_buf(buffer):
-            if not last and left < self.sizes.largest:
+            length = chunk.length
+            if length == left < largest and not last:
                 return
-            left -= chunk.length
-            yield chunk.length
+            left -= length
+            yield length
 
 
 def seed_of(polynomial: int) -> int:

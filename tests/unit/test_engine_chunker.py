@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import accumulate
 
 import pytest
 from hypothesis import given, settings
@@ -41,6 +42,19 @@ def test_chunks_are_the_data_whatever_the_window(data: bytes, seed: int, window:
     assert all(len(chunk) <= SMALL.largest for chunk in whole)
     assert all(len(chunk) >= SMALL.smallest for chunk in whole[:-1])
     assert cut(data, chunker, window) == whole
+
+
+@pytest.mark.parametrize("window", [1024, 1025, 9_999, 10_000])
+def test_nothing_is_left_over_but_the_chunk_that_the_window_cuts_off(window: int) -> None:
+    data = random.Random(3).randbytes(20_000)
+    whole = list(accumulate(map(len, cut(data, Chunker(5, SMALL)))))
+    given = list(accumulate(Chunker(5, SMALL).lengths(memoryview(data)[:window], last=False)))
+    assert given == [end for end in whole if end < window or end == window == SMALL.largest]
+
+
+def test_a_chunk_as_long_as_any_may_be_is_given_at_the_end_of_a_window() -> None:
+    assert list(Chunker(5, SMALL).lengths(memoryview(bytes(2048)), last=False)) == [1024, 1024]
+    assert list(Chunker(5, SMALL).lengths(memoryview(bytes(2047)), last=False)) == [1024]
 
 
 def test_an_insertion_moves_few_cuts() -> None:
