@@ -31,6 +31,9 @@ _SLACK_BYTES = 9 * MIB
 """One largest blob above the size at which a pack is closed, with its header."""
 
 
+_MOVED_BYTES = MIB
+"""Copying so much is nothing beside the making of a pack's pages."""
+
 _LAST_BYTES = COMPRESSED_ENTRY_BYTES + PACK_OVERHEAD_BYTES
 """What follows a last blob, beside the header entries of those before it."""
 
@@ -71,6 +74,12 @@ class _PackMemory:
         self.whole = Whole()
         self.blobs = 0
         self.end = 0
+
+    def take_from(self, other: _PackMemory) -> None:
+        """Go on with what another one of the same size has begun; that one is empty then."""
+        self.view[: other.end] = other.view[: other.end]
+        self.header, self.whole, self.blobs, self.end = other.header, other.whole, other.blobs, other.end
+        other.clear()
 
     def close(self) -> None:
         self._pages.close()
@@ -182,10 +191,19 @@ class Packer:
             else:
                 pack.close()
 
+    def _go_on_in_touched_memory(self) -> None:
+        """Move a pack that is hardly begun to where the one before it was: its pages need not be made first,
+        and those of the other stay untouched as long as packs are stored faster than they are filled."""
+        if self._free and self._pack.size == self._size and self._pack.end <= _MOVED_BYTES:
+            begun, self._pack = self._pack, self._free.pop()
+            self._pack.take_from(begun)
+            self._free.append(begun)
+
     def take_stored(self) -> list[StoredPack]:
         """Packs that have become durable since the last call; does not wait."""
         if self._storing is not None and self._storing[1].done():
             self._wait()
+            self._go_on_in_touched_memory()
         stored, self._stored = self._stored, []
         return stored
 

@@ -116,6 +116,36 @@ def test_nothing_is_left_of_an_empty_pack() -> None:
         assert finish(one) == []
 
 
+def test_packs_that_are_stored_before_the_next_is_filled_are_made_in_the_same_memory() -> None:
+    size, unit, bank = 16 * MIB, os.urandom(64 * KIB), StoredNothing()
+    fitting = size // len(unit)
+    packs: list[StoredPack] = []
+    with closing(packer(bank, pack_bytes=size)) as ours:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for number in range(3 * fitting + 1):
+            ours.add_sealed(BlobEntry(DATA, b"%032d" % number, 0, len(unit), None), unit)
+            while len(packs) < number // fitting:
+                packs += ours.take_stored()
+        touched = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        packs += finish(ours)
+    assert [entry.id for pack in packs for entry in parse_header(pack.header)] == [
+        b"%032d" % number for number in range(3 * fitting + 1)
+    ]
+    assert bank.ids == [pack.id for pack in packs]
+    assert touched < 1.5 * size / resource.getpagesize()
+
+
+class StoredNothing(MemoryBank):
+    """Looks at what it is given and forgets it: what it kept would be new memory, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[bytes] = []
+
+    def put(self, key: str, data: Buffer) -> None:
+        self.ids.append(hashlib.sha256(data).digest())
+
+
 class FullBank(MemoryBank):
     def put(self, key: str, data: Buffer) -> None:
         raise BankRefused(key=key, reason="no space left")
