@@ -93,7 +93,7 @@ def go_time(moment_ns: int) -> bytes:
     seconds, nanoseconds = divmod(moment_ns, 1_000_000_000)
     if not nanoseconds:
         return _second(seconds) + b"Z"
-    return b"%s.%sZ" % (_second(seconds), (b"%09d" % nanoseconds).rstrip(b"0"))
+    return (b"%s.%09d" % (_second(seconds), nanoseconds)).rstrip(b"0") + b"Z"
 
 
 @lru_cache(maxsize=8192)

@@ -37,7 +37,7 @@ def open_seen(path: bytes, flags: int, identity: tuple[int, int]) -> tuple[int, 
 
     :raises Replaced: something else is there now. :raises OSError: as open.
     """
-    descriptor = open_long(path, flags)
+    descriptor = os.open(path, flags) if len(path) <= _LONGEST else open_long(path, flags)
     status = os.fstat(descriptor)
     if (status.st_dev, status.st_ino) != identity:
         os.close(descriptor)

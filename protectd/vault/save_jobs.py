@@ -27,14 +27,13 @@ class Batch:
     bytes: int = 0
     path_bytes: int = 0
 
-    def add(self, entry: FileEntry) -> None:
-        self.files.append(entry)
+    def add(self, entry: FileEntry) -> bool:
+        """Whether it is full by this."""
+        files = self.files
+        files.append(entry)
         self.bytes += entry.size
         self.path_bytes += len(entry.folder.path) + len(entry.name) + 2
-
-    @property
-    def full(self) -> bool:
-        too_many = len(self.files) >= _BATCH_FILES or self.path_bytes >= _BATCH_PATH_BYTES
+        too_many = len(files) >= _BATCH_FILES or self.path_bytes >= _BATCH_PATH_BYTES
         return too_many or self.bytes >= _BATCH_BYTES
 
 
@@ -80,8 +79,7 @@ class Jobs:
         if entry.size > SMALL_FILE_BYTES:
             self._cut(entry)
             return True
-        self._batch.add(entry)
-        return self._batch.full and self.close_batch()
+        return self._batch.add(entry) and self.close_batch()
 
     def _cut(self, entry: FileEntry) -> None:
         size = entry.size

@@ -183,9 +183,11 @@ class Scanner:
         for start in range(0, len(names), _PORTION):
             if start and self._own_directory:
                 os.fchdir(descriptor)  # others may have scanned meanwhile
-            places = range(start, min(start + _PORTION, len(names)))
-            entries = (self._entry(_Spot(folder, descriptor, at, names[at]), previous) for at in places)
-            portion = [entry for entry in entries if entry is not None]
+            portion = []
+            for place, name in enumerate(names[start : start + _PORTION], start):
+                found = self._entry(_Spot(folder, descriptor, place, name), previous)
+                if found is not None:
+                    portion.append(found)
             folder.waiting += len(portion)
             yield portion
 
@@ -247,7 +249,8 @@ class Scanner:
             spot.folder.nodes[spot.place] = old
             self._count_unmodified(status)
             return None
-        prefix = self._with_attributes(spot, status, prefix)
+        if xattrs := self._attributes(spot):
+            prefix = prefix_of(spot.name, status, xattrs=xattrs)
         content = unchanged_content(old, status) if old is not None else None
         if content is not None and self._stored(content):
             spot.folder.nodes[spot.place] = file_node(prefix, content)

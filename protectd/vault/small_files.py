@@ -89,9 +89,8 @@ def read_small(
 
 def fill(descriptor: int, buffer: memoryview, offset: int) -> int:
     """Read until `buffer` is full or the file ends."""
-    wanted = len(buffer)
     done = os.preadv(descriptor, [buffer], offset)
-    while 0 < done < wanted:
+    while 0 < done < len(buffer):
         read = os.preadv(descriptor, [buffer[done:]], offset + done)
         if not read:
             break
