@@ -16,6 +16,7 @@
 #include <cpuid.h>
 #include <immintrin.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define BLOCK 64
@@ -195,19 +196,34 @@ static void begin_lane(Lane *lane, const State *state, const uint8_t *data, size
     turn(lane);
 }
 
+/* The longest first: the last one of all has nobody beside it, and shall be short. */
+typedef struct {
+    size_t length;
+    Py_ssize_t number;
+} Turn;
+
+static int longer_first(const void *one, const void *other)
+{
+    size_t a = ((const Turn *)one)->length, b = ((const Turn *)other)->length;
+    return (a < b) - (a > b);
+}
+
 /* All pieces. `whole`, if busy, goes on as long as they last, in place of a second one of them. */
-static void run(Lane *whole, const Py_buffer *pieces, Py_ssize_t count, uint8_t *digests)
+static void run(Lane *whole, const Py_buffer *pieces, Turn *turns, Py_ssize_t count, uint8_t *digests)
 {
     Lane lanes[2] = {{.busy = 0}, {.busy = 0}};
     Py_ssize_t next = 0;
     if (has_avx)
         clear_upper_halves();
+    for (Py_ssize_t i = 0; i < count; i++)
+        turns[i] = (Turn){(size_t)pieces[i].len, i};
+    qsort(turns, (size_t)count, sizeof *turns, longer_first);
     for (;;) {
         for (int i = 0; i < (whole->busy ? 1 : 2); i++)
             if (!lanes[i].busy && next < count) {
-                const Py_buffer *piece = &pieces[next];
-                size_t length = (size_t)piece->len;
-                begin_lane(&lanes[i], &BEGIN, piece->buf, length, length, digests + DIGEST * next);
+                Py_ssize_t number = turns[next].number;
+                size_t length = turns[next].length;
+                begin_lane(&lanes[i], &BEGIN, pieces[number].buf, length, length, digests + DIGEST * number);
                 next++;
             }
         Lane *one = lanes[0].busy ? &lanes[0] : &lanes[1];
@@ -262,9 +278,10 @@ static PyObject *digests_of(PyObject *list, Lane *whole)
         return NULL;
     Py_ssize_t count = PyTuple_Size(objects), held = 0;
     Py_buffer *pieces = PyMem_Calloc((size_t)count + 1, sizeof *pieces);
+    Turn *turns = PyMem_Calloc((size_t)count + 1, sizeof *turns);
     uint8_t *made = PyMem_Calloc((size_t)count + 1, DIGEST);
     PyObject *found = NULL;
-    if (!pieces || !made) {
+    if (!pieces || !turns || !made) {
         PyErr_NoMemory();
         goto end;
     }
@@ -272,7 +289,7 @@ static PyObject *digests_of(PyObject *list, Lane *whole)
         if (PyObject_GetBuffer(PyTuple_GetItem(objects, held), &pieces[held], PyBUF_SIMPLE) < 0)
             goto end;
     Py_BEGIN_ALLOW_THREADS
-    run(whole, pieces, count, made);
+    run(whole, pieces, turns, count, made);
     Py_END_ALLOW_THREADS
     found = PyList_New(count);
     for (Py_ssize_t i = 0; found && i < count; i++) {
@@ -284,6 +301,7 @@ end:
     while (held)
         PyBuffer_Release(&pieces[--held]);
     PyMem_Free(made);
+    PyMem_Free(turns);
     PyMem_Free(pieces);
     Py_DECREF(objects);
     return found;
