@@ -139,10 +139,12 @@ class Submission:
         return self._add_all("copy", "checkpoint", copies[0].project_id, subjects)
 
     def process_type_order(self, order: Order) -> Task:
-        """Make the key that is ordered, on any host. Random bytes are there at once; pairs of keys have to be
+        """Make the key that is ordered, on any host. Whoever orders has counted it, and so has a row of the
+        project locked that all who order lock. Random bytes are there at once; pairs of keys have to be
         looked for."""
         brief = order.type == KEY
-        return self._add("order", "order", order.id, order.project_id, host=None, brief=brief)
+        subject = {"entity_id": order.id, "brief": brief}
+        return self._add_all("order", "order", order.project_id, [subject], is_locked=True)[0]
 
     def process_note(self, checkpoint: Checkpoint) -> Task:
         """Have the vault say whether a checkpoint is held, on any host. One that waits already does it."""
@@ -178,14 +180,24 @@ class Submission:
         return self._add_all(operation, entity_type, project_id, [{"entity_id": entity_id, **values}])[0]
 
     def _add_all(
-        self, operation: str, entity_type: str, project_id: str, subjects: Sequence[dict[str, Any]]
+        self,
+        operation: str,
+        entity_type: str,
+        project_id: str,
+        subjects: Sequence[dict[str, Any]],
+        *,
+        is_locked: bool = False,
     ) -> list[Task]:
-        """Of one project, in the order of their turns. :param subjects: what each task is about."""
+        """Of one project, in the order of their turns.
+
+        :param subjects: what each task is about.
+        :param is_locked: nobody else submits the like for this project now.
+        """
         now, counted = self._clock.now(), operation in COUNTED_OPERATIONS
         # Whoever asks for a turn of this project has its row of operations locked until the commit.
         if counted:
             self.quotas.take(project_id, operations=len(subjects))
-        else:
+        elif not is_locked:
             self._uow.quotas.take(project_id, OPERATIONS, 0)
         weight = self._options.weights.get(project_id, 1.0)
         turn = self._uow.tasks.give_turn(project_id, weight, is_alone=True)

@@ -107,15 +107,19 @@ class BaseTask(Ending[E]):
             return
         runs = claim(self.env, self._begin, self.operation, context, task_id, hint)
         while runs:
-            runs = self._do_all(runs) or self._next(hint.brief)
+            following = self._do_all(runs)
+            if following is None or not (following or hint.brief):
+                following = self._next(hint.brief)
+            runs = following
 
-    def _do_all(self, runs: list[Run]) -> list[Run]:
-        """:returns: those that were claimed with their ends."""
+    def _do_all(self, runs: list[Run]) -> list[Run] | None:
+        """:returns: those that were claimed with their ends; None: nobody has looked for any. Who looks for
+        brief ones only need not look once more: of what came since, a message is yet to come."""
         if self.env.goes_together(runs[0].brief):
             return self._do_together(runs)
         (run,) = runs
         self._doer(run.operation).do(run)
-        return run.next
+        return run.next or None
 
     def _begin(self, uow: UnitOfWork, runs: list[Run]) -> None:
         """Of runs whose claim is in this unit of work, whatever their operations."""
@@ -194,23 +198,23 @@ class BaseTask(Ending[E]):
         if follow_ons and self.env.announcer is not None:
             self.env.announcer.dispatch(follow_ons, wait_for_direct=False)
 
-    def _do_together(self, runs: list[Run]) -> list[Run]:
+    def _do_together(self, runs: list[Run]) -> list[Run] | None:
         """One attempt at each of some tasks that take no time. What keeps one of them from its good end keeps
         the others from theirs only until each has been tried alone.
 
-        :returns: those that were claimed with their ends.
+        :returns: as `_do_all`.
         """
         begun, alone = [run for run in runs if run.begun], [run for run in runs if not run.begun]
         with ExitStack() as kept:
             for run in runs:
                 kept.enter_context(self._doer(run.operation)._kept(run))
             # Others may hold what the latter wait for: nothing that was claimed is to wait with them.
-            following = self._end_together(begun, goes_on=not alone and self._may_go_on())
-            if following is None:
+            ended, following = self._end_together(begun, goes_on=not alone and self._may_go_on())
+            if not ended:
                 self._do_alone(begun)
             self._do_alone(alone)
         self._announce(runs)
-        return following or []
+        return following
 
     def _do_alone(self, runs: Sequence[Run]) -> None:
         """Each to its own end, even where that of another cannot be written."""
@@ -219,31 +223,31 @@ class BaseTask(Ending[E]):
             with trail(**_about(run)):
                 self._suppress(run.context, run.task_id, partial(self._doer(run.operation)._run, run))
 
-    def _end_together(self, runs: list[Run], *, goes_on: bool) -> list[Run] | None:
-        """:returns: those that were claimed with the ends. None: nothing has happened."""
+    def _end_together(self, runs: list[Run], *, goes_on: bool) -> tuple[bool, list[Run] | None]:
+        """:returns: whether they have ended, else nothing has happened; and as `_do_all`."""
         try:
-            return self._succeed_together(runs, goes_on=goes_on) if runs else []
+            return True, self._succeed_together(runs, goes_on=goes_on) if runs else None
         except BeginFailed:
             return self._end_together(runs, goes_on=False)
         except Exception as error:  # noqa: BLE001 - the door of tasks: each alone tells what it is
             LOG.debug("%d tasks end each for itself: %s", len(runs), type(error).__name__)
-            return None
+            return False, None
 
-    def _succeed_together(self, runs: list[Run], *, goes_on: bool) -> list[Run]:
+    def _succeed_together(self, runs: list[Run], *, goes_on: bool) -> list[Run] | None:
         """As `_succeed`, of several, in one transaction and in the same order."""
         for run in runs:
             self._doer(run.operation).handle_processing(run)
         with self._ending(runs[0]) as uow:
             for doer, own in self._by_doer(runs):
                 doer.end_all(uow, own)
-            following = self._go_on(uow, only_brief=True) if goes_on else []
+            following = self._go_on(uow, only_brief=True) if goes_on else None
             give_operations(uow, runs)
             follow_ons = [self._doer(run.operation)._followed(uow, run) for run in _by_project(runs)]
         for run, submitted in zip(_by_project(runs), follow_ons, strict=True):
             run.follow_ons = submitted
             with trail(**_about(run)):
                 self._doer(run.operation)._note_success(run)
-        count_claims(self.env, following)
+        count_claims(self.env, following or [])
         return following
 
     def _run(self, run: Run) -> None:

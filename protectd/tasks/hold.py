@@ -54,16 +54,23 @@ def claim(
         to wait for room, or is not what the message says.
     """
     is_known = env.in_turn and env.hands.knows(task_id)
-    others = claim_next(env, begin, only_brief=hint.brief) if env.in_turn and hint.others else []
-    if others or is_known:
-        return others
+    if is_known and not hint.others:
+        return []
+    # What is brief is there as a rule, and is taken without a look at what the message names.
+    taken = claim_next(env, begin, only_brief=hint.brief) if _goes_first(env, hint) else []
+    if taken or is_known:
+        return taken
     announced = env.database.ask(lambda uow: uow.tasks.waiting(task_id))
     if announced is None or not _is_meant(announced, operation, context):
         return []
     # A look for turns passes over rows that others hold, such as who notes just now that this one was sent.
-    return (claim_next(env, begin, only_brief=hint.brief) if env.in_turn else []) or _claim_this(
-        env, begin, task_id
-    )
+    if env.in_turn and not _goes_first(env, hint):
+        taken = claim_next(env, begin)
+    return taken or _claim_this(env, begin, task_id)
+
+
+def _goes_first(env: TaskEnv, hint: Hint) -> bool:
+    return env.in_turn and (hint.brief or hint.others)
 
 
 def claim_next(env: TaskEnv, begin: Begin, *, only_brief: bool = False) -> list[Run]:

@@ -158,11 +158,20 @@ def test_one_message_makes_the_keys_of_all_orders_in_their_turn(env, making):
     for ref in refs:
         task = task_of(env, ref)
         assert (task.state, task.outcome, task.simulated, task.attempts) == ("done", "ACTIVE", False, 1)
-        assert (task.lease_owner, task.lease_token, task.lease_expires_at) == (None, None, None)
+        assert (task.lease_owner, task.lease_expires_at) == (None, None)
     for secret in secrets_of(env):
         said = (secret.name, secret.algorithm, secret.bit_length, secret.mode, secret.creator_id)
         assert said == ("k", "aes", 256, "cbc", "u")
         assert (secret.secret_type, secret.content_type) == ("symmetric", "application/octet-stream")
+
+
+def test_what_is_brief_is_not_looked_at_one_by_one_nor_looked_for_twice(env):
+    hear(env, ordered(env, 1)[0])
+    refs = ordered(env, 3)
+    with counted(env.database) as statements:
+        hear(env, refs[0])
+    assert statuses(env, refs) == ["ACTIVE"] * 3
+    assert len([each for each in statements if each.startswith(("SELECT", "UPDATE", "INSERT"))]) == 9
 
 
 def test_many_take_as_many_statements_as_two(env):

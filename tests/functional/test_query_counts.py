@@ -43,6 +43,7 @@ MOST = {
     ("GET", f"{P}/protectables/{{protectable_type}}"): 0,
     ("GET", f"{P}/providers"): 0,
     ("GET", f"{P}/providers/{{provider_id}}"): 0,
+    ("POST", f"{P}/providers/{{provider_id}}/checkpoints"): 8,
     ("POST", f"{P}/providers/{{provider_id}}/checkpoints/action"): 14,
     ("GET", f"{OPERATION}/retention"): 7,
     ("GET", f"{P}/plans/{{plan_id}}/retention"): 4,

@@ -37,6 +37,7 @@ LISTS = (
 SECRET = "/v1/secrets/{secret_id}"
 MOST = {
     ("POST", "/v1/secrets"): 2,
+    ("POST", "/v1/orders"): 4,
     ("GET", SECRET): 2,
     ("GET", f"{SECRET}/payload"): 1,
     ("GET", f"{SECRET}/metadata"): 2,

@@ -66,7 +66,7 @@ class Orders:
         order = Order(id=new_id(), project_id=project_id, creator_id=user_id, type=type, meta=kept)
         if passphrase is not None:
             order.passphrase_id = self._seal(uow, order.id, passphrase)
-        uow.orders.add(order)
+        uow.orders.insert(order)
         quotas.take(project_id, orders=1)
         return order
 

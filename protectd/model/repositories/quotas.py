@@ -18,8 +18,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    literal,
-    or_,
+    literal_column,
     select,
     update,
 )
@@ -61,6 +60,7 @@ KEY_MANAGER = (SECRETS, ORDERS, CONTAINERS, CONSUMERS, CAS)
 LIMITED_BY: Mapping[str, str] = {SECRET_CONSUMERS: CONSUMERS, CONTAINER_CONSUMERS: CONSUMERS}
 """Each kind of consumer is counted of its own, against one limit."""
 
+UNBOUNDED = 2**63 - 1
 DEFAULT_CLASS = "default"
 """Its limits are those of every project that has no other."""
 
@@ -74,6 +74,15 @@ class Bounds:
 
     class_name: str
     limit: int
+
+    @property
+    def most(self) -> int:
+        """`limit` as a number that nothing exceeds where there is none."""
+        return self.limit if self.limit >= 0 else UNBOUNDED
+
+    @property
+    def is_default(self) -> bool:
+        return self.class_name == DEFAULT_CLASS
 
 
 class QuotaRepository:
@@ -186,12 +195,13 @@ class QuotaRepository:
         """One statement that each request sends is made once."""
         values = {"of_project": project_id, "of_resource": resource, "amount": amount}
         if bounds is not None:
-            named = limit_of(resource)
-            values |= {"limited_by": named, "of_class": bounds.class_name, "limit": bounds.limit}
+            values |= {"limited_by": limit_of(resource), "limit": bounds.most}
+            values |= {} if bounds.is_default else {"of_class": bounds.class_name}
         if beside is not None:
-            values |= {"beside": beside[0], "beside_limit": beside[1].limit}
+            values |= {"beside": beside[0], "beside_limit": beside[1].most}
         self.session.flush()
-        statement = _taking(bounds is not None, beside is not None)
+        is_default = bounds is None or bounds.is_default
+        statement = _taking(bounds is not None, beside is not None, is_default)
         result = self.session.connection().execute(statement, values)
         return result.rowcount == 1
 
@@ -229,17 +239,21 @@ def _row(project_id: str, resource: str) -> tuple[ColumnElement[bool], ...]:
 
 
 @cache
-def _taking(bounded: bool, beside: bool) -> Update:
-    """:param bounded: if there is room; `beside`: of another resource, too."""
+def _taking(bounded: bool, beside: bool, is_default: bool) -> Update:
+    """What is not asked for costs nothing to parse and to look for, at each request.
+
+    :param bounded: if there is room; `beside`: of another resource, too.
+    :param is_default: the project belongs to no other class.
+    """
     table: Any = QuotaUsage.__table__
     row = table.c
     its = row.project_id == bindparam("of_project"), row.resource == bindparam("of_resource")
     amount: Any = bindparam("amount", type_=BigInteger)
-    limit, room = _limit("limited_by", "limit"), []
+    room = []
     if bounded:
-        room.append(or_(limit < 0, row.in_use + amount <= limit))
+        room.append(row.in_use + amount <= _limit("limited_by", "limit", is_default))
     if beside:
-        room.append(_has_room("beside", _limit("beside", "beside_limit")))
+        room.append(_has_room("beside", _limit("beside", "beside_limit", is_default)))
     return update(table).where(*its, *room).values(in_use=row.in_use + amount)
 
 
@@ -248,7 +262,7 @@ def _has_room(resource: str, limit: ColumnElement[int]) -> ColumnElement[bool]:
     its = other.project_id == bindparam("of_project"), other.resource == bindparam(resource)
     # MySQL reads the table that it changes only from behind a table of its own, which DISTINCT makes it keep.
     found = select(other.in_use).where(*its).distinct().subquery()
-    return or_(limit < 0, func.coalesce(select(found.c.in_use).scalar_subquery(), 0) < limit)
+    return func.coalesce(select(found.c.in_use).scalar_subquery(), 0) < limit
 
 
 @cache
@@ -260,12 +274,18 @@ def _giving() -> Update:
     return update(table).where(*its).values(in_use=case((row.in_use > amount, row.in_use - amount), else_=0))
 
 
-def _limit(resource: str, given: str) -> ColumnElement[int]:
+def _limit(resource: str, given: str, is_default: bool) -> ColumnElement[int]:
     """The project's own, else its class's, else that of the class `default`, else the one that is given."""
     own, ours = Quota.project_id == bindparam("of_project"), bindparam(resource, type_=String)
-    limits = [select(Quota.hard_limit).where(own, Quota.resource == ours)]
-    for name in (bindparam("of_class"), literal(DEFAULT_CLASS)):
+    limits = [select(_most(Quota.hard_limit)).where(own, Quota.resource == ours)]
+    classes: list[ColumnElement[str]] = [literal_column(f"'{DEFAULT_CLASS}'")]
+    for name in classes if is_default else [bindparam("of_class", type_=String), *classes]:
         of_class = QuotaClass.class_name == name, QuotaClass.resource == ours
-        limits.append(select(QuotaClass.hard_limit).where(*of_class))
+        limits.append(select(_most(QuotaClass.hard_limit)).where(*of_class))
     default: Any = bindparam(given, type_=BigInteger)
     return func.coalesce(*(each.scalar_subquery() for each in limits), default)
+
+
+def _most(limit: Any) -> ColumnElement[int]:
+    """See `Bounds.most`."""
+    return case((limit < literal_column("0"), literal_column(str(UNBOUNDED))), else_=limit)
