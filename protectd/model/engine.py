@@ -74,7 +74,11 @@ def _pool_options(url: URL) -> dict[str, Any]:
     """Statements see what is committed. What is left open on MySQL is `resting`'s to roll back."""
     if url.get_backend_name() == "sqlite":
         return {}
-    options = {"pool_recycle": POOL_RECYCLE_S, "isolation_level": "READ COMMITTED"}
+    options = {
+        "pool_recycle": POOL_RECYCLE_S,
+        "isolation_level": "READ COMMITTED",
+        "skip_autocommit_rollback": True,
+    }
     return options | ({"pool_reset_on_return": None} if url.get_backend_name() in MYSQL_FAMILY else {})
 
 

@@ -1,5 +1,9 @@
 """Connections between two units of work: tried before use when they have rested for long, and rolled back
-when something is open. Each of the two is a way to the server and back, and most units of work are short."""
+when something is open. Each of the two is a way to the server and back, and most units of work are short.
+
+Whoever only reads needs no transaction: statements see what is committed, with one or without. A connection
+on which one reader follows the other is in autocommit, and nothing is to be rolled back.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +21,17 @@ FRESH_S = 1.0
 """What was in use so short a time ago is there as a rule. Where it is not, its first statement says so, as it
 does when a connection is lost a moment after it was tried."""
 
+READS = "protectd_reads"
+"""Execution option of the engine whose units of work only read."""
+
+PATIENCE = 2
+"""Readers in a row that are rolled back on MySQL. Autocommit is switched on and off by a statement each, and
+saves one for each reader: it pays from the third on."""
+
 _RESTS_SINCE = "protectd_rests_since"
 _IS_OPEN = "protectd_is_open"
+_READERS = "protectd_readers"
+_IS_AUTO = "protectd_is_auto"
 
 
 class Resting:
@@ -31,7 +44,10 @@ class Resting:
         event.listen(self._engine, "checkin", self._begin)
         event.listen(self._engine, "checkout", self._end)
         if self._engine.dialect.name in MYSQL_FAMILY:
+            event.listen(self._engine, "begin", _choose_mode)
             _roll_back_what_is_open(self._engine)
+        else:
+            event.listen(self._engine, "begin", _choose_mode_here)
 
     def _begin(self, connection: object, entry: ConnectionPoolEntry) -> None:
         entry.info[_RESTS_SINCE] = time.monotonic()
@@ -50,10 +66,28 @@ class Resting:
             return False
 
 
+def _choose_mode_here(connection: Connection) -> None:
+    """Of a driver for PostgreSQL, to which the server need not be told: it begins transactions by itself."""
+    driver: Any = connection.connection.dbapi_connection
+    wanted = connection.get_execution_options().get(READS, False)
+    if driver.autocommit != wanted:
+        driver.autocommit = wanted
+
+
+def _choose_mode(connection: Connection) -> None:
+    info = connection.info
+    readers = info.get(_READERS, 0) + 1 if connection.get_execution_options().get(READS) else 0
+    info[_READERS] = readers
+    is_auto, wanted = info.get(_IS_AUTO, False), readers > PATIENCE
+    if is_auto != wanted:
+        connection.exec_driver_sql(f"SET autocommit = {int(wanted)}")
+        info[_IS_AUTO] = wanted
+
+
 def _roll_back_what_is_open(engine: Engine) -> None:
     """In place of the pool's own rollback after each commit, which a driver for MySQL sends to the server
     though nothing is open. A commit that fails leaves it open."""
-    event.listen(engine, "begin", lambda connection: _note(connection, True))
+    event.listen(engine, "begin", lambda connection: _note(connection, not connection.info.get(_IS_AUTO)))
     event.listen(engine, "commit", lambda connection: _note(connection, False))
     event.listen(engine, "rollback", lambda connection: _note(connection, False))
     event.listen(engine, "handle_error", _note_error)

@@ -39,6 +39,7 @@ from protectd.model.repositories.tokens import TokenRepository
 from protectd.model.repositories.triggers import TriggerRepository
 from protectd.model.repositories.vaults import VaultRepository
 from protectd.model.repositories.verifications import VerificationRepository
+from protectd.model.resting import READS
 from protectd.model.sqlite import WRITES, fold_log
 from protectd.model.witness import WITNESS, Witness
 
@@ -126,7 +127,8 @@ class Database:
         self.engine = make_engine(url, pool_size=pool_size, max_overflow=max_overflow)
         writing = self.engine.execution_options(**{WRITES: True})
         self._writers = sessionmaker(writing, expire_on_commit=False)
-        self._readers = sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
+        reading = self.engine.execution_options(**{READS: True})
+        self._readers = sessionmaker(reading, expire_on_commit=False, autoflush=False)
         event.listen(self._readers, "before_flush", _refuse)
         event.listen(self._writers, "after_flush", witness.note)
 

@@ -16,7 +16,7 @@ Counted = dict[Route, tuple[int, int, list[str]]]
 CONFIGURED = "[api]\ntoken_memory_s = 300\n"
 """A token that was seen once is not looked for again, however busy the machine is."""
 
-FRAMES = ("BEGIN", "SAVEPOINT", "RELEASE")
+FRAMES = ("BEGIN", "SAVEPOINT", "RELEASE", "SET autocommit")
 
 
 def count(service: Service, client: Client, asks: Mapping[Route, Ask]) -> Counted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, event, text
@@ -13,7 +14,7 @@ from protectd.model import resting
 from protectd.model.base import MYSQL_FAMILY
 from protectd.model.errors import DatabaseUnavailable
 from protectd.model.models import Gate
-from protectd.model.unit_of_work import Database
+from protectd.model.unit_of_work import Database, UnitOfWork
 from tests.fakes.cuts import GONE
 
 pytest_plugins = ["tests.fakes.databases"]
@@ -115,6 +116,71 @@ def test_the_one_that_was_used_last_is_used_next(any_url: str, any_database: Dat
             uow.session.execute(text("SELECT 1"))
     made.dispose()
     assert len(set(used)) == 2 and len(set(used[2:])) == 1
+
+
+def test_readers_in_a_row_have_no_transaction_and_need_no_rollback(database: Database) -> None:
+    if database.engine.dialect.name == "sqlite":
+        return
+    for _ in range(resting.PATIENCE + 1):
+        names(database)
+    rolled_back = rollbacks(database)
+    for _ in range(3):
+        with database.read() as uow:
+            uow.session.execute(NAMES)
+            assert not is_in_transaction(uow)
+    assert rollbacks(database) == rolled_back
+
+
+def test_a_writer_after_readers_has_one_and_so_have_readers_that_alternate_with_writers(
+    database: Database, any_database: Database
+) -> None:
+    for readers in (0, 1, resting.PATIENCE + 1):
+        for _ in range(readers):
+            assert names(database) == ["a"]
+        with pytest.raises(KeyError), database.write() as uow:
+            uow.session.execute(text("UPDATE gates SET name = 'b'"))
+            raise KeyError
+        assert names(any_database) == ["a"]
+        lock(any_database)
+        with database.write() as uow:
+            uow.session.execute(text("UPDATE gates SET name = 'a'"))
+            assert is_in_transaction(uow)
+
+
+def test_a_statement_that_fails_a_reader_harms_no_writer(database: Database, any_database: Database) -> None:
+    for _ in range(resting.PATIENCE + 1):
+        names(database)
+    with pytest.raises(Exception, match="nonsense"), database.read() as uow:
+        uow.session.execute(text("SELECT nonsense FROM gates"))
+    lock(database)
+    assert names(database) == names(any_database) == ["a"]
+
+
+NAMES = text("SELECT name FROM gates")
+
+
+def names(database: Database) -> list[str]:
+    with database.read() as uow:
+        return list(uow.session.scalars(NAMES))
+
+
+def is_in_transaction(uow: UnitOfWork) -> bool:
+    """As the server tells."""
+    driver: Any = uow.session.connection().connection.dbapi_connection
+    match uow.session.get_bind().dialect.name:
+        case "postgresql":
+            return driver.info.transaction_status != driver.info.transaction_status.IDLE
+        case "sqlite":
+            return bool(driver.in_transaction)
+    return bool(uow.session.scalar(text("SELECT @@in_transaction")))
+
+
+def rollbacks(database: Database) -> int:
+    """How many MySQL was asked for on the one connection. PostgreSQL is asked for none without a BEGIN."""
+    if database.engine.dialect.name not in MYSQL_FAMILY:
+        return 0
+    with database.read() as uow:
+        return int(uow.session.execute(text("SHOW SESSION STATUS LIKE 'Com_rollback'")).one()[1])
 
 
 def _kill(database: Database) -> None:
