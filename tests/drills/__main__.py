@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.drills.faults import FAULTS, Fault
 from tests.drills.rounds import Drill, Line, choose, drill
 
-KINDS = ("postgresql", "mariadb", "sqlite", "together")
+KINDS = ("postgresql", "mariadb", "sqlite", "together", "own-postgresql", "own-mariadb")
 HEAD = ("fault", "rounds", "accepted", "lost", "doubled", "slowest recovery")
 
 

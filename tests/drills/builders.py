@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
+from tests.drills.own_servers import own_servers
 from tests.drills.processes import marked, signal_all
 from tests.drills.records import Records
 from tests.drills.site import LEASE_S, Site
@@ -19,6 +20,7 @@ from tests.fakes.daemons import Daemon, close, free_port
 from tests.fakes.servers import Bus, missing, own_bus, own_mariadb, own_postgresql
 
 PORTS = {"rabbit": 5672, "postgresql": 5432, "mysql": 3306}
+OWN = "own-"
 DISK_BYTES = 16 * 1024 * 1024
 
 CONFIG = """
@@ -69,8 +71,15 @@ path = {top}/bank
 
 @contextmanager
 def separate(top: Path, kind: str, *, handler: str = "default") -> Iterator[Site]:
-    """Two APIs, two workers, two engines, on a database of this kind and on RabbitMQ, each behind a wire."""
-    with own_bus() as bus, own_database(kind, top) as direct, ExitStack() as stack:
+    """Two APIs, two workers, two engines, on a database of this kind and on RabbitMQ, each behind a wire.
+
+    :param kind: of database; with `own-` before it, both servers are the site's own.
+    """
+    with ExitStack() as stack:
+        servers = stack.enter_context(own_servers(kind.removeprefix(OWN))) if kind.startswith(OWN) else None
+        kind = kind.removeprefix(OWN)
+        bus = servers.bus if servers else stack.enter_context(own_bus())
+        direct = servers.url if servers else stack.enter_context(own_database(kind, top))
         broker = Wire(_port(bus.url))
         stack.callback(broker.close)
         database = None if kind == "sqlite" else Wire(_port(direct))
@@ -78,7 +87,7 @@ def separate(top: Path, kind: str, *, handler: str = "default") -> Iterator[Site
             stack.callback(database.close)
         config = _configure(top, bus, _through(bus.url, broker), _through(direct, database), handler)
         site = Site(top, Records(kind, direct), ["--config-file", str(config)], handler == "noop")
-        site.bus, site.broker, site.database = bus, broker, database
+        site.bus, site.broker, site.database, site.servers = bus, broker, database, servers
         _add_daemons(site)
         with _running(site):
             yield site

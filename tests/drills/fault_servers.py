@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from tests.drills import points
 from tests.drills.echo import Echo
+from tests.drills.own_servers import Server
 from tests.drills.scene import Scene
 from tests.drills.site import BALLAST
 from tests.drills.wires import SPOKEN, Scissors
@@ -44,7 +45,39 @@ def repeat_messages(scene: Scene) -> None:
     assert echo.repeated, "no message was heard"
 
 
+def restart_broker(scene: Scene) -> None:
+    """It is killed while it holds messages that nobody has read, and started again with what its disk has."""
+    assert scene.site.servers is not None
+    for worker in scene.site.workers:
+        scene.site.kill(worker)
+    for _ in range(scene.backlog):
+        scene.load.ask("checkpoint")
+    _restart(scene, scene.site.servers.broker)
+    for worker in scene.site.workers:
+        worker.start()
+
+
+def _restart(scene: Scene, server: Server) -> None:
+    server.kill()
+    scene.pause(0, 3)
+    server.start()
+
+
 # --- the database ---
+
+
+def restart_database(scene: Scene) -> None:
+    """It is killed when it is told the COMMIT that ends a task, and later while a task is under way."""
+    site = scene.site
+    assert site.servers is not None and site.database is not None
+    scissors = Scissors(SPOKEN["end"][site.records.kind], heard=True)
+    site.database.arm(scissors)
+    scene.protect_big()
+    assert scissors.cut.wait(30), "nobody said end"
+    _restart(scene, site.servers.database)
+    scene.protect_big()
+    scene.pause(0, 1)
+    _restart(scene, site.servers.database)
 
 
 def cut_database(scene: Scene) -> None:

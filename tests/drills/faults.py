@@ -23,6 +23,8 @@ from tests.drills.fault_servers import (
     fill_disk,
     kill_connection_at_the_end,
     repeat_messages,
+    restart_broker,
+    restart_database,
     stall_broker,
     stop_broker,
     stop_database,
@@ -36,6 +38,7 @@ SERVERS = frozenset({"postgresql", "mariadb"})
 
 SEPARATE = SERVERS | {"sqlite"}
 TOGETHER = frozenset({"together"})
+OWN = frozenset({"own-postgresql", "own-mariadb"})
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,8 @@ FAULTS: Mapping[str, Fault] = {
         Fault("lose-answer-to-claim", cut_at_commit("claim", heard=True), SERVERS),
         Fault("lose-request", cut_at_commit("request", heard=False), SERVERS),
         Fault("lose-answer-to-request", cut_at_commit("request", heard=True), SERVERS),
+        Fault("restart-broker", restart_broker, OWN, load=0),
+        Fault("restart-database", restart_database, OWN),
         Fault("full-disk", fill_disk, TOGETHER),
         Fault("worker-clock-ahead", step_worker(1)),
         Fault("worker-clock-behind", step_worker(-1)),

@@ -78,7 +78,7 @@ class Drill:
 
 @contextmanager
 def drill(top: Path, kind: str, seed: int, *, handler: str = "default", backlog: int = 60) -> Iterator[Drill]:
-    """:param kind: of database; `together`: one process with a small disk."""
+    """:param kind: of database; `together`: one process with a small disk; as for `separate` otherwise."""
     site: AbstractContextManager[Site] = (
         together(top) if kind == "together" else separate(top, kind, handler=handler)
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.drills.clocks import StepClock
+from tests.drills.own_servers import Servers
 from tests.drills.processes import MARK, family, kill, signal_all
 from tests.drills.records import Records
 from tests.drills.wires import Wire
@@ -29,6 +30,7 @@ class Site:
 
     :ivar records: the database, by a way of its own.
     :ivar options: of `protectd-manage`.
+    :ivar servers: those that are its own; None: it shares them, and hangs on wires to them alone.
     """
 
     def __init__(self, top: Path, records: Records, options: list[str], simulated: bool = False) -> None:
@@ -44,6 +46,7 @@ class Site:
         self.broker: Wire | None = None
         self.database: Wire | None = None
         self.bus: Bus | None = None
+        self.servers: Servers | None = None
         self.tenant = Tenant("", "")
 
     # --- processes ---

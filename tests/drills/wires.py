@@ -68,7 +68,11 @@ class Wire(Line):
         if not self._is_up:
             here.close()
             return
-        there = socket.create_connection(("127.0.0.1", self._port))
+        try:
+            there = socket.create_connection(("127.0.0.1", self._port))
+        except OSError:
+            here.close()
+            raise
         for end in (here, there):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._ends += [here, there]
