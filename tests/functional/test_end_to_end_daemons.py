@@ -9,7 +9,9 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import amqp
 import pytest
 
 from protectd.client.http import Client
@@ -213,6 +215,38 @@ def test_every_daemon_beats_and_ends_within_ten_seconds(installation: Installati
         code, seconds = daemon.end()
         assert (code, seconds < 10) == (0, True), daemon.text()
         assert "Traceback" not in daemon.text()
+
+
+def test_a_daemon_is_one_row_that_counts_its_reports_over_restarts(
+    installation: Installation, bus: Bus
+) -> None:
+    """Its topic is the queue that it reads from."""
+    api, worker = installation.api, installation.workers[0]
+    start(api, worker)
+    user = installation.user()
+
+    def row(least: int = 1) -> dict[str, Any] | None:
+        found = user.client.get("/os-services?binary=protectd-worker")["services"]
+        return found[0] if len(found) == 1 and found[0]["report_count"] >= least else None
+
+    first = wait_for("a report", row, 30, api, worker)
+    assert (first["topic"], first["state"]) == (bus.topic, "up")
+    assert consumers(bus.topic) == 1
+    later = wait_for("another report", lambda: row(first["report_count"] + 1), 30, api, worker)
+    worker.end()
+    assert consumers(bus.topic) == 0
+    worker.start()
+    again = wait_for("a report anew", lambda: row(later["report_count"] + 2), 30, api, worker)
+    for fact in ("id", "created_at", "modified_at"):
+        assert first[fact] == later[fact] == again[fact], fact
+
+
+def consumers(queue: str) -> int:
+    """How many read from a queue that is there."""
+    connection = amqp.Connection("127.0.0.1:5672", userid="guest", password="guest")
+    connection.connect()
+    with connection, connection.channel() as channel:
+        return int(channel.queue_declare(queue, passive=True).consumer_count)
 
 
 def test_no_secret_is_in_a_log(installation: Installation, tmp_path: Path) -> None:

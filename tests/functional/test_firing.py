@@ -259,6 +259,25 @@ def test_what_fails_is_told_with_its_code_and_hinders_nothing_else(at: Scene) ->
     assert len(at.announced) == 1
 
 
+def test_one_that_has_failed_again_and_again_is_tried_at_each_time_and_runs_when_it_can(at: Scene) -> None:
+    plan = at.plan()
+    operation, place = at.operation(at.trigger(), plan), dict(plan["resources"][0]["extra_info"])
+
+    def move(to: dict[str, Any]) -> None:
+        with at.service.parts.database.write() as uow:
+            uow.plans.get(plan["id"]).resources[0].resource_extra_info = to
+
+    move({"path": "/etc"})
+    for _ in range(5):
+        at.on(hours=1)
+        at.engine().run_once()
+    move(place)
+    at.on(hours=1)
+    at.engine().run_once()
+    assert [row["outcome"] for row in at.occurrences(operation)] == ["failed"] * 5 + ["ran"]
+    assert at.client.get(f"scheduled_operations/{operation}")["scheduled_operation"]["enabled"] is True
+
+
 @pytest.mark.parametrize(
     ("values", "told"),
     [
