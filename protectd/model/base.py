@@ -79,6 +79,19 @@ class Json(TypeDecorator[Any]):
         return None if value is None else json.loads(value)
 
 
+class PerhapsText(TypeDecorator[str]):
+    """Text that may be missing, in a column that the contract has without NULL: None is the empty text."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str:
+        return value or ""
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        return value or None
+
+
 class FreeText(TypeDecorator[str]):
     """Text for people that may quote a path or a tool: what no database takes is shown as escapes."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy import inspect, text
 
 from protectd.common.ids import new_id
@@ -14,7 +15,7 @@ from tests.fakes import rows
 
 pytest_plugins = ["tests.fakes.databases"]
 
-HEAD = "0011_brief_tasks"
+HEAD = "0012_whole_services"
 
 
 def tables(url: str) -> set[str]:
@@ -55,6 +56,29 @@ def test_the_indexes_the_models_name_are_there(empty_url: str) -> None:
     for table in Plan.metadata.sorted_tables:
         found = {index["name"] for index in inspect(engine).get_indexes(table.name)}
         assert {index.name for index in table.indexes} <= found
+    engine.dispose()
+
+
+def test_what_services_did_not_say_is_kept_as_nothing(empty_url: str) -> None:
+    """Also back: an older version reads that as nothing, too."""
+    migrate.upgrade(empty_url, "0011_brief_tasks")
+    engine = make_engine(empty_url)
+    said = {"host": "h", "binary": "b", "report_count": 0, "disabled": False, "deleted": False}
+    moments = dict.fromkeys(("created_at", "updated_at"), sa.func.now())
+    services = sa.table("services", *map(sa.column, (*said, *moments)))
+    with engine.begin() as connection:
+        connection.execute(services.insert().values(**said, **moments))
+    migrate.upgrade(empty_url)
+    database = Database(empty_url)
+    with database.read() as uow:
+        (found,) = uow.services.all()
+        told = (found.topic, found.disabled_reason, found.rpc_available_version, found.modified_at)
+        assert told == (None, None, None, found.created_at)
+    database.dispose()
+    migrate.downgrade(empty_url, "0011_brief_tasks")
+    with engine.connect() as connection:
+        row = connection.execute(text("SELECT * FROM services")).mappings().one()
+        assert (row["topic"], row["disabled_reason"]) == (None, None)
     engine.dispose()
 
 

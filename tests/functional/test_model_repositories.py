@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import Boolean, DateTime, Integer, Text, event, inspect, text
+from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import DataError, IntegrityError
 
 from protectd.common.errors import NotFound
@@ -314,6 +315,62 @@ def test_every_sort_key_of_every_list_sorts_and_pages(any_database: Database, no
             first = repository.page(Page(2, sort=((key, "asc"),)), PROJECT)
             rest = repository.page(Page(2, first[-1].id, ((key, "asc"),)), PROJECT)
             assert {entity.id for entity in [*first, *rest]} == ids
+
+
+TIMES = ("created_at datetime", "updated_at datetime", "deleted_at datetime null", "deleted boolean")
+DOCUMENTED = {
+    "plans": ("id 36", "name 255", "provider_id 36", "project_id 255", "status 64", *TIMES),
+    "resources": ("id integer", "plan_id 255", "resource_id 36", "resource_type 64", *TIMES),
+    "restores": (
+        *("id 36", "project_id 255", "provider_id 36", "checkpoint_id 36", "restore_target 255"),
+        *("parameters text", "status 64", *TIMES),
+    ),
+    "triggers": ("id 36", "name 255", "project_id 255", "type 64", "properties text", *TIMES),
+    "scheduled_operations": (
+        *("id 36", "name 255", "operation_type 64", "project_id 255", "trigger_id 36"),
+        *("operation_definition text", *TIMES),
+    ),
+    "services": (
+        *("id integer", "host 255", "binary 255", "topic 255", "report_count integer", "disabled boolean"),
+        *("disabled_reason 255", "modified_at datetime", "rpc_current_version 36"),
+        *("rpc_available_version 36", *TIMES),
+    ),
+}
+"""Name and type, a number being the length of a text; what may be NULL says so."""
+
+KINDS_OF_TYPES = {
+    "integer": Integer,
+    "boolean": (Boolean, Integer),
+    "datetime": DateTime,
+    "text": (Text, mysql.MEDIUMTEXT),
+}
+
+
+@pytest.mark.parametrize("name", sorted(DOCUMENTED))
+def test_tables_are_as_the_contract_documents_them(any_database: Database, name: str) -> None:
+    with any_database.read() as uow:
+        told = inspect(uow.session.connection())
+        found = {each["name"]: each for each in told.get_columns(name)}
+        assert told.get_pk_constraint(name)["constrained_columns"] == ["id"]
+    for documented in DOCUMENTED[name]:
+        column, kind, *null = documented.split()
+        assert found[column]["nullable"] == bool(null), column
+        if kind.isdigit():
+            assert found[column]["type"].length == int(kind), column
+        else:
+            assert isinstance(found[column]["type"], KINDS_OF_TYPES[kind]), column
+
+
+def test_what_a_service_does_not_say_is_empty_and_reads_as_nothing(any_database: Database) -> None:
+    with any_database.write() as uow:
+        service = uow.services.register("host", "protectd-engine")
+        uow.services.set_disabled(service, True, "moves", utc_now())
+        uow.services.set_disabled(service, False, None, utc_now())
+    with any_database.read() as uow:
+        row = uow.session.execute(text("SELECT * FROM services")).mappings().one()
+        assert (row["topic"], row["disabled_reason"], row["rpc_current_version"]) == ("", "", "")
+        (found,) = uow.services.all()
+        assert (found.topic, found.disabled_reason, found.rpc_current_version) == (None, None, None)
 
 
 def test_columns_stand_as_the_contract_documents_them(any_database: Database) -> None:
