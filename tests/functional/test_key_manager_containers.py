@@ -11,6 +11,7 @@ from protectd.common.ids import new_id
 from protectd.domain.key_manager import containers
 from protectd.domain.quota import QuotaOptions, Quotas
 from protectd.domain.secrets import Secrets
+from protectd.model.base import utc_now
 from protectd.model.repositories.secrets import SecretNotFound
 from protectd.model.unit_of_work import Database
 from protectd.plugin.secret_stores.crypto import CryptoStore
@@ -176,7 +177,7 @@ def test_a_secret_that_is_being_deleted_comes_into_no_container(any_database: Da
     def contain_it() -> None:
         with any_database.write() as uow:
             quotas = Quotas(uow, QuotaOptions())
-            containers.create(uow, quotas, "p", "u", {"type": "generic"}, [("", secret_id)])
+            containers.create(uow, quotas, "p", "u", {"type": "generic"}, [("", secret_id)], utc_now())
 
     with ThreadPoolExecutor(1) as pool:
         with any_database.write() as uow:

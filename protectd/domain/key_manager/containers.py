@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from protectd.common.errors import BadRequest, Conflict, InvalidField, NotFound
@@ -57,16 +58,17 @@ def create(
     user_id: str,
     wanted: Mapping[str, Any],
     refs: Sequence[Ref],
+    now: datetime,
 ) -> Container:
     """A new container.
 
     :param refs: what the body's `secret_refs` name, in order.
     :raises InvalidField: the secrets do not fit the type, or one stands twice.
-    :raises SecretNotFound: the project has none such.
+    :raises SecretNotFound: the project has none such, or not any more.
     :raises QuotaReached: the project has as many as it may.
     """
     _check_refs(wanted["type"], refs)
-    _check_secrets(uow, project_id, [secret_id for _, secret_id in refs])
+    _check_secrets(uow, project_id, [secret_id for _, secret_id in refs], now)
     _refuse_twice([secret_id for _, secret_id in refs], "has secret")
     container = Container(
         id=new_id(),
@@ -99,21 +101,21 @@ def _refuse_twice(words: Sequence[str], what: str) -> None:
             raise InvalidField(field="secret_refs", reason=f"{what} {word[:64]} twice")
 
 
-def _check_secrets(uow: UnitOfWork, project_id: str, ids: Sequence[str]) -> None:
-    known = uow.containers.secrets_of(project_id, set(ids)) if ids else set()
+def _check_secrets(uow: UnitOfWork, project_id: str, ids: Sequence[str], now: datetime) -> None:
+    known = uow.containers.secrets_of(project_id, set(ids), now) if ids else set()
     for id in ids:
         if id not in known:
             raise SecretNotFound(id=id)
 
 
-def add_secret(uow: UnitOfWork, container: Container, ref: Ref) -> None:
+def add_secret(uow: UnitOfWork, container: Container, ref: Ref, now: datetime) -> None:
     """The container's row is locked by the caller.
 
     :raises NotGeneric: its type says what it holds.
     :raises SecretInContainer: it is there. :raises SecretNotFound: the container's project has none such.
     """
     name, secret_id = ref
-    _check_secrets(uow, container.project_id, [secret_id])
+    _check_secrets(uow, container.project_id, [secret_id], now)
     _check_generic(container)
     if _find(container, ref) is not None:
         raise SecretInContainer(id=container.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import joinedload
@@ -11,6 +12,7 @@ from protectd.common.errors import NotFound
 from protectd.model.models import Container, ContainerSecret, Secret
 from protectd.model.repositories.base import Repository
 from protectd.model.repositories.filters import like
+from protectd.model.repositories.secrets import unexpired
 
 
 class ContainerNotFound(NotFound):
@@ -51,9 +53,9 @@ class ContainerRepository(Repository[Container]):
         query = select(Container).where(*clauses).order_by(Container.created_at, Container.id)
         return (self.all(query.limit(limit).offset(offset)) if total > offset else []), total
 
-    def secrets_of(self, project_id: str, ids: Collection[str]) -> set[str]:
-        """Which of these are living secrets of a project; they stay so until the unit of work ends."""
-        query = select(Secret.id).where(
-            Secret.id.in_(ids), Secret.project_id == project_id, Secret.deleted.is_(False)
-        )
+    def secrets_of(self, project_id: str, ids: Collection[str], now: datetime) -> set[str]:
+        """Which of these are secrets of a project that have not expired. They stay until the unit of work
+        ends."""
+        query = select(Secret.id).where(Secret.id.in_(ids), Secret.project_id == project_id)
+        query = query.where(Secret.deleted.is_(False), unexpired(now))
         return set(self.session.scalars(query.order_by(Secret.id).with_for_update(read=True)))

@@ -72,7 +72,10 @@ class ContainersController(KeyManagerController):
             _ref(each, f"secret_refs.{number}.secret_ref")
             for number, each in enumerate(body.get("secret_refs") or [])
         ]
-        made = containers.create(call.uow, call.quotas, call.project_id, call.context.user_id, body, refs)
+        now = call.runtime.clock.now()
+        made = containers.create(
+            call.uow, call.quotas, call.project_id, call.context.user_id, body, refs, now
+        )
         url = ref(call, made.id)
         return Answer({"container_ref": url}, status=201, location=url)
 
@@ -142,7 +145,8 @@ class ContainerSecretsController(KeyManagerController):
     def on_post(self, call: Call) -> Answer:
         """Put one more secret into a generic container: 201."""
         found = container(call, self.container_id, policies.SECRET_ADD, lock=True)
-        containers.add_secret(call.uow, found, _ref(json_body(call), "secret_ref"))
+        named = _ref(json_body(call), "secret_ref")
+        containers.add_secret(call.uow, found, named, call.runtime.clock.now())
         url = ref(call, found.id)
         return Answer({"container_ref": url}, status=201, location=url)
 
