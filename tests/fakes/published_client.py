@@ -71,9 +71,16 @@ class Caller:
 
     def openstack(self, *arguments: str) -> Any:
         """What the command says, as JSON; None for nothing. A command's own words come before its options."""
-        access = ("--os-auth-type", "admin_token", "--os-endpoint", self.url, "--os-token", self.client.token)
-        said = run_program("openstack", *access, "data", "protection", *arguments)
+        said = self._openstack(self.url, "data", "protection", *arguments)
         return json.loads(said) if said.strip() else None
+
+    def secret(self, *arguments: str) -> str:
+        """What `openstack secret` says, or `openstack acl`, as it is."""
+        return self._openstack(f"{self.endpoint}/v1", *arguments)
+
+    def _openstack(self, url: str, *arguments: str) -> str:
+        access = ("--os-auth-type", "admin_token", "--os-endpoint", url, "--os-token", self.client.token)
+        return run_program("openstack", *access, *arguments)
 
 
 def caller(service: Service, endpoint: str, project_id: str | None = None, role: str = "member") -> Caller:
