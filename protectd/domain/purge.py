@@ -71,6 +71,17 @@ def _deleted(model: Any) -> Callable[[datetime], ColumnElement[bool]]:
     return lambda before: model.deleted_at < before
 
 
+def _run_over(model: type[Restore] | type[Verification]) -> Callable[[datetime], ColumnElement[bool]]:
+    """It has ended, and what it was of is gone: till then it tells what was proved, or brought back."""
+
+    def over(before: datetime) -> ColumnElement[bool]:
+        kept = or_(Checkpoint.deleted_at.is_(None), Checkpoint.deleted_at >= before)
+        there = exists().where(Checkpoint.id == model.checkpoint_id, kept)
+        return or_(model.deleted_at < before, and_(model.ended_at < before, ~there))
+
+    return over
+
+
 def _by_living(column: InstrumentedAttribute[Any], *alive: ColumnElement[bool]) -> Needs:
     return lambda ids: select(column).where(column.in_(ids), *alive)
 
@@ -98,8 +109,8 @@ def _is_decided() -> ColumnElement[bool]:
 RULES: tuple[Rule, ...] = (
     Rule(IdempotencyKey, lambda before: IdempotencyKey.created_at < before),
     Rule(Task, lambda before: and_(Task.state.in_(ENDED), Task.ended_at < before)),
-    Rule(Restore, _deleted(Restore), [_by_tasks(Task.restore_id)]),
-    Rule(Verification, _deleted(Verification), [_by_tasks(Task.verification_id)]),
+    Rule(Restore, _run_over(Restore), [_by_tasks(Task.restore_id)]),
+    Rule(Verification, _run_over(Verification), [_by_tasks(Task.verification_id)]),
     Rule(
         Checkpoint,
         _deleted(Checkpoint),

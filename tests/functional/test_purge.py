@@ -124,6 +124,35 @@ def test_a_deleted_checkpoint_goes_with_what_it_is_made_of(any_database: Databas
         assert uow.session.scalars(select(CheckpointResource.checkpoint_id)).all() == [kept]
 
 
+@pytest.mark.parametrize("make", [rows.restore, rows.verification], ids=["restores", "verifications"])
+def test_what_was_proved_of_a_checkpoint_goes_with_it(
+    any_database: Database, make: Callable[..., Any]
+) -> None:
+    """Nobody deletes it: without this, what is verified each night would keep its row for ever."""
+    plan = rows.plan(resources=[rows.resource()])
+    add(any_database, plan)
+    gone = rows.checkpoint(plan, status="deleted", deleted_at=OLD)
+    stays = [rows.checkpoint(plan, status="deleted", deleted_at=YOUNG), rows.checkpoint(plan)]
+    add(any_database, gone, *stays)
+    ended = {"status": "success", "ended_at": OLD}
+    over = make(checkpoint_id=gone.id, **ended)
+    told = [make(checkpoint_id=each.id, **ended) for each in stays]
+    add(any_database, over, *told)
+    kept = {each.id for each in told}, {each.id for each in stays}
+    table = type(over).__tablename__
+    assert purge(any_database, BEFORE) == {"checkpoint_resources": 1, "checkpoints": 1, table: 1}
+    assert (left(any_database, type(over)), left(any_database, Checkpoint)) == kept
+
+
+def test_a_run_that_ended_lately_keeps_its_checkpoint(any_database: Database) -> None:
+    plan = rows.plan(resources=[rows.resource()])
+    add(any_database, plan)
+    checkpoint = rows.checkpoint(plan, status="deleted", deleted_at=OLD)
+    add(any_database, checkpoint)
+    add(any_database, rows.restore(checkpoint_id=checkpoint.id, status="fail", ended_at=YOUNG))
+    assert purge(any_database, BEFORE) == {}
+
+
 Needing = Callable[[str], Any]
 
 
