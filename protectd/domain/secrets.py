@@ -102,17 +102,24 @@ class Secrets:
         return key.open(secret.cipher_text, secret.id)
 
     def add_consumer(
-        self, uow: UnitOfWork, secret_id: str, service: str, resource_type: str, resource_id: str
+        self,
+        uow: UnitOfWork,
+        secret_id: str,
+        service: str,
+        resource_type: str,
+        resource_id: str,
+        project_id: str | None = None,
     ) -> bool:
-        """Say that something depends on a secret. Safe to repeat.
+        """Say that something depends on a secret. Safe to repeat; who was first has said it.
 
+        :param project_id: who says so; None: the service itself.
         :returns: whether that is new.
         :raises SecretNotFound: it is not there, or not any more.
         """
         uow.secrets.get(secret_id, lock=True)
         if uow.secrets.consumer(secret_id, service, resource_type, resource_id) is not None:
             return False
-        uow.session.add(SecretConsumer.of(secret_id, service, resource_type, resource_id))
+        uow.session.add(SecretConsumer.of(secret_id, service, resource_type, resource_id, project_id))
         uow.flush()
         return True
 

@@ -362,6 +362,30 @@ def test_force_deletes_with_all_consumers(service: Service, member: Client) -> N
         assert uow.secrets.consumers([path.rpartition("/")[2]]) == []
 
 
+def test_a_reader_takes_away_what_it_has_said_and_nothing_else(service: Service, member: Client) -> None:
+    """Or it would let a secret be deleted that others need."""
+    reader, path = service.client(), text(member)
+    box = member.post("/v1/containers", {"type": "generic"}, 201)["container_ref"].partition("/v1")[2]
+    user = reader.get(keep(reader))["creator_id"]
+    balancer = {"name": "balancer", "URL": "http://example.com"}
+    for place, consumer, other in (
+        (path, CONSUMER, CONSUMER | {"resource_id": "other"}),
+        (f"/v1{box}", balancer, balancer | {"name": "other"}),
+    ):
+        member.call("PUT", f"{place}/acl", {"read": {"users": [user]}})
+        member.post(f"{place}/consumers", consumer, 200)
+        reader.post(f"{place}/consumers", consumer, 200)
+        reader.post(f"{place}/consumers", other, 200)
+        fault = reader.refused("DELETE", f"{place}/consumers", 403, consumer)
+        assert fault["error"] == "secret.consumer_of_others"
+        assert member.get(f"{place}/consumers")["total"] == 2
+        assert reader.call("DELETE", f"{place}/consumers", other).status_int == 200
+        reader.refused("DELETE", f"{place}/consumers", 404, other)
+        reader.post(f"{place}/consumers", other, 200)
+        assert member.call("DELETE", f"{place}/consumers", other).status_int == 200
+        assert member.call("DELETE", f"{place}/consumers", consumer).status_int == 200
+
+
 @pytest.mark.parametrize("missing", list(CONSUMER))
 def test_a_consumer_needs_its_three_names(member: Client, missing: str) -> None:
     path = keep(member)

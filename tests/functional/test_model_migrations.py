@@ -15,7 +15,7 @@ from tests.fakes import rows
 
 pytest_plugins = ["tests.fakes.databases"]
 
-HEAD = "0012_whole_services"
+HEAD = "0013_consumer_projects"
 
 
 def tables(url: str) -> set[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from protectd.common.errors import BadRequest, Conflict, InvalidField, NotFound
 from protectd.common.ids import new_id
 from protectd.domain import quota
-from protectd.domain.key_manager.secrets import name_of
+from protectd.domain.key_manager.secrets import ConsumerOfOthers, name_of
 from protectd.domain.quota import Quotas
 from protectd.model.models import Container, ContainerConsumer, ContainerSecret
 from protectd.model.repositories.secrets import SecretNotFound
@@ -142,22 +142,28 @@ def _find(container: Container, ref: Ref) -> ContainerSecret | None:
     return next((each for each in container.secrets if (each.name, each.secret_id) == ref), None)
 
 
-def add_consumer(uow: UnitOfWork, quotas: Quotas, container: Container, name: str, url: str) -> None:
-    """Safe to repeat. The container's row is locked by the caller.
+def add_consumer(
+    uow: UnitOfWork, quotas: Quotas, container: Container, name: str, url: str, project_id: str
+) -> None:
+    """Safe to repeat; who was first has said it. The container's row is locked by the caller.
 
+    :param project_id: who says so, be it the container's own project or that of a reader.
     :raises QuotaReached: the containers of the project have as many as they may.
     """
     if all((each.name, each.url) != (name, url) for each in container.consumers):
-        container.consumers.append(ContainerConsumer.of(container.id, name, url))
+        container.consumers.append(ContainerConsumer.of(container.id, name, url, project_id))
         uow.flush()
         quotas.take(container.project_id, container_consumers=1)
 
 
-def remove_consumer(uow: UnitOfWork, container: Container, name: str, url: str) -> None:
-    """:raises ConsumerNotFound: it is not there."""
+def remove_consumer(uow: UnitOfWork, container: Container, name: str, url: str, project_id: str) -> None:
+    """:raises ConsumerNotFound: it is not there.
+    :raises ConsumerOfOthers: neither it nor the container is the project's."""
     found = next((each for each in container.consumers if (each.name, each.url) == (name, url)), None)
     if found is None:
         raise ConsumerNotFound(id=container.id)
+    if project_id not in (found.project_id, container.project_id):
+        raise ConsumerOfOthers
     container.consumers.remove(found)
     uow.flush()
     quota.give(uow, container.project_id, container_consumers=1)

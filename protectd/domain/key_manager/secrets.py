@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from protectd.common.errors import BadRequest, Conflict, NotFound
+from protectd.common.errors import BadRequest, Conflict, Forbidden, NotFound
 from protectd.common.ids import new_id
 from protectd.domain import quota
 from protectd.domain.key_manager import times
@@ -36,6 +36,13 @@ class PayloadThere(Conflict):
 class ConsumerNotFound(NotFound):
     code = "secret.consumer_not_found"
     message = "secret {id} has no such consumer"
+
+
+class ConsumerOfOthers(Forbidden):
+    """A reader does not say for others what they need."""
+
+    code = "secret.consumer_of_others"
+    message = "another project said that it is needed"
 
 
 class SecretHasConsumers(BadRequest):
@@ -118,18 +125,34 @@ def delete(uow: UnitOfWork, secret: Secret, *, refuse_consumers: bool) -> None:
 
 
 def add_consumer(
-    uow: UnitOfWork, quotas: Quotas, secrets: Secrets, secret: Secret, named: ConsumerName, now: datetime
+    uow: UnitOfWork,
+    quotas: Quotas,
+    secrets: Secrets,
+    secret: Secret,
+    named: ConsumerName,
+    project_id: str,
+    now: datetime,
 ) -> None:
     """Say that something needs a secret. Safe to repeat.
 
+    :param project_id: who says so, be it the secret's own project or that of a reader.
     :raises QuotaReached: the secrets of the project have as many as they may.
     """
-    if secrets.add_consumer(uow, secret.id, *named):
+    if secrets.add_consumer(uow, secret.id, *named, project_id):
         quotas.take(secret.project_id, now=now, secret_consumers=1)
 
 
-def remove_consumer(uow: UnitOfWork, secrets: Secrets, secret: Secret, named: ConsumerName) -> None:
-    """The secret's row is locked by the caller. :raises ConsumerNotFound: it is not there."""
-    if not secrets.remove_consumer(uow, secret.id, *named):
+def remove_consumer(uow: UnitOfWork, secret: Secret, named: ConsumerName, project_id: str) -> None:
+    """The secret's row is locked by the caller.
+
+    :raises ConsumerNotFound: it is not there.
+    :raises ConsumerOfOthers: neither it nor the secret is the project's.
+    """
+    found = uow.secrets.consumer(secret.id, *named)
+    if found is None:
         raise ConsumerNotFound(id=secret.id)
+    if project_id not in (found.project_id, secret.project_id):
+        raise ConsumerOfOthers
+    uow.session.delete(found)
+    uow.flush()
     quota.give(uow, secret.project_id, secret_consumers=1)

@@ -60,7 +60,10 @@ class ContainerSecret(Base):
 
 
 class ContainerConsumer(Base):
-    """`digest` stands for name and URL in the unique constraint: together they are too long for an index."""
+    """`digest` stands for name and URL in the unique constraint: together they are too long for an index.
+
+    :ivar project_id: who said so; None: it was said before this was kept.
+    """
 
     __tablename__ = "container_consumers"
     __table_args__ = (
@@ -73,9 +76,10 @@ class ContainerConsumer(Base):
     name: Mapped[str] = mapped_column(String(LENGTH_NAME))
     url: Mapped[str] = mapped_column(String(LENGTH_NAME))
     digest: Mapped[str] = mapped_column(String(LENGTH_WORD))
+    project_id: Mapped[str | None] = mapped_column(String(LENGTH_NAME))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
 
     @classmethod
-    def of(cls, container_id: str, name: str, url: str) -> Self:
+    def of(cls, container_id: str, name: str, url: str, project_id: str) -> Self:
         digest = hashlib.sha256(json.dumps([name, url]).encode()).hexdigest()
-        return cls(container_id=container_id, name=name, url=url, digest=digest)
+        return cls(container_id=container_id, name=name, url=url, digest=digest, project_id=project_id)

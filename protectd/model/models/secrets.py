@@ -63,6 +63,8 @@ class SecretConsumer(Base):
     """Someone who needs a secret: as long as there is one, the secret is not deleted.
 
     `digest` stands for the three names in the unique constraint: together they are too long for an index.
+
+    :ivar project_id: who said so; None: the service itself, or it was said before this was kept.
     """
 
     __tablename__ = "secret_consumers"
@@ -77,11 +79,20 @@ class SecretConsumer(Base):
     resource_type: Mapped[str] = mapped_column(String(LENGTH_NAME))
     resource_id: Mapped[str] = mapped_column(String(LENGTH_NAME))
     digest: Mapped[str] = mapped_column(String(LENGTH_WORD))
+    project_id: Mapped[str | None] = mapped_column(String(LENGTH_NAME))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
 
     @classmethod
-    def of(cls, secret_id: str, service: str, resource_type: str, resource_id: str) -> Self:
+    def of(
+        cls,
+        secret_id: str,
+        service: str,
+        resource_type: str,
+        resource_id: str,
+        project_id: str | None = None,
+    ) -> Self:
         return cls(
+            project_id=project_id,
             secret_id=secret_id,
             service=service,
             resource_type=resource_type,

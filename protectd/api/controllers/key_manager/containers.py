@@ -181,12 +181,12 @@ class ContainerConsumersController(KeyManagerController):
         """Say that something needs it. Safe to repeat. The container is shown."""
         found = container(call, self.container_id, policies.CONSUMERS_POST, lock=True)
         body = json_body(call)
-        containers.add_consumer(call.uow, call.quotas, found, body["name"], body["URL"])
+        containers.add_consumer(call.uow, call.quotas, found, body["name"], body["URL"], call.project_id)
         return Answer(views.detail(found, base_of(call)))
 
     def on_delete(self, call: Call) -> Answer:
         """Say that it does not any more. The container is shown."""
         found = container(call, self.container_id, policies.CONSUMERS_DELETE, lock=True)
         body = json_body(call)
-        containers.remove_consumer(call.uow, found, body["name"], body["URL"])
+        containers.remove_consumer(call.uow, found, body["name"], body["URL"], call.project_id)
         return Answer(views.detail(found, base_of(call)))

@@ -47,14 +47,15 @@ class SecretConsumersController(KeyManagerController):
         secret = locked(call, self.secret_id)
         may_with(call, policies.CONSUMERS_POST, secret, secret.id)
         runtime, named = call.runtime, self._named(call)
-        secrets.add_consumer(call.uow, call.quotas, runtime.secrets(), secret, named, runtime.clock.now())
+        now = runtime.clock.now()
+        secrets.add_consumer(call.uow, call.quotas, runtime.secrets(), secret, named, call.project_id, now)
         return Answer(shown(call, secret))
 
     def on_delete(self, call: Call) -> Answer:
         """Say that it does not any more. The secret is shown."""
         secret = locked(call, self.secret_id)
         may_with(call, policies.CONSUMERS_DELETE, secret, secret.id)
-        secrets.remove_consumer(call.uow, call.runtime.secrets(), secret, self._named(call))
+        secrets.remove_consumer(call.uow, secret, self._named(call), call.project_id)
         return Answer(shown(call, secret))
 
     def _named(self, call: Call) -> secrets.ConsumerName:
