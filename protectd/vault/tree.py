@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -259,7 +260,7 @@ def decode_node(fields: dict[str, Any]) -> Node:
     """One node from its parsed JSON; see `decode_tree`."""
     get = fields.get
     kind, name, mtime = fields["type"], decode_name(fields["name"]), fields["mtime"]
-    modified = parse_go_time(mtime)
+    modified, ctime = parse_go_time(mtime), get("ctime", mtime)
     user, group = get("user", ""), get("group", "")
     numbers = (
         get("mode", 0), get("uid", 0), get("gid", 0), get("inode", 0),
@@ -281,7 +282,7 @@ def decode_node(fields: dict[str, Any]) -> Node:
         unix_mode(kind, mode),
         modified,
         modified if get("atime", mtime) == mtime else parse_go_time(fields["atime"]),
-        parse_go_time(get("ctime", mtime)),
+        modified if ctime == mtime else parse_go_time(ctime),
         uid,
         gid,
         user,
@@ -301,8 +302,13 @@ def decode_node(fields: dict[str, Any]) -> Node:
 _ONLY_INT = {int}
 
 
+_is_plain = re.compile("[A-Za-z0-9_+,@=:~ -][A-Za-z0-9_+,@=:~. -]*").fullmatch
+
+
 def decode_name(text: str) -> bytes:
     """The raw name that stands quoted in a tree. :raises FormatError: see `decode_tree`."""
+    if _is_plain(text):
+        return text.encode()
     name = go_unquote(text)
     if not name or b"/" in name or b"\0" in name or name == b"." or name == b"..":
         raise FormatError(reason=f"an entry has the name {text[:80]!r}, which no directory can hold")
