@@ -239,6 +239,14 @@ def test_a_payload_may_come_later(member: Client, body: bytes, headers: dict[str
 # --- many ---
 
 
+def test_what_is_only_shown_is_read_without_what_opens_it(service: Service, member: Client) -> None:
+    path = text(member)
+    with service.counted_statements() as seen:
+        shown = member.get(path)
+        assert member.get("/v1/secrets")["secrets"] == [shown]
+    assert seen and not [each for each in seen if "cipher_text" in each or "key_id" in each]
+
+
 def test_a_list_is_paged_by_links_that_lead_on(service: Service) -> None:
     client = service.client()
     paths = [text(client, name=f"secret {number}", algorithm="aes") for number in range(25)]

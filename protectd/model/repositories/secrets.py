@@ -186,19 +186,21 @@ class SecretRepository(Repository[Secret]):
         return self.all(query.order_by(Secret.created_at, Secret.id))
 
     def list_and_count(self, wanted: SecretQuery) -> tuple[list[Secret], int]:
-        """A page, without sealed bytes, and how many there are in all."""
+        """A page of pictures, which describe, and how many there are in all."""
         clauses = _clauses(wanted)
         total = self.session.scalar(select(func.count()).select_from(Secret).where(*clauses)) or 0
         order = [SORT_KEYS[key].desc() if down else SORT_KEYS[key].asc() for key, down in wanted.sort]
+        if total <= wanted.offset:
+            return [], total
         query = (
-            select(Secret)
+            select(*(Secret.__table__.c[name] for name in _DESCRIBED))
             .where(*clauses)
             .order_by(*order, Secret.created_at, Secret.id)
             .limit(wanted.limit)
             .offset(wanted.offset)
-            .options(defer(Secret.cipher_text, raiseload=True))
         )
-        return (self.all(query) if total > wanted.offset else []), total
+        rows = self.session.connection().execute(query)
+        return [picture(Secret, _DESCRIBED, row) for row in rows], total
 
     def delete(self, entity: Secret) -> None:
         """The row stays, its sealed bytes go."""
