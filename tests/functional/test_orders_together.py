@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 from oslo_config import cfg
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from protectd.domain.key_manager.orders import Orders
 from protectd.domain.quota import QuotaOptions, Quotas
@@ -299,6 +299,31 @@ def test_as_many_workers_as_there_can_be_make_each_key_once(env, making):
         thread.join()
     assert_each_has_its_key(env, refs)
     assert [task_of(env, ref).attempts for ref in refs] == [1] * 60
+
+
+def test_what_is_brief_is_found_by_index_among_much_that_is_not(env, clock):
+    with env.database.write() as uow:
+        uow.tasks.insert_all([rows.task(turn=float(n), brief=n % 100 == 99) for n in range(1000)])
+        every = "TABLE tasks" if env.database.engine.dialect.name == "mysql" else "tasks"
+        uow.session.execute(text(f"ANALYZE {every}"))
+    steps: list[str] = []
+    explain = "EXPLAIN QUERY PLAN" if env.database.engine.dialect.name == "sqlite" else "EXPLAIN"
+
+    def look(connection, cursor, statement, values, *rest) -> None:
+        if "ORDER BY" in statement:
+            beside = connection.connection.cursor()
+            beside.execute(f"{explain} {statement}", values)
+            steps.extend(map(str, beside.fetchall()))
+
+    event.listen(env.database.engine, "before_cursor_execute", look)
+    try:
+        with env.database.write() as uow:
+            taken = uow.tasks.claim_several(5, env.claimer, "token", clock.now(), only_brief=True)
+    finally:
+        event.remove(env.database.engine, "before_cursor_execute", look)
+    with env.database.read() as uow:
+        assert [uow.tasks.get(task.id).turn for task in taken] == [99.0, 199.0, 299.0, 399.0, 499.0]
+    assert "ix_tasks_state_brief_turn_created_at" in " ".join(steps)
 
 
 class Told(TaskClient):
