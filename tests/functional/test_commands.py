@@ -30,7 +30,7 @@ MODULES = {
 def run(module: str, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", f"protectd.cmd.{module}", *map(str, arguments)]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, env=os.environ | environment
+        command, capture_output=True, text=True, timeout=300, check=False, env=os.environ | environment
     )
 
 
