@@ -31,7 +31,8 @@ class NoteHold(BaseTask[Checkpoint]):
     patient = True
 
     def retrieve_entity(self, uow: UnitOfWork, entity_id: str) -> Checkpoint:
-        return uow.checkpoints.get(entity_id, include_deleted=True)
+        """Whoever changes a hold and finds this task waiting has the row locked until that is committed."""
+        return uow.checkpoints.get(entity_id, include_deleted=True, lock=True)
 
     def handle_begin(self, uow: UnitOfWork, checkpoint: Checkpoint, run: Run) -> None: ...
 
@@ -51,7 +52,7 @@ class NoteHold(BaseTask[Checkpoint]):
 
     def _said(self, run: Run) -> Said:
         with self.env.database.read() as uow:
-            checkpoint = self.retrieve_entity(uow, run.entity_id)
+            checkpoint = uow.checkpoints.get(run.entity_id, include_deleted=True)
             return Hold.of(checkpoint), checkpoint.created_at
 
 
