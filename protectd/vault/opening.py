@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import NamedTuple
 
 _LONGEST = 4000
@@ -32,14 +33,16 @@ class Replaced(Exception):
 def open_seen(path: bytes, flags: int, identity: tuple[int, int]) -> tuple[int, os.stat_result]:
     """A descriptor of the very file that was seen at `path`, and its status.
 
-    Never waits (for the writer of a FIFO), and gives no other file: not one behind a symbolic link that has
-    taken the place of a directory on the way either.
+    A regular one, or with READ_DIRECTORY a directory: a file system gives the number of what was removed to
+    what is made next, of whatever kind. Never waits (for the writer of a FIFO), and gives no other file: not
+    one behind a symbolic link that has taken the place of a directory on the way either.
 
     :raises Replaced: something else is there now. :raises OSError: as open.
     """
     descriptor = os.open(path, flags) if len(path) <= _LONGEST else open_long(path, flags)
     status = os.fstat(descriptor)
-    if (status.st_dev, status.st_ino) != identity:
+    kind_fits = flags & os.O_DIRECTORY or stat.S_ISREG(status.st_mode)
+    if not kind_fits or (status.st_dev, status.st_ino) != identity:
         os.close(descriptor)
         raise Replaced
     return descriptor, status

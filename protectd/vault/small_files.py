@@ -99,6 +99,8 @@ def fill(descriptor: int, buffer: memoryview, offset: int) -> int:
 
 
 REPLACED = FileResult(b"", 0, "replaced")
+_NO_FILE = (errno.ELOOP, errno.ENXIO)
+"""A symbolic link or a socket does not open at all."""
 
 
 def changed(read_bytes: int, ids: bytes = b"") -> FileResult:
@@ -107,6 +109,6 @@ def changed(read_bytes: int, ids: bytes = b"") -> FileResult:
 
 def failure(error: OSError) -> FileResult:
     gone = error.errno in (errno.ENOENT, errno.ENOTDIR)
-    if error.errno == errno.ELOOP:
+    if error.errno in _NO_FILE:
         return REPLACED
     return FileResult(b"", 0, "vanished" if gone else "unreadable", error.strerror or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,15 @@ def test_a_fifo_in_place_of_a_file_does_not_wait_for_a_writer(tmp_path: Path) ->
     os.mkfifo(path)
     with pytest.raises(Replaced):
         open_seen(os.fsencode(path), READ_FILE, (seen.device, -1))
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_another_one_whatever_its_number(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "file")  # a file system likes to give it the number of the file that was removed
+    with pytest.raises(Replaced):
+        open_seen(os.fsencode(tmp_path / "file"), READ_FILE, identity(tmp_path / "file"))
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:

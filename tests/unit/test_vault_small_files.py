@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,15 @@ def test_what_is_gone_or_no_file_any_more_is_told(files: list[Path]) -> None:
         0: FileResult(b"", 0, "vanished", "No such file or directory"),
         1: FileResult(b"", 0, "replaced"),
     }
+
+
+def test_a_socket_has_taken_the_place_of_a_file(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = states(files)
+    files[0].unlink()
+    monkeypatch.chdir(files[0].parent)  # the whole path may be too long for its name
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(files[0].name)
+        assert Read(files, seen).others == {0: FileResult(b"", 0, "replaced")}
 
 
 def test_a_cancel_is_seen_before_each_file(files: list[Path]) -> None:
