@@ -199,7 +199,10 @@ class Scanner:
         return sorted(map(os.fsencode, os.listdir(descriptor)))
 
     def again(self, entry: FileEntry) -> Folder | FileEntry | None:
-        """Look once more at an entry that was replaced by another; what is to be done with it now."""
+        """Look once more at an entry that was replaced by another; what is to be done with it now.
+
+        A directory comes too late to be gone through, and does not count.
+        """
         self.forget(entry)
         try:
             descriptor, _ = open_seen(entry.folder.path, READ_DIRECTORY, entry.folder.identity)
@@ -214,6 +217,8 @@ class Scanner:
             os.close(descriptor)
         if isinstance(found, FileEntry):
             found.tries = entry.tries + 1
+        elif isinstance(found, Folder):
+            self.tally.directories -= 1
         return found
 
     def forget(self, entry: FileEntry) -> None:
