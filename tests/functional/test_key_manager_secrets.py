@@ -294,6 +294,43 @@ def test_filters_narrow(service: Service) -> None:
         assert found["total"] == len(names)
 
 
+@pytest.mark.parametrize("name", ["created", "updated", "expiration"])
+def test_bounds_are_exact_to_the_microsecond(shared: Service, name: str) -> None:
+    """On every database."""
+    client = shared.client()
+    paths = [keep(client, expiration=f"2999-01-01T00:00:00.00000{number}") for number in (1, 2, 3)]
+    moments = [client.get(path)[name] for path in paths]
+    for bound, found in {
+        f"gt:{moments[1]}": paths[2:],
+        f"gte:{moments[1]}": paths[1:],
+        f"lt:{moments[1]}": paths[:1],
+        f"lte:{moments[1]}": paths[:2],
+        moments[1]: paths[1:2],
+        f"gt:{moments[0]},lt:{moments[2]}": paths[1:2],
+        f"gte:{moments[0]},lte:{moments[2]}": paths,
+        f"gt:{moments[0]}Z,lte:{moments[2]}%2B00:00": paths[1:],
+    }.items():
+        listed = client.get(f"/v1/secrets?{name}={bound}")
+        assert ["/v1" + each["secret_ref"].partition("/v1")[2] for each in listed["secrets"]] == found, bound
+        assert listed["total"] == len(found)
+
+
+def test_lists_are_sorted_by_several_keys(shared: Service) -> None:
+    """By the first, and where that is the same by the next."""
+    client = shared.client()
+    made = [("b", 128), ("a", 256), ("b", 256), ("a", 128)]
+    for name, bits in made:
+        keep(client, name=name, bit_length=bits)
+    for sort, wanted in {
+        "name,bit_length": [("a", 128), ("a", 256), ("b", 128), ("b", 256)],
+        "name:desc,bit_length": [("b", 128), ("b", 256), ("a", 128), ("a", 256)],
+        "bit_length:desc,name:asc": [("a", 256), ("b", 256), ("a", 128), ("b", 128)],
+        "status,name,created:desc": [("a", 128), ("a", 256), ("b", 256), ("b", 128)],
+    }.items():
+        pages = [client.get(f"/v1/secrets?sort={sort}&limit=2&offset={at}")["secrets"] for at in (0, 2)]
+        assert [(each["name"], each["bit_length"]) for page in pages for each in page] == wanted, sort
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -13,6 +13,7 @@ from tests.fakes.service import MEMORY_ID, Client, fault_of
 UNKNOWN_ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE", "BREW")
 DATA_PROTECTION = sorted({path for _, path in routes() if "{project_id}" in path})
+KEYS = sorted({each.path for each in KEY_MANAGER if each.path})
 KNOWN = {verb + path for verb, path in routes()}
 WORDS = {"provider_id": MEMORY_ID, "protectable_type": "directory", "service_id": "999", "class_name": "x"}
 
@@ -59,3 +60,24 @@ def test_every_path_is_there_and_what_is_below_it_is_not(admin: Client, path: st
         answer = admin.call("GET", url(path, admin))
         assert answer.status_int == 200 or fault_of(answer)["error"] != "path.not_found"
     assert admin.refused("GET", url(path, admin) + "/nothing/at/all", 404)["name"] == "itemNotFound"
+
+
+@pytest.mark.parametrize("path", KEYS)
+def test_the_key_managers_paths_tell_their_verbs(admin: Client, path: str) -> None:
+    """With an Allow, and in the words of its clients, which look for a title."""
+    wanted = {verb for verb in VERBS if verb + path in KNOWN}
+    allowed = wanted | {"OPTIONS"} | ({"HEAD"} if "GET" in wanted else set())
+    for slash in ("", "/"):
+        place = url(path, admin).rstrip("/") + slash or "/"
+        told = admin.call("OPTIONS", place)
+        assert (told.status_int, set(told.headers["Allow"].split(", "))) == (204, allowed)
+        for verb in {*VERBS} - wanted - {"BREW"}:
+            answer = admin.call(verb, place)
+            assert answer.status_int == 405, (verb, place)
+            assert set(answer.headers["Allow"].split(", ")) == allowed
+            assert (answer.json["code"], answer.json["title"]) == (405, "Method Not Allowed")
+        if "GET" in wanted:
+            headers = {"X-Auth-Token": admin.token}
+            shown = admin.app.get(place, headers=headers, expect_errors=True)
+            head = admin.app.head(place, headers=headers, expect_errors=True)
+            assert (head.status_int, head.body) == (shown.status_int, b"")
