@@ -10,7 +10,7 @@ from protectd.domain import describing, hold_notes, manifests, quota
 from protectd.domain.hold_notes import Hold
 from protectd.domain.manifests import Manifest, ManifestDamaged
 from protectd.model.states import CheckpointStatus
-from protectd.model.unit_of_work import Database
+from protectd.model.unit_of_work import Database, UnitOfWork
 from protectd.vault.reading import Reading
 from protectd.vault.snapshot import Snapshot
 
@@ -59,9 +59,7 @@ class Importer:
                 done.known.append(checkpoint_id)
                 continue
             self._import(looking, snapshots, checkpoint_id, found, done)
-        for checkpoint_id, notes in hold_notes.noted(snapshots).items():
-            if checkpoint_id not in done.left_out and self._hold(checkpoint_id, _said(looking, notes), done):
-                done.held.append(checkpoint_id)
+        self._hold_all(looking, [id for id in hold_notes.noted(snapshots) if id not in done.left_out], done)
         return done
 
     def _import(
@@ -81,8 +79,24 @@ class Importer:
             (done.imported if self._add(*made) else done.known).append(checkpoint_id)
             return
 
-    def _hold(self, checkpoint_id: str, hold: Hold, done: Imported) -> bool:
-        """Whether it is one that is held from now on."""
+    def _hold_all(self, looking: Reading, ids: Sequence[str], done: Imported) -> None:
+        """What is imported takes its time, so the vault is asked anew. Of what it says then, a row knows if
+        it has not been told since that it says something else."""
+        if not ids:
+            return
+        told = {id: self._last_told(id) for id in ids}
+        found = hold_notes.noted(looking.snapshots())
+        for id in filter(found.__contains__, ids):
+            if self._hold(id, _said(looking, found[id]), told[id], done):
+                done.held.append(id)
+
+    def _last_told(self, checkpoint_id: str) -> str | None:
+        with self.database.read() as uow:
+            return _last_note(uow, checkpoint_id)
+
+    def _hold(self, checkpoint_id: str, hold: Hold, told: str | None, done: Imported) -> bool:
+        """Whether it is one that is held from now on. :param told: the task that had told the vault of it
+        last, when that was not asked yet."""
         if self.dry_run and checkpoint_id in done.imported:
             return True
         with self.database.write() as uow:
@@ -91,6 +105,8 @@ class Importer:
                 return False
             if row.status == CheckpointStatus.DELETING or uow.tasks.live("hold", checkpoint_id):
                 return False  # somebody has lifted it, and the vault is about to say so
+            if _last_note(uow, checkpoint_id) != told:
+                return False  # and it has said so meanwhile
             if not self.dry_run:
                 hold.place(row)
         return True
@@ -142,6 +158,11 @@ class Importer:
             if row is not None and row.project_id != self.project_id:
                 reason = f"it names a {noun} of another project"
                 raise ManifestDamaged(checkpoint_id=manifest.id, reason=reason)
+
+
+def _last_note(uow: UnitOfWork, checkpoint_id: str) -> str | None:
+    ended = uow.tasks.newest_ended("hold", checkpoint_id, "note")
+    return None if ended is None else ended.id
 
 
 def _said(looking: Reading, notes: Sequence[Snapshot]) -> Hold:

@@ -181,6 +181,32 @@ def test_what_the_vault_says_of_a_hold_is_as_late_as_it_likes(
     assert notes(manager, owner) == []
 
 
+@pytest.mark.parametrize("listing", [1, 2])
+def test_what_is_lifted_while_others_are_imported_stays_so(
+    direct: Service,
+    manager: Manager,
+    owner: Client,
+    made: list[dict[str, Any]],
+    monkeypatch: Any,
+    listing: int,
+) -> None:
+    """The import has seen what the vault does not say any more."""
+    hold(owner, made[0])
+    noted, count = hold_notes.noted, iter(range(1, 9))
+
+    def late(snapshots: Any) -> Any:
+        if next(count) == listing:
+            monkeypatch.setattr(hold_notes, "noted", noted)
+            lift(direct, owner, made[0])
+            settle(direct)
+        return noted(snapshots)
+
+    monkeypatch.setattr(hold_notes, "noted", late)
+    assert manager.of(owner)["held"] == []
+    assert notes(manager, owner) == []
+    assert owner.get(f"{url(made[0])}/hold")["hold"] is None
+
+
 def test_a_note_of_a_hold_that_does_not_read_keeps_its_checkpoint(
     manager: Manager, owner: Client, made: list[dict[str, Any]]
 ) -> None:
