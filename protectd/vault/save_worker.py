@@ -214,19 +214,26 @@ def zero_id(length: int) -> bytes:
 
 
 def _extents(descriptor: int, start: int, end: int) -> Iterator[tuple[bool, int]]:
-    """(is a hole, where it ends) from `start` to `end`, in turn."""
-    place = start
+    """(is a hole, where it ends) from `start` to `end`, in turn. Holes that would not come back as such go as
+    data: an image with one between any two pages would take hundreds of times as many blobs."""
+    told = place = start
     while place < end:
-        try:
-            data = min(os.lseek(descriptor, place, os.SEEK_DATA), end)
-        except OSError as error:
-            if error.errno != errno.ENXIO:  # no more data up to the end
-                raise
-            data = end
-        if data > place:
+        data = _next_data(descriptor, place, end)
+        if data - place >= ZERO_RUNS[-1]:
+            if told < place:
+                yield False, place
             yield True, data
-        if data < end:
-            place = min(os.lseek(descriptor, data, os.SEEK_HOLE), end)
-            yield False, place
-        else:
-            return
+            told = data
+        place = min(os.lseek(descriptor, data, os.SEEK_HOLE), end) if data < end else end
+    if told < end:
+        yield False, end
+
+
+def _next_data(descriptor: int, place: int, end: int) -> int:
+    """Where data go on, at `end` at the latest."""
+    try:
+        return min(os.lseek(descriptor, place, os.SEEK_DATA), end)
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # no more data up to the end
+            raise
+        return end

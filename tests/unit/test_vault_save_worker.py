@@ -78,3 +78,34 @@ def test_a_stretch_of_a_large_file_has_its_blobs_in_its_result(worker: SaveWorke
     part = 100 * KIB
     (reply,) = replies(worker, job(path)._replace(stretch=(0, part, False)))
     assert (reply.ids, reply.others) == (b"", [(0, (blob_id(content[:part]), part, None, ""))])
+
+
+def sparse_file(path: Path, data_bytes: int, hole_bytes: int, count: int) -> bytes:
+    """Random bytes and a hole in turn; the whole content."""
+    parts = [os.urandom(data_bytes) + bytes(hole_bytes) for _ in range(count)]
+    with path.open("wb") as file:
+        for part in parts:
+            file.write(part[:data_bytes])
+            file.seek(hole_bytes, os.SEEK_CUR)
+        file.truncate(file.tell())
+    return b"".join(parts)
+
+
+def blobs_of(worker: SaveWorker, path: Path, *, sparse: bool) -> list[bytes]:
+    (reply,) = replies(worker, job(path)._replace(stretch=(0, path.stat().st_size, sparse)))
+    ((_, (ids, read_bytes, trouble, _)),) = reply.others
+    assert (read_bytes, trouble) == (path.stat().st_size, None)
+    return [ids[start : start + 32] for start in range(0, len(ids), 32)]
+
+
+def test_short_holes_are_cut_with_the_data_around_them(worker: SaveWorker, tmp_path: Path) -> None:
+    content = sparse_file(tmp_path / "sparse", 4 * KIB, 4 * KIB, 64)
+    assert blobs_of(worker, tmp_path / "sparse", sparse=True) == [blob_id(content)]
+
+
+def test_long_holes_are_blobs_of_zeros_between_data(worker: SaveWorker, tmp_path: Path) -> None:
+    content = sparse_file(tmp_path / "sparse", 64 * KIB, 516 * KIB, 2)
+    first, second = content[: 64 * KIB], content[580 * KIB : 644 * KIB]
+    assert blobs_of(worker, tmp_path / "sparse", sparse=True) == [
+        blob_id(part) for data in (first, second) for part in (data, bytes(512 * KIB), bytes(4 * KIB))
+    ]
