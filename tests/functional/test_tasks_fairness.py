@@ -35,9 +35,9 @@ def service(tmp_path: Path, shared_url: str) -> Iterator[Service]:
 def repeat(service: Service, model: type[Checkpoint] | type[Task], changed: Changes) -> None:
     """Insert the only row of a table again and again. :param changed: what each has of its own, by number."""
     table = model.__table__
-    with service.parts.database.engine.begin() as connection:
-        row = connection.execute(select(table)).one()._asdict()
-        connection.execute(insert(table), [row | changed(number) for number in range(1, QUEUED)])
+    with service.parts.database.write() as uow:
+        row = uow.session.execute(select(table)).one()._asdict()
+        uow.session.execute(insert(table), [row | changed(number) for number in range(1, QUEUED)])
 
 
 def new_id(number: int) -> str:
