@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pkcs11
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -375,6 +374,46 @@ def test_a_lost_session_in_the_middle_of_a_look_is_no_error(tmp_path: Path) -> N
         assert list(store.master_key_ids()) == names
 
 
+@pytest.fixture
+def two(tmp_path: Path) -> tuple[Pkcs11Store, Pkcs11Store]:
+    """Stores of one library, with a token each."""
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    return softhsm(tmp_path / "a"), softhsm(tmp_path / "b")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_library_that_is_begun_anew_shows_nobody_the_token_of_another(
+    two: tuple[Pkcs11Store, Pkcs11Store], first: int
+) -> None:
+    """Sessions are numbered anew then, so that of one store may be what that of the other was."""
+    for store in two:
+        store._token._close()
+    names = [list(store.master_key_ids()) for store in (two[first], two[1 - first])]
+    for store in two:
+        store._token._do(store._token._find, anew=True)
+        assert [list(each.master_key_ids()) for each in (two[first], two[1 - first])] == names
+
+
+def test_a_store_that_has_no_key_yet_takes_no_session_from_another(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    full, empty = softhsm(tmp_path / "a"), softhsm(tmp_path / "b", first=False)
+    names = list(full.master_key_ids())
+    for _ in range(3):
+        assert list(empty.master_key_ids()) == []
+        assert list(full.master_key_ids()) == names
+
+
+def test_where_one_session_is_lost_all_are_opened_anew(two: tuple[Pkcs11Store, Pkcs11Store]) -> None:
+    wrapped = [store.new_key(**ROW) for store in two]
+    two[0]._token._session.close()
+    lost = two[1]._token._session
+    for store, key in zip(two, wrapped, strict=True):
+        store.unwrap(key, **ROW)
+    assert two[1]._token._session is not lost
+
+
 def _slot(store: Pkcs11Store) -> int:
     token = store._token
-    return int(pkcs11.lib(token._library).get_token(token_label=token._token_label).slot.slot_id)
+    return int(token._library.loaded().get_token(token_label=token._token_label).slot.slot_id)

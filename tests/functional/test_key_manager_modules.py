@@ -14,7 +14,6 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-import pkcs11
 import pytest
 import requests
 import webtest
@@ -23,7 +22,7 @@ from protectd.common.clock import SystemClock
 from protectd.domain import project_keys, tokens
 from protectd.domain.key_rotation import MasterKeys
 from protectd.model.unit_of_work import Database
-from protectd.plugin.secret_stores.pkcs11 import Pkcs11Store, turns
+from protectd.plugin.secret_stores.pkcs11 import Pkcs11Store
 from tests.fakes.daemons import Standalone
 from tests.fakes.daemons import running as daemons
 from tests.fakes.security_modules import LIBRARY, PIN, configure, make_token, need_library
@@ -73,9 +72,9 @@ def store_of(service: Service) -> Pkcs11Store:
 def lose_sessions(store: Pkcs11Store) -> None:
     """As a module does that was restarted, whatever the service is at."""
     token = store._token
-    with turns(token._library):
-        slot = pkcs11.lib(token._library).get_token(token_label=token._token_label).slot
-        assert ctypes.CDLL(token._library).C_CloseAllSessions(ctypes.c_ulong(slot.slot_id)) == 0
+    with token._library.turn:
+        slot = token._library.loaded().get_token(token_label=token._token_label).slot
+        assert ctypes.CDLL(str(LIBRARY)).C_CloseAllSessions(ctypes.c_ulong(slot.slot_id)) == 0
 
 
 @contextmanager

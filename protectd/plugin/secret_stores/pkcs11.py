@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -25,6 +24,8 @@ T = TypeVar("T")
 KEY_BITS = 256
 TAG_BITS = 128
 TIME_BYTES, RANDOM_BYTES = 6, 2
+LOST = (pkcs11.SessionHandleInvalid, pkcs11.SessionClosed, pkcs11.DeviceRemoved)
+"""With one session of a module, all are lost."""
 
 
 class ModuleUnavailable(Unavailable):
@@ -34,11 +35,38 @@ class ModuleUnavailable(Unavailable):
     message = "the hardware security module is not available: {reason}"
 
 
-@cache
-def turns(library: str) -> threading.Lock:
-    """Whose turn it is to call a library: it is one for the whole process, however many stores and tokens
-    there are, and some that promise to stand several threads crash."""
-    return threading.Lock()
+class Library:
+    """A library of modules: one for the whole process, however many stores and tokens there are.
+
+    :ivar turn: held by whoever calls it, for some that promise to stand several threads crash.
+    :ivar times: how often its sessions were lost. The handle of one from before is no more than a number,
+        which another session may have got since, with another token: nothing is done with it, nor is it
+        closed.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._pid = os.getpid()
+        self.turn = threading.Lock()
+        self.times = 0
+
+    def loaded(self) -> Any:
+        """Begun anew in a process that was forked."""
+        if self._pid != os.getpid():
+            self.begin_anew()
+        return pkcs11.lib(self._path)
+
+    def begin_anew(self) -> None:
+        self.times += 1
+        pkcs11.lib(self._path).reinitialize()
+        self._pid = os.getpid()
+
+
+_LIBRARIES: dict[str, Library] = {}
+
+
+def library_at(path: str) -> Library:
+    return _LIBRARIES.setdefault(path, Library(path))
 
 
 class Token:
@@ -49,13 +77,12 @@ class Token:
     """
 
     def __init__(self, library: str, token_label: str, pin: str, key_label: str) -> None:
-        self._library = library
+        self._library = library_at(library)
         self._token_label = token_label
         self._pin = pin
         self._key_label = key_label
-        self._lock = turns(library)
         self._session: Any = None
-        self._pid = os.getpid()
+        self._of_time = 0
 
     def found(self) -> list[str]:
         """Names of the master keys, the newest first. That there are none may be what a library remembers of
@@ -135,39 +162,38 @@ class Token:
         """
         ways = (self._present, self._open, self._begin_anew)
         refused: pkcs11.PKCS11Error | None = None
-        with self._lock:
+        with self._library.turn:
             for session in ways[-1:] if anew else ways:
                 try:
                     return work(session())
                 except pkcs11.PKCS11Error as error:
                     refused = error
+                    self._library.times += isinstance(error, LOST)
                     self._close()
         assert refused is not None
         raise ModuleUnavailable(reason=_told(refused)) from refused
 
     def _present(self) -> Any:
-        return self._session if self._session is not None and self._pid == os.getpid() else self._open()
+        self._library.loaded()
+        is_there = self._session is not None and self._of_time == self._library.times
+        return self._session if is_there else self._open()
 
     def _begin_anew(self) -> Any:
-        """Sessions of other stores are lost with it; they open new ones."""
-        pkcs11.lib(self._library).reinitialize()
+        self._library.begin_anew()
         return self._open()
 
     def _open(self) -> Any:
-        library = pkcs11.lib(self._library)
-        if self._pid != os.getpid():
-            library.reinitialize()
-            self._pid = os.getpid()
-        token = library.get_token(token_label=self._token_label)
+        token = self._library.loaded().get_token(token_label=self._token_label)
         try:
-            self._session = token.open(rw=True, user_pin=self._pin)
+            session = token.open(rw=True, user_pin=self._pin)
         except pkcs11.UserAlreadyLoggedIn:  # it is the process that logs in, not the session
-            self._session = token.open(rw=True)
-        return self._session
+            session = token.open(rw=True)
+        self._session, self._of_time = session, self._library.times
+        return session
 
     def _close(self) -> None:
         session, self._session = self._session, None
-        if session is not None:
+        if session is not None and self._of_time == self._library.times:
             with suppress(pkcs11.PKCS11Error):
                 session.close()
 
