@@ -132,7 +132,9 @@ class Publisher:
         with self._lock:
             waits = key in self._gathered
             self._gathered[key] = Gathered(work, time.monotonic(), waits)
-        if not waits:
+        if waits:
+            self._ensure_thread()  # one that broke leaves others waiting, for whom nobody puts a job anew
+        else:
             self._begin_to_gather(key)
 
     def close(self, grace_s: float = 0.0) -> None:

@@ -86,3 +86,22 @@ def test_what_is_gathered_is_sent_when_its_time_has_come(sent):
     publisher.gather(None, lambda others: done.set())
     assert done.wait(LONG_S)
     publisher.close(LONG_S)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_waits_when_the_thread_breaks_keeps_nothing_from_being_sent(publisher, sent):
+    begun, broken, done = threading.Event(), threading.Event(), threading.Event()
+
+    def break_down() -> None:
+        begun.set()
+        broken.wait(LONG_S)
+        raise ZeroDivisionError
+
+    publisher.hand_over(break_down)
+    begun.wait(LONG_S)
+    gather(publisher, sent, "first")
+    thread = publisher._thread
+    broken.set()
+    thread.join(LONG_S)
+    publisher.gather(None, lambda others: done.set())
+    assert done.wait(LONG_S)
