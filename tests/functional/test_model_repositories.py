@@ -379,3 +379,14 @@ def test_columns_stand_as_the_contract_documents_them(any_database: Database) ->
         row = uow.session.execute(text("SELECT * FROM plans")).mappings().one()
         assert (row["id"], row["status"], bool(row["deleted"])) == (plan.id, "suspended", False)
         assert set(row) == {column.name for column in Plan.__table__.columns}
+
+
+def test_a_secret_is_seen_by_whom_its_list_names_and_by_nobody_alike(any_database: Database) -> None:
+    id = new_id()
+    with any_database.write() as uow:
+        uow.secrets.add(Secret(id=id, project_id="p", creator_id="c", store="s", key_id="", cipher_text=b""))
+        uow.acls.put(id, "secret", project_access=False, users=["alice"])
+    with any_database.read() as uow:
+        seen = {name: uow.secrets.see(id, name, utc_now()) for name in ("alice", "alice ", "Alice", "")}
+    assert [name for name, each in seen.items() if each.listed] == ["alice"]
+    assert not any(each.open for each in seen.values())

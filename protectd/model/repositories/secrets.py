@@ -169,7 +169,8 @@ class SecretRepository(Repository[Secret]):
         if row is None:
             raise SecretNotFound(id=id)
         *values, is_open, reader_id = row
-        return Seen(picture(Secret, names, values), is_open is not False, reader_id is not None)
+        # For MariaDB, blanks at the end of a name are nothing.
+        return Seen(picture(Secret, names, values), is_open is not False, reader_id == user_id)
 
     def locked(self, id: str, now: datetime) -> Secret:
         """As `described`, with its sealed bytes, read anew; nobody else changes it until the unit of work
