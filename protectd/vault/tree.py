@@ -10,13 +10,14 @@ import base64
 import binascii
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import orjson
 
+from protectd.common.units import MIB
 from protectd.vault.errors import FormatError
 from protectd.vault.gofmt import (
     go_mode,
@@ -32,6 +33,9 @@ EMPTY_TREE = b'{"nodes":[]}\n'
 _START, _END = b'{"nodes":[', b"]}\n"
 _BETWEEN = b'},{"name":'
 _CONTENT = b'"content":'
+_PART_END = b'"]},{"name":'
+"""Where a file ends and another node begins."""
+_PART_BYTES = MIB
 _MAX_OWNER = 2**32 - 1
 _MAX_DEVICE = 2**64 - 1
 _HIDDEN_FROM_LINKS = {"dir", "fifo", "socket"}
@@ -249,11 +253,32 @@ def decode_tree(tree: bytes) -> list[Node]:
         ever write to a disk; or another text or number that no system call takes.
     """
     try:
-        return [decode_node(fields) for fields in orjson.loads(tree)["nodes"]]
+        try:
+            return _nodes_of(_parts(tree))
+        except orjson.JSONDecodeError:  # cut where no file ended
+            return _nodes_of([tree])
     except FormatError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FormatError(reason="it is not a directory's JSON") from error
+
+
+def _nodes_of(trees: Iterable[bytes]) -> list[Node]:
+    return [decode_node(fields) for tree in trees for fields in orjson.loads(tree)["nodes"]]
+
+
+def _parts(tree: bytes) -> Iterator[bytes]:
+    """A tree as several of a MiB, where it is written as this module does: parsed at once, a huge one takes
+    several times its size beside its nodes."""
+    start, end = len(_START), len(tree) - len(_END)
+    if end - start <= _PART_BYTES or not (tree.startswith(_START) and tree.endswith(_END)):
+        yield tree
+        return
+    while start < end:
+        cut = tree.find(_PART_END, start + _PART_BYTES, end)
+        stop = end if cut < 0 else cut + _PART_END.index(b",")
+        yield _START + tree[start:stop] + _END
+        start = stop + 1
 
 
 def decode_node(fields: dict[str, Any]) -> Node:

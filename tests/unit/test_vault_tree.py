@@ -4,15 +4,18 @@ import hashlib
 import json
 import os
 import stat
+import tracemalloc
 from pathlib import Path
 
 import orjson
 import pytest
 
+from protectd.common.units import MIB
 from protectd.vault.errors import FormatError
 from protectd.vault.tree import (
     EMPTY_TREE,
     Node,
+    decode_node,
     decode_tree,
     directory_node,
     encode_node,
@@ -165,6 +168,45 @@ def test_splitting_gives_the_very_bytes_also_where_attributes_look_like_nodes() 
 def test_a_tree_in_another_form_is_not_split() -> None:
     assert split_tree(b'{"nodes": []}') is None
     assert split_tree(b'{"nodes":[]}') is None
+
+
+def huge_tree() -> bytes:
+    """Three parts and more, of files with attributes that look like nodes, links and directories."""
+    attributes = [(b"user.a", b"1"), (b"user.b", b"")]
+    nodes = []
+    for number in range(0, 24_000, 3):
+        file = file_of(b"%06d" % number, b"content", b"]},")
+        file.xattrs = attributes
+        link = Node(
+            b"%06d" % (number + 1), "symlink", stat.S_IFLNK | 0o777, 0, 0, 0, link_target=b'"]},{"name":'
+        )
+        nodes += [file, link, directory_of(b'%06d"]},{"name":' % (number + 2), b"tree")]
+    return tree_of(*nodes)
+
+
+def test_a_huge_tree_is_read_as_any_other() -> None:
+    tree = huge_tree()
+    assert len(tree) > 3 * MIB
+    assert decode_tree(tree) == list(map(decode_node, orjson.loads(tree)["nodes"]))
+
+
+def test_a_huge_tree_takes_little_more_than_its_nodes_while_it_is_read() -> None:
+    tree = huge_tree()
+    tracemalloc.start()
+    try:
+        nodes = decode_tree(tree)
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(nodes) == 24_000
+    assert peak - held < 4 * len(tree)
+
+
+def test_a_huge_tree_with_fields_of_other_programs_is_read_too() -> None:
+    node = _node(content=[ID.hex()], other=[{"list": ["x"]}, {"name": "y"}])
+    tree = encode_tree([orjson.dumps(node)] * 40_000)
+    assert len(tree) > 3 * MIB
+    assert len(decode_tree(tree)) == 40_000
 
 
 def test_a_directory_node_names_its_subtree() -> None:
