@@ -131,21 +131,19 @@ class _Saver:
             raise Cancelled
         try:
             descriptor, _ = open_seen(path, READ_FILE, state[:2])
+            try:
+                return self._opened_file(descriptor, state, stretch)
+            finally:
+                os.close(descriptor)
         except Replaced:
             return REPLACED
         except OSError as error:
             return failure(error)
-        try:
-            return self._opened_file(descriptor, state, stretch)
-        except OSError as error:
-            return failure(error)
-        finally:
-            os.close(descriptor)
 
     def _opened_file(self, descriptor: int, state: State, stretch: Stretch) -> FileResult:
         start, end, sparse = stretch
         ids, read = self._stretch(descriptor, start, end, sparse)
-        if read != end - start or not is_as(os.fstat(descriptor), state):
+        if not is_as(os.fstat(descriptor), state) or read != end - start:
             return changed(read, ids)
         return FileResult(ids, read)
 

@@ -11,12 +11,12 @@ from typing import NamedTuple
 from protectd.common.errors import Cancelled
 from protectd.vault.opening import READ_FILE, Identity, Replaced, open_seen
 
-_STATE = Struct("=QQQQQ")
+_STATE = Struct("=QQQQQIII")
 _WRAP = 2**64 - 1
 
-State = tuple[int, int, int, int, int]
+State = tuple[int, int, int, int, int, int, int, int]
 """What tells one state of one file from another: device, inode, size, times of modification and of change in
-nanoseconds. Times are taken modulo 2^64."""
+nanoseconds, mode, owner and group. Times are taken modulo 2^64."""
 
 
 class FileResult(NamedTuple):
@@ -31,13 +31,16 @@ class FileResult(NamedTuple):
 
 
 def pack_state(status: os.stat_result) -> bytes:
-    """40 bytes, for `unpack_states`."""
+    """52 bytes, for `unpack_states`."""
     return _STATE.pack(
         status.st_dev,
         status.st_ino,
         status.st_size,
         status.st_mtime_ns & _WRAP,
         status.st_ctime_ns & _WRAP,
+        status.st_mode,
+        status.st_uid,
+        status.st_gid,
     )
 
 
@@ -51,7 +54,13 @@ def unpack_states(states: bytes) -> Sequence[State]:
 
 
 def is_as(status: os.stat_result, state: State) -> bool:
-    """Whether an open file, which is the one that was seen, is in the same state, too."""
+    """Whether an open file, which is the one that was seen, is in the same state, too.
+
+    :raises Replaced: it belongs to somebody else or has other rights now, as a new file with an old number
+        may: its content must not be kept under those that were seen.
+    """
+    if (status.st_mode, status.st_uid, status.st_gid) != state[5:]:
+        raise Replaced
     mtime, ctime = status.st_mtime_ns & _WRAP, status.st_ctime_ns & _WRAP
     return status.st_size == state[2] and mtime == state[3] and ctime == state[4]
 
@@ -77,7 +86,7 @@ def read_small(
             finally:
                 os.close(descriptor)
         except Replaced:
-            troubles[number] = REPLACED
+            length, troubles[number] = 0, REPLACED
         except OSError as error:
             length, troubles[number] = 0, failure(error)
         if not same:

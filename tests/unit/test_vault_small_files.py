@@ -11,6 +11,7 @@ import pytest
 from protectd.common.errors import Cancelled
 from protectd.vault.opening import Identity
 from protectd.vault.small_files import (
+    REPLACED,
     FileResult,
     changed,
     fill,
@@ -84,6 +85,15 @@ def test_no_other_file_is_read_in_the_place_of_one(files: list[Path], tmp_path: 
     read = Read(files, seen)
     assert [read.others[number].trouble for number in (0, 1)] == ["replaced", "replaced"]
     assert (read.lengths, read.bytes) == ([0, 0, 5], b"three")
+
+
+def test_no_content_is_kept_under_rights_that_it_does_not_have(files: list[Path]) -> None:
+    files[1].chmod(0o644)
+    seen = states(files)
+    files[1].write_text("key")  # the same number, as if a new file had got it
+    files[1].chmod(0o600)
+    read = Read(files, seen)
+    assert (read.lengths, read.others, read.bytes) == ([3, 0, 5], {1: REPLACED}, b"onethree")
 
 
 def test_what_is_gone_or_no_file_any_more_is_told(files: list[Path]) -> None:
