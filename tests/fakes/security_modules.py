@@ -14,7 +14,8 @@ from protectd.plugin.secret_stores.pkcs11 import Pkcs11Store
 
 LIBRARY = Path("/usr/lib/softhsm/libsofthsm2.so")
 PIN = "1234"
-MOST_TOKENS = 80
+MOST_TOKENS = 250
+"""More than all tests need, should one process run them all."""
 TOKENS = itertools.count()
 
 
