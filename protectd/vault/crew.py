@@ -81,7 +81,7 @@ class Crew:
         """Hand a job to the worker with the fewest. Small enough for a socket's buffer, or this may block."""
         worker = min(self._workers, key=lambda each: len(each.tickets))
         worker.tickets.append(ticket)
-        send(worker.place, job)
+        self._send(worker, job)
 
     def replies(self, timeout_s: float) -> list[tuple[Any, Any]]:
         """(ticket, reply) of what has come, after waiting for the first up to `timeout_s`.
@@ -101,13 +101,24 @@ class Crew:
     def finish(self) -> Iterable[Any]:
         """The workers' results, one at a time; no job is given after this."""
         for worker in self._workers:
-            send(worker.place, None)
+            self._send(worker, None)
         for worker in self._workers:
             tag, value = receive(worker.place)
             self._end(worker)
             if tag == FAILED:
                 raise value
             yield value
+
+    def _send(self, worker: _Worker, message: Any) -> None:
+        """Where a worker has failed and gone before it took the message, what it said tells why."""
+        try:
+            send(worker.place, message)
+        except WorkerLost as lost:
+            error = _last_words(worker.place)
+            if error is None:
+                raise
+            self._end(worker)
+            raise error from lost
 
     def _end(self, worker: _Worker) -> None:
         worker.ended = True
@@ -126,6 +137,16 @@ class Crew:
                 self._end(worker)
             else:
                 self._pool.discard(worker.place)
+
+
+def _last_words(place: Place) -> Exception | None:
+    """What a role that is gone has failed with, if it said so."""
+    with suppress(WorkerLost, OSError):
+        while place.channel.poll():
+            tag, value = receive(place)
+            if tag == FAILED:
+                return value  # type: ignore[no-any-return]
+    return None
 
 
 def _stops(place: Place, deadline: float) -> bool:
