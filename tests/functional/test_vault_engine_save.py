@@ -16,8 +16,10 @@ import pytest
 
 from protectd.common.errors import Cancelled
 from protectd.common.units import KIB, MIB
+from protectd.plugin.banks.filesystem import FilesystemBank
 from protectd.plugin.banks.memory import MemoryBank
 from protectd.plugin.base import ResourceUnavailable
+from protectd.plugin.wrappers.options import wrapped
 from protectd.vault.check import check
 from protectd.vault.engine import VaultEngine
 from protectd.vault.options import EngineOptions
@@ -486,7 +488,9 @@ def test_a_directory_deeper_than_the_longest_path_is_saved(rig: Rig) -> None:
 # --- how it runs ---
 
 
-def test_progress_knows_the_total_and_ends_at_it(rig: Rig) -> None:
+def test_progress_knows_the_total_and_ends_at_it(engine: VaultEngine, tmp_path: Path) -> None:
+    slow = wrapped(FilesystemBank(tmp_path / "vault"), {"upload_kib_s": "51200"})  # several pictures long
+    rig = Rig(engine, tmp_path, slow)
     for number in range(8):
         rig.file(f"f{number}", os.urandom(20 * MIB))
     recorder = Recorder()
