@@ -54,7 +54,8 @@ class Server:
         wait_for(f"{self._command[0]} on {self.port}", self._listens, STARTS_S)
 
     def kill(self) -> None:
-        assert self._process is not None
+        if self._process is None:
+            return
         with suppress(ProcessLookupError):
             if self._abrupt == signal.SIGKILL:
                 os.killpg(self._process.pid, self._abrupt)
@@ -147,8 +148,8 @@ def _mariadb(place: Path) -> tuple[Server, str]:
 
 @contextmanager
 def _running(server: Server) -> Iterator[None]:
-    server.start()
     try:
+        server.start()
         yield
     finally:
         server.kill()

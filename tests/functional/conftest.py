@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.databases import KINDS, chosen_kind, empty_database, kinds_in_turn
+from tests.fakes.published_client import serving
 from tests.fakes.service import Client, Service, running
 
 IN_TURN = frozenset(
@@ -102,3 +103,10 @@ def member(service: Service) -> Client:
 @pytest.fixture
 def admin(service: Service) -> Client:
     return service.client(role="admin")
+
+
+@pytest.fixture(scope="module")
+def endpoint(direct: Service) -> Iterator[str]:
+    """Where published clients reach the service."""
+    with serving(direct) as url:
+        yield url

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,14 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key, l
 from keystoneauth1 import session, token_endpoint
 from oslo_config import cfg
 
-from tests.fakes.published_client import serving
 from tests.fakes.service import Client, Service
-
-
-@pytest.fixture(scope="module")
-def endpoint(direct: Service) -> Iterator[str]:
-    with serving(direct) as url:
-        yield url
 
 
 def library(endpoint: str, client: Client) -> Any:

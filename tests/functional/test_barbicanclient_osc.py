@@ -5,22 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fakes.published_client import Caller, Refused, caller, serving
+from tests.fakes.published_client import Caller, Refused, caller
 from tests.fakes.service import Service
 
 JSON = ("-f", "json")
-
-
-@pytest.fixture(scope="module")
-def endpoint(direct: Service) -> Iterator[str]:
-    with serving(direct) as url:
-        yield url
 
 
 @pytest.fixture

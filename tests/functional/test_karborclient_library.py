@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import uuid
-from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,11 @@ from typing import Any
 import pytest
 from karborclient.common.apiclient import exceptions
 
-from tests.fakes.published_client import Caller, caller, serving
+from tests.fakes.published_client import Caller, caller
 from tests.fakes.service import FILES_ID, Client, Service
 
 UNKNOWN_ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 INHERITED = {"find", "findall"}
-
-
-@pytest.fixture(scope="module")
-def endpoint(direct: Service) -> Iterator[str]:
-    with serving(direct) as url:
-        yield url
 
 
 @pytest.fixture(params=["token", "session"])

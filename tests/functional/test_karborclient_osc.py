@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fakes.published_client import Caller, Refused, caller, serving, table
+from tests.fakes.published_client import Caller, Refused, caller, table
 from tests.fakes.service import FILES_ID, Service
 
 UNKNOWN_ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 JSON = ("-f", "json")
-
-
-@pytest.fixture(scope="module")
-def endpoint(direct: Service) -> Iterator[str]:
-    with serving(direct) as url:
-        yield url
 
 
 @pytest.fixture

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.published_client import Caller, Refused, caller, rows, serving, table
+from tests.fakes.published_client import Caller, Refused, caller, rows, table
 from tests.fakes.service import FILES_ID, Service
 
 UNKNOWN_ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
-
-
-@pytest.fixture(scope="module")
-def endpoint(direct: Service) -> Iterator[str]:
-    with serving(direct) as url:
-        yield url
 
 
 @pytest.fixture

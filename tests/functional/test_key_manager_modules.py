@@ -25,7 +25,7 @@ from protectd.model.unit_of_work import Database
 from protectd.plugin.secret_stores.pkcs11 import Pkcs11Store
 from tests.fakes.daemons import Standalone
 from tests.fakes.daemons import running as daemons
-from tests.fakes.security_modules import LIBRARY, PIN, configure, make_token, need_library
+from tests.fakes.security_modules import LIBRARY, PIN, TOKENS, configure, make_token, need_library
 from tests.fakes.service import Client, Service, running
 from tests.functional.test_commands import run
 from tests.functional.test_key_manager_orders import AES, path_of, shown
@@ -57,7 +57,7 @@ def pin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def service(tmp_path: Path, pin: Path, tokens: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     """Each key of a project is opened by the module each time."""
     monkeypatch.setattr(project_keys, "KEPT_S", 0.0)
-    more = MODULE.format(library=LIBRARY, token="token 79", pin=pin)
+    more = MODULE.format(library=LIBRARY, token=f"token {next(TOKENS)}", pin=pin)
     with running(tmp_path, mode="direct", more=more) as service:
         service.parts.secrets.keys.store("pkcs11").add_master_key()
         yield service

@@ -27,7 +27,7 @@ from tests.functional.test_end_to_end_daemons import CONFIG, Installation, make_
 pytest_plugins = ["tests.fakes.databases"]
 
 OCTETS = "application/octet-stream"
-KINDS = ("payload", "passphrase", "password", "token", "note")
+KINDS = ("payload", "passphrase", "password", "token")
 RSA = {"algorithm": "rsa", "bit_length": 2048}
 
 
@@ -131,10 +131,11 @@ class Asking:
             "provider_id": self.user.provider(),
             "checkpoint_id": checkpoint,
             "parameters": {},
-            "restore_target": "http://192.0.2.1/",
             "restore_auth": auth,
         }
-        self.session.post(f"{self.project}/restores", json={"restore": body}, timeout=60)
+        url, elsewhere = f"{self.project}/restores", {"restore_target": "http://192.0.2.1/"}
+        self.ask("POST", url, 400, json={"restore": body | elsewhere})
+        self.ask("POST", url, 202, json={"restore": body})
 
 
 def files_with(markers: Markers, place: Path, *but: Path) -> dict[str, list[str]]:
