@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,9 @@ class VerifyCheckpoint(SavedDataTask[Verification]):
     def judge(self, facts: SavedFacts, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Damage that keeps a check from going on is damage like that which it reports."""
         return [
-            _damaged(outcome.resource, outcome.error) if isinstance(outcome.error, DAMAGES) else outcome
+            replace(outcome, error=_damage(outcome.resource, outcome.error))
+            if isinstance(outcome.error, DAMAGES)
+            else outcome
             for outcome in outcomes
         ]
 
@@ -133,7 +135,9 @@ class VerifyCheckpoint(SavedDataTask[Verification]):
 
     def _condemn(self, facts: SavedFacts, error: ProtectdError) -> None:
         """The vault does not even open, or does not say what is in it. :raises DataDamaged: always."""
-        facts.outcomes = [_damaged(saved.resource, error) for saved in facts.saved.values()]
+        facts.outcomes = [
+            Outcome(saved.resource, None, _damage(saved.resource, error)) for saved in facts.saved.values()
+        ]
         decides = runner.first_error(facts.outcomes)
         assert decides is not None
         raise decides from error
@@ -167,8 +171,8 @@ class VerifyCheckpoint(SavedDataTask[Verification]):
         return Part(context, protection_of(provider, saved.resource), target)
 
 
-def _damaged(resource: Resource, error: ProtectdError) -> Outcome:
-    return Outcome(resource, None, DataDamaged(resource=resource.key, count=1, first=str(error)))
+def _damage(resource: Resource, error: ProtectdError) -> DataDamaged:
+    return DataDamaged(resource=resource.key, count=1, first=str(error))
 
 
 def _checked(outcomes: Sequence[Outcome]) -> dict[str, Any]:
