@@ -18,7 +18,7 @@ from protectd.plugin.base import BankPlugin, BankRefused, BankUnavailable
 from protectd.vault.check_packs import check_pack, mixed_packs, read_and_check_pack, stored_packs
 from protectd.vault.check_trees import check_trees
 from protectd.vault.errors import SnapshotNotFound, VaultDamaged, VaultError
-from protectd.vault.findings import BRING_BACK, MAKE_AGAIN, REBUILD_INDEX, Findings
+from protectd.vault.findings import BRING_BACK, MAKE_AGAIN, REBUILD_INDEX, TRY_AGAIN, Findings
 from protectd.vault.index import BlobIndex, Rows
 from protectd.vault.index_files import Marks
 from protectd.vault.pack import BlobEntry, pack_key
@@ -65,8 +65,8 @@ def check(
     """Check all of a vault, or what the named snapshots need; in this thread.
 
     :param read_data: read every needed pack from the medium and prove each blob.
-    :raises BankUnavailable: not even a listing could be had, and no damage was found before. :raises
-        VaultDamaged: index files come and go all the time. All else is in the report.
+    :raises BankUnavailable: not even a listing could be had, and no damage was found before; `BankRefused`
+        likewise. :raises VaultDamaged: index files come and go all the time. All else is in the report.
     """
     progress = progress or Progress()
     structure = check_structure(repository, snapshot_ids, progress)
@@ -110,12 +110,12 @@ def check_structure(
     try:
         stored = stored_packs(repository.bank)
         _check_packs(repository.bank, index, needed, stored, findings)
-        if snapshot_ids is None:
+        if snapshot_ids is None and not findings.blind:  # an unread index may know them
             _hint_at_packs(index, stored, marked, findings)
     except (BankUnavailable, BankRefused) as error:
         if not findings.errors:
             raise
-        findings.trouble("the list of packs", error, BRING_BACK)
+        findings.miss(f"the list of packs could not be read: {error}; {TRY_AGAIN}")
     blobs = int(np.unique(index.columns()[0][used]).size)
     return Structure(findings, index, len(snapshots), blobs, needed)
 

@@ -56,7 +56,7 @@ def check_trees(
 
 def _tell(visit: Visit, error: ProtectdError, findings: Findings) -> None:
     if isinstance(error, BlobMissing):
-        findings.unknown(f"{visit}: {error}; {MAKE_AGAIN}")
+        findings.unknown(f"{visit}: {error}", MAKE_AGAIN)
     elif isinstance(error, BankUnavailable | BankRefused):
         findings.miss(f"{visit}: {error}; {TRY_AGAIN}")
     else:
@@ -122,7 +122,8 @@ class _Files:
             first = content[int(np.argmax(rows[start : start + len(content)] < 0))].hex()
             self._findings.unknown(
                 f"{visit}: the file {node.name!r} needs {missing[number]} data blob(s) that no index knows,"
-                f" first {first}; {REBUILD_INDEX} if the packs are there, else {MAKE_AGAIN}"
+                f" first {first}",
+                f"{REBUILD_INDEX} if the packs are there, else {MAKE_AGAIN}",
             )
 
 

@@ -82,9 +82,12 @@ class Findings:
         for text in found.unread:
             self.miss(text)
 
-    def unknown(self, text: str) -> None:
-        """No index that was read has it."""
-        self.miss(text) if self.blind else self.error(text)
+    def unknown(self, text: str, advice: str) -> None:
+        """No index that was read has it. :param advice: what to do if none has it."""
+        if self.blind:
+            self.miss(f"{text}; {TRY_AGAIN}")
+        else:
+            self.error(f"{text}; {advice}")
 
     def trouble(self, name: str, error: ProtectdError, advice: str) -> None:
         """An object does not read. :param advice: what to do if it is damaged."""

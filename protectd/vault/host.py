@@ -64,6 +64,7 @@ def main(parent: int, descriptor: int, held: int | None = None) -> None:
             elif isinstance(message, Start):
                 with trail(**message.about):
                     serve(message.role, channel, pool)
+                del message  # its role may hold an index, and has a key
                 give_back_memory()
 
 
@@ -77,7 +78,9 @@ def keep_memory() -> None:
 
 
 def give_back_memory() -> None:
-    """Whoever waits for the next role holds nothing of the last one."""
+    """Whoever waits for the next role holds nothing of the last one. Planners refer to themselves, and the
+    collector comes rarely; what was there before the first role is frozen, so it has little to look at."""
+    gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(ctypes.c_size_t(0))

@@ -105,6 +105,7 @@ class TreeWriter:
                 nodes = self._chosen_nodes(folder)
                 read.append((folder, nodes))
                 count += 1 + len(nodes)
+                self._pause()
             self._plan.expect(
                 blob_id for _, nodes in read for node in nodes for blob_id in node.content or ()
             )

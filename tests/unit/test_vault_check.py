@@ -13,7 +13,7 @@ from protectd.plugin.base import BankRefused, BankUnavailable
 from protectd.vault.check import check, check_pack, check_structure, read_and_check_pack
 from protectd.vault.check_trees import check_trees
 from protectd.vault.digests import GROUP_BYTES
-from protectd.vault.findings import Findings
+from protectd.vault.findings import MAKE_AGAIN, TRY_AGAIN, Findings
 from protectd.vault.index import Rows, encode_index
 from protectd.vault.pack import DATA, TREE, BlobEntry, pack_key
 from protectd.vault.repository import INDEX, SNAPSHOTS, Repository
@@ -203,6 +203,8 @@ def test_what_only_an_unread_index_may_know_is_not_said_to_be_damaged(
     bank.fault = fault
     report = check(vault, [snapshot])
     assert report.errors == () and len(report.unread) == 2
+    assert all(TRY_AGAIN in each and MAKE_AGAIN not in each for each in report.unread)
+    assert check(vault).hints == (), "nothing is said of packs that only this index knows"
 
 
 def test_a_bank_that_fails_on_a_tree_a_snapshot_or_an_index_is_reported_for_it(

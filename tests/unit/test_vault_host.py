@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import weakref
 
 import pytest
+
+from protectd.vault import host
 
 _GROUPS = """
 import ctypes, resource, sys
@@ -37,3 +40,15 @@ def test_pages_of_one_group_of_blobs_are_used_for_the_next_and_given_back_at_the
     assert first > 8 * 200  # pages of 4 KiB; fewer would show nothing
     assert max(others) < first / 10
     assert last > first / 2  # they were given back
+
+
+def test_a_planner_that_refers_to_itself_does_not_outlive_its_role() -> None:
+    class Planner:
+        def __init__(self) -> None:
+            self.itself = self
+
+    planner = Planner()
+    gone = weakref.finalize(planner, lambda: None)
+    del planner
+    host.give_back_memory()
+    assert not gone.alive
