@@ -36,7 +36,7 @@ from protectd.vault.save_root import choose_parent, exclude_paths, normal_path, 
 from protectd.vault.save_trees import Trees
 from protectd.vault.save_worker import SaveReply, SaveWorker
 from protectd.vault.scan import FileEntry, Folder, Scanner
-from protectd.vault.small_files import FileResult
+from protectd.vault.seen_files import FileResult
 from protectd.vault.snapshot import Snapshot
 from protectd.vault.storing import Storing
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from protectd.vault.issues import Issues
 from protectd.vault.opening import Identity
 from protectd.vault.scan import FileEntry, Folder, Scanner
-from protectd.vault.small_files import FileResult
+from protectd.vault.seen_files import FileResult
 from protectd.vault.tree import file_node, one_blob_node
 
 _TRIES = 3

@@ -9,7 +9,7 @@ from itertools import pairwise
 from protectd.common.units import GIB, KIB, MIB
 from protectd.vault.save_worker import SMALL_FILE_BYTES, SaveJob
 from protectd.vault.scan import FileEntry
-from protectd.vault.small_files import FileResult
+from protectd.vault.seen_files import FileResult
 
 _BATCH_FILES = 256
 _BATCH_BYTES = 4 * MIB

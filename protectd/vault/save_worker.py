@@ -19,8 +19,7 @@ from protectd.vault.crew import Plain, work
 from protectd.vault.digests import grouped
 from protectd.vault.opening import READ_FILE, Replaced, open_seen
 from protectd.vault.pool import Channel, Pool
-from protectd.vault.shared import Pages
-from protectd.vault.small_files import (
+from protectd.vault.seen_files import (
     REPLACED,
     FileResult,
     State,
@@ -31,6 +30,7 @@ from protectd.vault.small_files import (
     read_small,
     unpack_states,
 )
+from protectd.vault.shared import Pages
 from protectd.vault.storing import BlobStore, StoreRest, StoreRole
 
 SMALL_FILE_BYTES = SIZES.smallest

@@ -24,7 +24,7 @@ from protectd.vault.previous import (
     unchanged_content,
     until_content,
 )
-from protectd.vault.small_files import identity_in, pack_state
+from protectd.vault.seen_files import identity_in, pack_state
 from protectd.vault.stage_names import is_stage
 from protectd.vault.tree import Xattrs, file_node, node_prefix, other_node
 

@@ -16,7 +16,7 @@ from protectd.plugin.banks.memory import MemoryBank
 from protectd.vault.options import EngineOptions
 from protectd.vault.pool import ThreadPool
 from protectd.vault.save_worker import NO_ID, SaveJob, SaveReply, SaveWorker
-from protectd.vault.small_files import changed, pack_state
+from protectd.vault.seen_files import changed, pack_state
 from protectd.vault.storing import Storing
 from tests.fakes.vault_kit import new_vault
 

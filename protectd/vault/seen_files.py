@@ -1,4 +1,4 @@
-"""Reading many small files at once, each as the scan saw it."""
+"""Files as the scan saw them: the state of each, and reading what is still in it."""
 
 from __future__ import annotations
 
@@ -57,12 +57,28 @@ def is_as(status: os.stat_result, state: State) -> bool:
     """Whether an open file, which is the one that was seen, is in the same state, too.
 
     :raises Replaced: it belongs to somebody else or has other rights now, as a new file with an old number
-        may: its content must not be kept under those that were seen.
+        may: its content must not be kept under those that were seen. Of ACLs nothing is known here.
     """
     if (status.st_mode, status.st_uid, status.st_gid) != state[5:]:
         raise Replaced
     mtime, ctime = status.st_mtime_ns & _WRAP, status.st_ctime_ns & _WRAP
     return status.st_size == state[2] and mtime == state[3] and ctime == state[4]
+
+
+REPLACED = FileResult(b"", 0, "replaced")
+_NO_FILE = (errno.ELOOP, errno.ENXIO)
+"""A symbolic link or a socket does not open at all."""
+
+
+def changed(read_bytes: int, ids: bytes = b"") -> FileResult:
+    return FileResult(ids, read_bytes, "changed", "it was written to while it was read")
+
+
+def failure(error: OSError) -> FileResult:
+    if error.errno in _NO_FILE:
+        return REPLACED
+    gone = error.errno in (errno.ENOENT, errno.ENOTDIR)
+    return FileResult(b"", 0, "vanished" if gone else "unreadable", error.strerror or "")
 
 
 def read_small(
@@ -105,19 +121,3 @@ def fill(descriptor: int, buffer: memoryview, offset: int) -> int:
             break
         done += read
     return done
-
-
-REPLACED = FileResult(b"", 0, "replaced")
-_NO_FILE = (errno.ELOOP, errno.ENXIO)
-"""A symbolic link or a socket does not open at all."""
-
-
-def changed(read_bytes: int, ids: bytes = b"") -> FileResult:
-    return FileResult(ids, read_bytes, "changed", "it was written to while it was read")
-
-
-def failure(error: OSError) -> FileResult:
-    gone = error.errno in (errno.ENOENT, errno.ENOTDIR)
-    if error.errno in _NO_FILE:
-        return REPLACED
-    return FileResult(b"", 0, "vanished" if gone else "unreadable", error.strerror or "")

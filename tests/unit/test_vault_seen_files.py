@@ -10,7 +10,7 @@ import pytest
 
 from protectd.common.errors import Cancelled
 from protectd.vault.opening import Identity
-from protectd.vault.small_files import (
+from protectd.vault.seen_files import (
     REPLACED,
     FileResult,
     changed,
