@@ -103,10 +103,12 @@ class Importer:
             row = uow.checkpoints.find(checkpoint_id, self.project_id, lock=True)
             if row is None or row.provider_id != self.provider_id or row.held_at is not None:
                 return False
-            if row.status == CheckpointStatus.DELETING or uow.tasks.live("hold", checkpoint_id):
-                return False  # somebody has lifted it, and the vault is about to say so
-            if _last_note(uow, checkpoint_id) != told:
-                return False  # and it has said so meanwhile
+            if row.status == CheckpointStatus.DELETING:
+                return False
+            # Somebody has changed it, and the vault is about to say so; or it has said so meanwhile.
+            if uow.tasks.live("hold", checkpoint_id) or _last_note(uow, checkpoint_id) != told:
+                done.left_out[checkpoint_id] = "its hold is being changed; run it again"
+                return False
             if not self.dry_run:
                 hold.place(row)
         return True

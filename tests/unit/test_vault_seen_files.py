@@ -1,4 +1,4 @@
-"""Reading many small files at once: what is as it was seen, and what is said of the rest."""
+"""Files as a scan saw them: what is as it was seen, and what is said of the rest."""
 
 from __future__ import annotations
 
