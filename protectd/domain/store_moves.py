@@ -148,15 +148,15 @@ class StoreMove:
             lowest[row.project_id] = numbers[row.id] = number
         return numbers
 
-    def direct(self, batch: int, skipped: Sequence[str]) -> tuple[int, list[str]]:
+    def direct_names(self) -> list[str]:
+        """Master keys that seal secrets themselves, as nobody does any more."""
+        with self._database.read() as uow:
+            return sorted(name for store, name in uow.project_keys.direct_counts() if store == self._source)
+
+    def direct(self, name: str, batch: int, skipped: Sequence[str]) -> tuple[int, list[str]]:
         """Give secrets that a master key seals itself to their projects' keys; how many, and damaged ones."""
         with self._database.write() as uow:
-            names = [name for store, name in uow.project_keys.direct_counts() if store == self._source]
-            found = [
-                row
-                for name in sorted(names)
-                for row in uow.project_keys.directly_sealed(self._source, name, batch + len(skipped))
-            ]
+            found = uow.project_keys.directly_sealed(self._source, name, batch + len(skipped))
             wanted = [row for row in found if row.id not in skipped][:batch]
             for secret in wanted:
                 self._note("secret.moved", secret.project_id, secret_id=secret.id)
@@ -215,13 +215,14 @@ class _Run:
             more = after is not None
 
     def _direct(self) -> None:
-        more = True
-        while more:
-            done, damaged = self._move.direct(self._batch, sorted(self.damaged))
-            self.secrets += done
-            self.damaged.update(damaged)
-            self._told(self._done())
-            more = bool(done + len(damaged))
+        for name in self._move.direct_names():
+            more = True
+            while more:
+                done, damaged = self._move.direct(name, self._batch, sorted(self.damaged))
+                self.secrets += done
+                self.damaged.update(damaged)
+                self._told(self._done())
+                more = bool(done + len(damaged))
 
     def _secrets(self) -> None:
         after: str | None = ""
